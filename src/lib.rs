@@ -1,0 +1,5 @@
+//! castoff builds every service of a compose project and publishes all of them, or none.
+
+pub mod excerpt;
+pub mod exit;
+pub mod oci;

@@ -1,0 +1,3 @@
+//! The `castoff` program.
+
+fn main() {}
