@@ -122,7 +122,7 @@ pub struct RawManifest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// An index or a manifest list.
-    Index(Index),
+    Index(Box<Index>),
     /// A manifest of one image or artifact.
     Manifest(Box<Manifest>),
 }
@@ -193,7 +193,7 @@ impl RawManifest {
         };
         match self.media_type.as_str() {
             media_type::OCI_INDEX | media_type::DOCKER_LIST => serde_json::from_slice(&self.bytes)
-                .map(Parsed::Index)
+                .map(|index| Parsed::Index(Box::new(index)))
                 .map_err(malformed),
             media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST => {
                 serde_json::from_slice(&self.bytes)
