@@ -1,0 +1,139 @@
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::cx::Cx;
+use crate::excerpt::Excerpt;
+use crate::oci::{Descriptor, Digest, Platform, Reference, Repository};
+use crate::plan::BuildSpec;
+
+/// Something that can build images: a BuildKit, wherever it runs.
+#[async_trait]
+pub trait Builder: Send + Sync {
+    /// What it is and what it can do, asked of the builder itself.
+    async fn survey(&self) -> Result<Survey, BuilderError>;
+
+    /// Builds a target and brings the result to its outputs. Tells the build's steps as events.
+    ///
+    /// Ends soon after `cx.cancel` is cancelled, with the build stopped on the builder.
+    async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError>;
+}
+
+/// What a builder says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// The builder's name for people, for example `engine`.
+    pub name: String,
+    /// The platforms it can build for, natively or emulated, its own first.
+    pub platforms: Vec<Platform>,
+    /// Whether it keeps and pushes multi-platform images, attestations and cache exports: true for
+    /// BuildKit with the containerd store, false for an Engine with the classic one.
+    pub full_exporter: bool,
+}
+
+/// One target to build.
+#[derive(Clone, Debug)]
+pub struct BuildOrder {
+    /// The service, for events and errors.
+    pub service: String,
+    /// What to build.
+    pub spec: BuildSpec,
+    /// Where the result goes, all of them or none.
+    pub outputs: Vec<Output>,
+}
+
+/// Where the result of a build goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To a repository, under its digest only.
+    Push {
+        /// The repository.
+        repository: Repository,
+        /// Whether the registry is spoken to without TLS, or without checking its certificate.
+        insecure: bool,
+    },
+    /// Into the image store of the Engine that builds, under these names.
+    Load {
+        /// The names.
+        references: Vec<Reference>,
+    },
+}
+
+/// What came of a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The image's digest: of the index where there are several platforms or attestations.
+    pub digest: Digest,
+    /// The descriptor that the builder gives, where it does.
+    pub descriptor: Option<Descriptor>,
+    /// How many steps the build had.
+    pub steps: usize,
+    /// How many of them came out of the cache.
+    pub cached: usize,
+    /// Everything else that the builder answered.
+    pub answer: BTreeMap<String, String>,
+}
+
+/// Why there is no image.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BuilderError {
+    /// The builder does not answer.
+    #[error("cannot reach the builder at {address}: {message}")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// What was found instead.
+        message: String,
+    },
+    /// The builder cannot do what the target asks for.
+    #[error("builder {builder} cannot {what}")]
+    Unsupported {
+        /// The builder's name.
+        builder: String,
+        /// What it cannot do.
+        what: String,
+        /// What would help.
+        hint: String,
+    },
+    /// A file that the build needs cannot be read.
+    #[error("{what}: {message}")]
+    Input {
+        /// What was being read.
+        what: String,
+        /// Why it cannot be.
+        message: String,
+        /// What would help.
+        hint: Option<String>,
+    },
+    /// A step failed, or the Dockerfile is wrong.
+    #[error("{message}")]
+    Failed {
+        /// What the builder said, without its own chain of wrappers.
+        message: String,
+        /// The step that failed, where one did.
+        step: Option<String>,
+        /// The exit code of the command, where one ran.
+        exit_code: Option<i32>,
+        /// The place in the Dockerfile.
+        excerpt: Option<Box<Excerpt>>,
+        /// The last lines of the step's log.
+        log: Vec<String>,
+    },
+    /// The image was built but could not be pushed.
+    #[error("push to {}: {message}", repository.as_ref().map_or_else(|| "a registry".to_owned(), ToString::to_string))]
+    Push {
+        /// The repository, where the builder says which.
+        repository: Option<Repository>,
+        /// What the builder said.
+        message: String,
+    },
+    /// The connection to the builder was lost on the way.
+    #[error("the connection to the builder was lost: {message}")]
+    Lost {
+        /// What happened.
+        message: String,
+    },
+    /// The run was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}

@@ -1,0 +1,12 @@
+//! What execution needs of the world, as small traits that the adapters implement.
+//!
+//! Each port owns its errors, because what to do after one (wait, give up, roll back, exit with
+//! which code) is decided here and not in an adapter.
+
+mod builder;
+mod credentials;
+mod registry;
+
+pub use builder::{BuildOrder, Builder, BuilderError, Built, Output, Survey};
+pub use credentials::{Credential, CredentialError, Credentials};
+pub use registry::{Copied, Registry, RegistryError, RegistryFault, WriteTarget};

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::oci::{Platform, Reference};
+
+/// Everything that decides what a build makes, in the terms of BuildKit's Dockerfile frontend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BuildSpec {
+    /// Where the files come from.
+    pub context: BuildContext,
+    /// The Dockerfile.
+    pub dockerfile: Dockerfile,
+    /// The stage to build, the last one where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Build arguments.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, String>,
+    /// Labels of the image.
+    #[serde(skip)]
+    pub labels: BTreeMap<String, String>,
+    /// Platforms to build for; the builder's own where empty.
+    #[serde(skip)]
+    pub platforms: Vec<Platform>,
+    /// Named contexts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub named_contexts: BTreeMap<String, NamedContext>,
+    /// Secrets that the build may mount.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretMount>,
+    /// SSH agents or keys, as `id=path,path` or `id`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ssh: Vec<String>,
+    /// Extra hosts, as `name=address`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extra_hosts: Vec<String>,
+    /// The network of `RUN` steps: `default`, `none` or `host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// The size of `/dev/shm` in `RUN` steps, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<u64>,
+    /// Resource limits of `RUN` steps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ulimits: Vec<Ulimit>,
+    /// The parent cgroup of `RUN` steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup_parent: Option<String>,
+    /// What the build may do beyond a sandbox: `network.host`, `security.insecure`, `device`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entitlements: Vec<String>,
+    /// Whether nothing is taken from the cache.
+    pub no_cache: bool,
+    /// Stages for which nothing is taken from the cache.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub no_cache_filter: Vec<String>,
+    /// Whether base images are looked up anew even where the builder has them.
+    pub pull: bool,
+    /// The provenance attestation.
+    pub provenance: Provenance,
+    /// The image that makes the SBOM attestation, where one is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<Reference>,
+    /// Caches to read, in this order.
+    #[serde(skip)]
+    pub cache_from: Vec<CacheRef>,
+    /// Caches to write.
+    #[serde(skip)]
+    pub cache_to: Vec<CacheRef>,
+}
+
+/// Where the files of a build come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildContext {
+    /// A folder on this machine.
+    Local(PathBuf),
+    /// A git or HTTP address that the builder fetches itself.
+    Remote(String),
+}
+
+/// The Dockerfile of a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dockerfile {
+    /// A file, absolute; it may lie outside the context.
+    Local(PathBuf),
+    /// A path within a remote context.
+    InContext(String),
+    /// Its text, written in the compose file.
+    Inline(String),
+}
+
+/// A context that a Dockerfile can name in `FROM` and `COPY --from`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamedContext {
+    /// A folder on this machine.
+    Local(PathBuf),
+    /// `docker-image://`, git or HTTP, resolved by the builder.
+    Remote(String),
+}
+
+/// A secret that a build may mount (`RUN --mount=type=secret,id=…`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SecretMount {
+    /// The id by which the Dockerfile asks for it.
+    pub id: String,
+    /// Where it comes from; it is read when the builder asks for it.
+    pub source: SecretSource,
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// A file.
+    File(PathBuf),
+    /// A variable of the environment, by its name.
+    Environment(String),
+}
+
+/// A resource limit (getrlimit(2)), -1 for unlimited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ulimit {
+    /// Its name, for example `nofile`.
+    pub name: String,
+    /// The soft limit.
+    pub soft: i64,
+    /// The hard limit.
+    pub hard: i64,
+}
+
+/// A cache to read or to write, in BuildKit's terms.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct CacheRef {
+    /// `registry`, `inline`, `gha`, `local`, `s3`, `azblob`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its attributes.
+    #[serde(flatten)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// How much the provenance attestation says (BuildKit, "Provenance attestation").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provenance {
+    /// There is none.
+    #[default]
+    Off,
+    /// Timestamps, frontend, materials.
+    Min,
+    /// Also the build definition and its sources.
+    Max,
+}
