@@ -5,6 +5,7 @@ pub mod event;
 pub mod excerpt;
 pub mod execute;
 pub mod exit;
+pub mod inputs;
 pub mod oci;
 pub mod plan;
 pub mod secret;
