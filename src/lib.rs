@@ -1,5 +1,6 @@
 //! castoff builds every service of a compose project and publishes all of them, or none.
 
+pub mod buildkit;
 pub mod cx;
 pub mod event;
 pub mod excerpt;

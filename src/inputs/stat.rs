@@ -97,6 +97,22 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// A regular file that is on no disk. It was never changed, so that it is the same each time.
+    pub fn inline(path: &str, size: usize, mode: u32) -> Self {
+        Self {
+            path: path.to_owned(),
+            kind: EntryKind::File,
+            mode,
+            size: size as u64,
+            modified: 0,
+            link: String::new(),
+            device: (0, 0),
+            xattrs: BTreeMap::new(),
+        }
+    }
+}
+
 #[cfg(unix)]
 fn mode(metadata: &Metadata) -> u32 {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};

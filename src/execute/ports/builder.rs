@@ -70,6 +70,10 @@ pub struct Built {
     pub steps: usize,
     /// How many of them came out of the cache.
     pub cached: usize,
+    /// How many files of the contexts the builder asked for, as it did not have them.
+    pub files_sent: u64,
+    /// How many bytes those were.
+    pub bytes_sent: u64,
     /// Everything else that the builder answered.
     pub answer: BTreeMap<String, String>,
 }

@@ -1,0 +1,160 @@
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bollard_buildkit_proto::google::rpc;
+use prost::Message as _;
+use serde::Deserialize;
+use tonic::{Code, Status};
+
+use super::status::Watch;
+use crate::excerpt::Excerpt;
+use crate::execute::ports::BuilderError;
+
+/// What a failed solve says of itself, beside its message. The details of BuildKit's errors are
+/// JSON in protobuf's `Any` (solver/errdefs, typeurl).
+#[derive(Debug, Default)]
+struct Details {
+    excerpt: Option<Excerpt>,
+    vertex: Option<String>,
+    exit_code: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    info: Option<SourceInfo>,
+    #[serde(default)]
+    ranges: Vec<Range>,
+}
+
+#[derive(Deserialize)]
+struct SourceInfo {
+    #[serde(default)]
+    filename: String,
+    #[serde(default)]
+    data: String,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    #[serde(default)]
+    start: Position,
+}
+
+#[derive(Default, Deserialize)]
+struct Position {
+    #[serde(default)]
+    line: usize,
+}
+
+#[derive(Deserialize)]
+struct Vertex {
+    #[serde(default)]
+    digest: String,
+}
+
+#[derive(Deserialize)]
+struct Exit {
+    #[serde(default, rename = "Code", alias = "code")]
+    code: i32,
+}
+
+impl Details {
+    fn read(status: &Status) -> Self {
+        let mut details = Self::default();
+        let Ok(whole) = rpc::Status::decode(status.details()) else {
+            return details;
+        };
+        for any in whole.details {
+            let kind = any.type_url.rsplit('/').next().unwrap_or_default();
+            match kind.trim_end_matches("+json") {
+                // The innermost source comes first: it is the line that failed.
+                name if name.ends_with("errdefs.Source") && details.excerpt.is_none() => {
+                    details.excerpt = serde_json::from_slice(&any.value)
+                        .ok()
+                        .and_then(|source| excerpt(&source));
+                }
+                name if name.ends_with("errdefs.Vertex") => {
+                    details.vertex = serde_json::from_slice(&any.value)
+                        .ok()
+                        .map(|vertex: Vertex| vertex.digest);
+                }
+                name if name.ends_with("ExitMessage") || name.ends_with("ExitError") => {
+                    details.exit_code = serde_json::from_slice(&any.value)
+                        .ok()
+                        .map(|exit: Exit| exit.code);
+                }
+                _ => {}
+            }
+        }
+        details
+    }
+}
+
+fn excerpt(source: &Source) -> Option<Excerpt> {
+    let info = source.info.as_ref()?;
+    let line = source.ranges.first()?.start.line;
+    let text = BASE64_STANDARD.decode(&info.data).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let lines = text.split_inclusive('\n').take(line.checked_sub(1)?);
+    let start: usize = lines.map(str::len).sum();
+    let rest = text.get(start..)?;
+    let length = rest.lines().next().unwrap_or_default().trim_end().len();
+    let name = Path::new(&info.filename);
+    Some(Excerpt::at(name, &text, start, start + length))
+}
+
+/// Why a solve failed: the builder's own answer and what was seen on the way.
+pub(super) fn classify(status: &Status, watch: &Watch) -> BuilderError {
+    let message = plain(status.message());
+    match status.code() {
+        Code::Cancelled => return BuilderError::Cancelled,
+        Code::Unavailable => return BuilderError::Lost { message },
+        // A stream that breaks is reported by the HTTP/2 layer and not by the builder.
+        Code::Unknown | Code::Internal if status.details().is_empty() && is_transport(status) => {
+            return BuilderError::Lost { message };
+        }
+        _ => {}
+    }
+    let details = Details::read(status);
+    let failed = details
+        .vertex
+        .as_deref()
+        .and_then(|digest| watch.step(digest))
+        .or_else(|| watch.failed_step());
+    if let Some(step) = failed
+        && step.is_export()
+    {
+        return BuilderError::Push {
+            repository: None,
+            message,
+        };
+    }
+    BuilderError::Failed {
+        message,
+        step: failed.map(|step| step.name.clone()),
+        exit_code: details.exit_code,
+        excerpt: details.excerpt.map(Box::new),
+        log: failed
+            .map(super::status::Step::last_lines)
+            .unwrap_or_default(),
+    }
+}
+
+/// Whether an error was made on our side of the connection.
+fn is_transport(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// The message without the wrappers that say the same of every build.
+fn plain(message: &str) -> String {
+    let mut text = message;
+    for prefix in ["failed to solve: ", "rpc error: code = Unknown desc = "] {
+        text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    console::strip_ansi_codes(text)
+        .chars()
+        .filter(|letter| !letter.is_control() || *letter == '\n')
+        .take(4096)
+        .collect()
+}

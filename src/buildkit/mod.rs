@@ -1,0 +1,248 @@
+//! Builds through BuildKit: the Engine's own, or one that stands alone.
+//!
+//! The only room that knows gRPC. Knows how to reach a BuildKit ([`Address`]), what to serve it while
+//! it builds (`session`), how to say a build in its words (`solve`), and how to read what it tells
+//! (`status`, `failure`). Must not know plans as a whole, registries or tags: it implements
+//! [`Builder`] for one order at a time. Start reading at [`BuildKit::build`].
+
+mod dial;
+mod failure;
+mod session;
+mod solve;
+mod status;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    ListWorkersRequest, SolveRequest, SolveResponse, StatusRequest,
+};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::transport::Channel;
+
+pub use dial::Address;
+
+use crate::cx::Cx;
+use crate::execute::ports::{BuildOrder, Builder, BuilderError, Built, Credentials, Survey};
+use crate::oci::{Descriptor, Digest, Platform};
+use crate::plan::SecretSource;
+use crate::secret::Secret;
+use session::{SecretStore, Sent, Session};
+use solve::Solve;
+use status::Watch;
+
+/// How long the end of the progress stream is waited for once a build is over. It ends by itself,
+/// unless the build never began.
+const STATUS_LIMIT: Duration = Duration::from_secs(3);
+/// How long a cancelled build may take to say goodbye.
+const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
+
+/// Reads a variable of the environment, for build secrets that come from there.
+pub type Environment = Arc<dyn Fn(&str) -> Option<Secret> + Send + Sync>;
+
+/// A builder that speaks BuildKit's protocol.
+pub struct BuildKit {
+    name: String,
+    address: Address,
+    credentials: Arc<dyn Credentials>,
+    environment: Environment,
+    channel: OnceCell<Channel>,
+}
+
+impl BuildKit {
+    /// The BuildKit at `address`, called `name` where people see it. Nothing is opened yet.
+    pub fn new(
+        name: &str,
+        address: Address,
+        credentials: Arc<dyn Credentials>,
+        environment: Environment,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            address,
+            credentials,
+            environment,
+            channel: OnceCell::new(),
+        }
+    }
+
+    /// The one connection, opened when it is first needed.
+    async fn control(&self) -> Result<ControlClient<Channel>, BuilderError> {
+        let channel = self
+            .channel
+            .get_or_try_init(|| self.address.connect())
+            .await?;
+        Ok(ControlClient::new(channel.clone())
+            .max_decoding_message_size(dial::MAX_MESSAGE)
+            .max_encoding_message_size(dial::MAX_MESSAGE))
+    }
+
+    fn secrets(&self, order: &BuildOrder) -> Result<SecretStore, BuilderError> {
+        let mut store = SecretStore::default();
+        for secret in &order.spec.secrets {
+            match &secret.source {
+                SecretSource::File(path) => store.add_file(&secret.id, path.clone()),
+                SecretSource::Environment(name) => {
+                    let value = (self.environment)(name).ok_or_else(|| BuilderError::Input {
+                        what: format!("secret `{}` of service `{}`", secret.id, order.service),
+                        message: format!("the variable {name} is not set"),
+                        hint: Some(format!("set {name} in the environment")),
+                    })?;
+                    store.add_value(&secret.id, value);
+                }
+            }
+        }
+        Ok(store)
+    }
+}
+
+#[async_trait]
+impl Builder for BuildKit {
+    async fn survey(&self) -> Result<Survey, BuilderError> {
+        let mut control = self.control().await?;
+        let workers = control
+            .list_workers(ListWorkersRequest::default())
+            .await
+            .map_err(|status| BuilderError::Unreachable {
+                address: self.address.to_string(),
+                message: status.message().to_owned(),
+            })?
+            .into_inner();
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in workers.record.iter().flat_map(|worker| &worker.platforms) {
+            let platform =
+                Platform::from_parts(&platform.os, &platform.architecture, &platform.variant, "");
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        Ok(Survey {
+            name: self.name.clone(),
+            platforms,
+            full_exporter: true,
+        })
+    }
+
+    async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
+        let control = self.control().await?;
+        let build = uuid::Uuid::new_v4().simple().to_string();
+        let session_id = uuid::Uuid::new_v4().simple().to_string();
+        let solve = Solve::new(order, &build, &session_id);
+        let sent = Arc::new(Sent::default());
+        let session = Session {
+            id: session_id,
+            shared_key: solve.shared_key,
+            directories: solve.directories,
+            credentials: Arc::clone(&self.credentials),
+            secrets: self.secrets(order)?,
+            sent: Arc::clone(&sent),
+        };
+        let mut watch = Watch::new(&order.service, cx.events.clone());
+        let answer = Box::pin(run(cx, control, solve.request, session, &mut watch)).await;
+        match answer {
+            Ok(answer) => built(answer, &watch, &sent),
+            Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
+            Err(status) => Err(failure::classify(&status, &watch)),
+        }
+    }
+}
+
+/// Drives one build: the solve, its session and its progress, which end together.
+async fn run(
+    cx: &Cx,
+    control: ControlClient<Channel>,
+    request: SolveRequest,
+    session: Session,
+    watch: &mut Watch,
+) -> Result<SolveResponse, Status> {
+    let over = CancellationToken::new();
+    let build_ref = request.r#ref.clone();
+    let serve = session.serve(control.clone(), CancellationToken::new());
+    let solve = {
+        let mut control = control.clone();
+        async move {
+            control
+                .solve(request)
+                .await
+                .map(tonic::Response::into_inner)
+        }
+    };
+    let build = async {
+        let answer = tokio::select! {
+            answer = solve => answer,
+            // The session ends before the build only when the connection broke.
+            ended = serve => Err(match ended {
+                Err(status) => status,
+                Ok(()) => Status::unavailable("the builder ended the session"),
+            }),
+            // Dropping the solve is what stops it on the builder.
+            () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
+        };
+        over.cancel();
+        answer
+    };
+    let limit = async {
+        over.cancelled().await;
+        let wait = if cx.cancel.is_cancelled() {
+            GOODBYE_LIMIT
+        } else {
+            STATUS_LIMIT
+        };
+        tokio::time::sleep(wait).await;
+    };
+    let follow = async {
+        tokio::select! {
+            () = follow(control, build_ref, watch) => {}
+            () = limit => {}
+        }
+    };
+    let (answer, ()) = tokio::join!(build, follow);
+    answer
+}
+
+/// Tells what the builder tells, until it has no more to say. If Solve fails before the build
+/// exists, this would wait for ever: whoever calls it sets the limit.
+async fn follow(mut control: ControlClient<Channel>, build: String, watch: &mut Watch) {
+    let Ok(answer) = control.status(StatusRequest { r#ref: build }).await else {
+        return;
+    };
+    let mut stream = answer.into_inner();
+    // A stream that breaks ends the progress; the solve tells what happened.
+    while let Ok(Some(message)) = stream.message().await {
+        watch.take(message);
+    }
+}
+
+/// What the builder answered (BuildKit, exporter/containerimage/exptypes).
+fn built(answer: SolveResponse, watch: &Watch, sent: &Sent) -> Result<Built, BuilderError> {
+    let answer: BTreeMap<String, String> = answer.exporter_response.into_iter().collect();
+    let digest = answer
+        .get("containerimage.digest")
+        .and_then(|digest| digest.parse::<Digest>().ok())
+        .ok_or_else(|| BuilderError::Lost {
+            message: "the builder answered without the image's digest".to_owned(),
+        })?;
+    let descriptor = answer
+        .get("containerimage.descriptor")
+        .and_then(|text| BASE64_STANDARD.decode(text).ok())
+        .and_then(|bytes| serde_json::from_slice::<Descriptor>(&bytes).ok())
+        .filter(|descriptor| descriptor.digest == digest);
+    let (steps, cached) = watch.counts();
+    Ok(Built {
+        digest,
+        descriptor,
+        steps,
+        cached,
+        files_sent: sent.files.load(Ordering::Relaxed),
+        bytes_sent: sent.bytes.load(Ordering::Relaxed),
+        answer,
+    })
+}

@@ -1,0 +1,261 @@
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    CacheOptions, CacheOptionsEntry, Exporter, SolveRequest,
+};
+use serde_json::json;
+
+use super::session::Directory;
+use crate::execute::ports::{BuildOrder, Output};
+use crate::oci::Digest;
+use crate::plan::{
+    BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance, Ulimit,
+};
+
+/// The name of the Dockerfile where it is written in the compose file.
+const INLINE_NAME: &str = "Dockerfile";
+
+/// A build in BuildKit's words: the request, and the folders that its session offers.
+pub(super) struct Solve {
+    pub(super) request: SolveRequest,
+    pub(super) directories: HashMap<String, Directory>,
+    /// Where the builder finds what it kept of the last transfer of the same folders.
+    pub(super) shared_key: String,
+}
+
+impl Solve {
+    /// Says `order` in the terms of the Dockerfile frontend (BuildKit, frontend/dockerui) and of the
+    /// image exporter (exporter/containerimage/exptypes).
+    pub(super) fn new(order: &BuildOrder, build: &str, session: &str) -> Self {
+        let spec = &order.spec;
+        let mut words = Words::default();
+        words.context(&spec.context);
+        words.dockerfile(&spec.dockerfile);
+        words.named_contexts(spec);
+        words.options(spec);
+        words.attestations(spec);
+        let request = SolveRequest {
+            r#ref: build.to_owned(),
+            session: session.to_owned(),
+            frontend: "dockerfile.v0".to_owned(),
+            cache: Some(words.cache(spec)),
+            exporters: order.outputs.iter().map(exporter).collect(),
+            entitlements: entitlements(spec),
+            frontend_attrs: words.attributes,
+            ..SolveRequest::default()
+        };
+        Self {
+            request,
+            directories: words.directories,
+            shared_key: shared_key(spec),
+        }
+    }
+}
+
+/// The folders of a build, as one name. The path itself stays on this machine.
+fn shared_key(spec: &BuildSpec) -> String {
+    let path = match &spec.context {
+        BuildContext::Local(path) => path.to_string_lossy().into_owned(),
+        BuildContext::Remote(address) => address.clone(),
+    };
+    format!("castoff:{}", Digest::of(path.as_bytes()).short())
+}
+
+/// What a frontend is told, as it comes together.
+#[derive(Default)]
+struct Words {
+    attributes: HashMap<String, String>,
+    directories: HashMap<String, Directory>,
+}
+
+impl Words {
+    fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.attributes.insert(key.into(), value.into());
+    }
+
+    fn context(&mut self, context: &BuildContext) {
+        match context {
+            BuildContext::Local(path) => {
+                let directory = Directory::Local(path.clone());
+                self.directories.insert("context".to_owned(), directory);
+            }
+            BuildContext::Remote(address) => self.set("context", address),
+        }
+    }
+
+    fn dockerfile(&mut self, dockerfile: &Dockerfile) {
+        let (name, directory) = match dockerfile {
+            Dockerfile::InContext(path) => {
+                self.set("filename", path);
+                return;
+            }
+            Dockerfile::Local(path) => (
+                file_name(path),
+                Directory::Local(path.parent().unwrap_or(Path::new("/")).to_owned()),
+            ),
+            Dockerfile::Inline(text) => (
+                INLINE_NAME.to_owned(),
+                Directory::Inline {
+                    name: INLINE_NAME.to_owned(),
+                    text: text.clone(),
+                },
+            ),
+        };
+        self.set("filename", name);
+        // Where the context is remote the frontend would look for the Dockerfile there.
+        self.set("dockerfilekey", "dockerfile");
+        self.directories.insert("dockerfile".to_owned(), directory);
+    }
+
+    fn named_contexts(&mut self, spec: &BuildSpec) {
+        for (name, context) in &spec.named_contexts {
+            let value = match context {
+                NamedContext::Local(path) => {
+                    // The two names that the frontend has for itself.
+                    let local = match name.as_str() {
+                        "context" | "dockerfile" => format!("_{name}"),
+                        _ => name.clone(),
+                    };
+                    let directory = Directory::Local(path.clone());
+                    self.directories.insert(local.clone(), directory);
+                    format!("local:{local}")
+                }
+                NamedContext::Remote(address) => address.clone(),
+            };
+            self.set(format!("context:{name}"), value);
+        }
+        if !spec.named_contexts.is_empty() {
+            self.set("frontend.caps", "moby.buildkit.frontend.contexts+forward");
+        }
+    }
+
+    fn options(&mut self, spec: &BuildSpec) {
+        for (name, value) in &spec.args {
+            self.set(format!("build-arg:{name}"), value);
+        }
+        for (name, value) in &spec.labels {
+            self.set(format!("label:{name}"), value);
+        }
+        if let Some(target) = &spec.target {
+            self.set("target", target);
+        }
+        if !spec.platforms.is_empty() {
+            self.set("platform", joined(&spec.platforms));
+        }
+        if spec.no_cache {
+            self.set("no-cache", "");
+        } else if !spec.no_cache_filter.is_empty() {
+            self.set("no-cache", spec.no_cache_filter.join(","));
+        }
+        if spec.pull {
+            self.set("image-resolve-mode", "pull");
+        }
+        match spec.network.as_deref() {
+            None | Some("default" | "") => {}
+            Some(mode) => self.set("force-network-mode", mode),
+        }
+        if !spec.extra_hosts.is_empty() {
+            self.set("add-hosts", spec.extra_hosts.join(","));
+        }
+        if let Some(size) = spec.shm_size {
+            self.set("shm-size", size.to_string());
+        }
+        if !spec.ulimits.is_empty() {
+            let ulimit = |limit: &Ulimit| format!("{}={}:{}", limit.name, limit.soft, limit.hard);
+            let limits: Vec<String> = spec.ulimits.iter().map(ulimit).collect();
+            self.set("ulimit", limits.join(","));
+        }
+        if let Some(parent) = &spec.cgroup_parent {
+            self.set("cgroup-parent", parent);
+        }
+    }
+
+    fn attestations(&mut self, spec: &BuildSpec) {
+        match spec.provenance {
+            Provenance::Off => {}
+            Provenance::Min => self.set("attest:provenance", "mode=min"),
+            Provenance::Max => self.set("attest:provenance", "mode=max"),
+        }
+        if let Some(generator) = &spec.sbom {
+            self.set("attest:sbom", format!("generator={generator}"));
+        }
+    }
+
+    /// Imports are said twice: to the solver, and to the frontend, which hands them to the stages
+    /// it solves itself (BuildKit, client/solve.go, `parseCacheOptions`).
+    fn cache(&mut self, spec: &BuildSpec) -> CacheOptions {
+        let entry = |cache: &CacheRef| CacheOptionsEntry {
+            r#type: cache.kind.clone(),
+            attrs: cache.attributes.clone().into_iter().collect(),
+        };
+        if !spec.cache_from.is_empty() {
+            let imports: Vec<_> = spec
+                .cache_from
+                .iter()
+                .map(|cache| json!({"Type": cache.kind, "Attrs": cache.attributes}))
+                .collect();
+            self.set("cache-imports", json!(imports).to_string());
+        }
+        CacheOptions {
+            exports: spec.cache_to.iter().map(entry).collect(),
+            imports: spec.cache_from.iter().map(entry).collect(),
+            ..CacheOptions::default()
+        }
+    }
+}
+
+/// Host networking has to be asked for twice: as a mode, and as a right.
+fn entitlements(spec: &BuildSpec) -> Vec<String> {
+    let mut asked = spec.entitlements.clone();
+    let host = "network.host";
+    if spec.network.as_deref() == Some("host") && !asked.iter().any(|right| right == host) {
+        asked.push(host.to_owned());
+    }
+    asked
+}
+
+fn exporter(output: &Output) -> Exporter {
+    let attributes = match output {
+        // Nothing is named, kept or unpacked in the Engine: the cheapest way to a registry.
+        Output::Push {
+            repository,
+            insecure,
+        } => {
+            let mut attributes = vec![
+                ("name", repository.to_string()),
+                ("push", "true".to_owned()),
+                ("push-by-digest", "true".to_owned()),
+                ("store", "false".to_owned()),
+                ("oci-mediatypes", "true".to_owned()),
+            ];
+            if *insecure {
+                attributes.push(("registry.insecure", "true".to_owned()));
+            }
+            attributes
+        }
+        Output::Load { references } => vec![
+            ("name", joined(references)),
+            ("unpack", "true".to_owned()),
+            ("oci-mediatypes", "true".to_owned()),
+        ],
+    };
+    Exporter {
+        r#type: "image".to_owned(),
+        attrs: attributes
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    }
+}
+
+fn joined<T: ToString>(values: &[T]) -> String {
+    let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+    texts.join(",")
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
