@@ -1,0 +1,247 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::oci::HumanDuration;
+
+/// publish.toml as it is written: everything is optional, nothing has a meaning yet.
+///
+/// The JSON Schema of the file is derived from these types, and so are the known keys.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(
+    title = "publish.toml",
+    description = "How castoff publishes a compose project."
+)]
+pub struct File {
+    /// The compose project. Everything is optional: compose's own rules apply.
+    pub project: Option<ProjectTable>,
+    /// Where images go, by a name of your own. Without any, `image` and `build.tags` of the compose
+    /// file name what is published.
+    #[serde(default)]
+    pub registries: IndexMap<String, RegistryTable>,
+    /// The tags.
+    pub tags: Option<TagsTable>,
+    /// Labels of every image. They win over those that castoff computes. Values may hold expressions
+    /// such as `{{sha}}`.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// How images are built.
+    pub build: Option<BuildTable>,
+    /// Caches of builds.
+    pub cache: Option<CacheTable>,
+    /// What is cleaned up.
+    pub prune: Option<PruneTable>,
+    /// Any of the above, for one service.
+    #[serde(default)]
+    pub services: IndexMap<String, ServiceTable>,
+}
+
+/// `[project]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectTable {
+    /// The compose files, in the order in which they are merged.
+    pub compose: Option<Vec<PathBuf>>,
+}
+
+/// `[registries.NAME]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryTable {
+    /// The repository of a service, with `{{service}}` and `{{project}}` where their names belong:
+    /// `ghcr.io/acme/{{project}}/{{service}}`.
+    pub repository: String,
+    /// Whether a publish fails when this registry does. `false` is best effort. Default: true.
+    pub required: Option<bool>,
+    /// Whether the registry is spoken to without TLS. Default: only on this machine.
+    pub plain_http: Option<bool>,
+    /// A file with the CA certificates (PEM) that the registry's certificate is checked against.
+    pub ca: Option<PathBuf>,
+    /// A client certificate (PEM).
+    pub client_cert: Option<PathBuf>,
+    /// The key of the client certificate (PEM).
+    pub client_key: Option<PathBuf>,
+}
+
+/// `[tags]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TagsTable {
+    /// Rules as docker/metadata-action has them: `type=semver,pattern={{version}}`.
+    pub rules: Option<Vec<String>>,
+    /// What holds for all rules: `latest=auto`, `prefix=…`, `suffix=…`.
+    pub flavor: Option<Vec<String>>,
+}
+
+/// `[build]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuildTable {
+    /// The platforms to build for. Default: those of the compose file, else the builder's own.
+    pub platforms: Option<Vec<String>>,
+    /// What builds: `auto`, `engine`, or the address of a buildkitd as `unix:///path`.
+    pub builder: Option<String>,
+    /// The provenance attestation. Default: off.
+    pub provenance: Option<ProvenanceMode>,
+    /// The SBOM attestation: true, or a table that names the image that makes it. Default: false.
+    pub sbom: Option<SbomValue>,
+    /// Whether base images are looked up anew even where the builder has them. Default: false.
+    pub pull: Option<bool>,
+    /// Whether nothing is taken from the build cache. Default: false.
+    pub no_cache: Option<bool>,
+}
+
+/// How much the provenance attestation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProvenanceMode {
+    /// There is none.
+    Off,
+    /// Timestamps, frontend, materials.
+    Min,
+    /// Also the build definition and its sources.
+    Max,
+}
+
+/// The SBOM attestation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SbomValue {
+    /// Made by Docker's default generator, or not at all.
+    Wanted(bool),
+    /// Made by the image named here.
+    By(SbomTable),
+}
+
+/// `sbom = { generator = "…" }`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SbomTable {
+    /// The image that makes the SBOM (BuildKit, "SBOM scanning protocol").
+    pub generator: String,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CacheTable {
+    /// Where caches are read, in this order; the first one that can be written is written, too.
+    pub sources: Option<Vec<CacheSource>>,
+    /// Whether the cache holds the layers of the result (`min`) or of every stage (`max`, the default).
+    pub mode: Option<CacheMode>,
+    /// Whether a cache is written at all. Default: true.
+    pub write: Option<bool>,
+    /// The reference of a registry cache. Default: the tag `buildcache` beside the image in the first
+    /// registry.
+    pub reference: Option<String>,
+}
+
+/// A kind of cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheSource {
+    /// GitHub's cache service, within a workflow.
+    Gha,
+    /// A reference in a registry.
+    Registry,
+    /// Within the image itself.
+    Inline,
+}
+
+/// What a cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheMode {
+    /// The layers of the result.
+    Min,
+    /// The layers of every stage.
+    Max,
+}
+
+/// `[prune]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PruneTable {
+    /// In the Docker Engine.
+    pub local: Option<PruneLocalTable>,
+}
+
+/// `[prune.local]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PruneLocalTable {
+    /// Which of this project's images go.
+    pub images: Option<PruneImagesTable>,
+    /// How much of the build cache stays.
+    pub build_cache: Option<PruneCacheTable>,
+    /// Which of this project's stopped containers go.
+    pub containers: Option<PruneContainersTable>,
+    /// Whether this project's volumes that no container uses go. Default: false.
+    pub volumes: Option<bool>,
+    /// Whether this is carried out after every publish. Default: false.
+    pub after_publish: Option<bool>,
+}
+
+/// `images = { unused_for = "720h", keep_last = 3 }`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PruneImagesTable {
+    /// Only images that were made longer ago than this.
+    #[schemars(with = "Option<String>")]
+    pub unused_for: Option<HumanDuration>,
+    /// How many images of a service stay in any case. Default: 1.
+    pub keep_last: Option<u32>,
+}
+
+/// `build_cache = { keep = "10GB", unused_for = "168h" }`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PruneCacheTable {
+    /// How much stays, as a size in decimal units.
+    pub keep: Option<String>,
+    /// Only records that were not used for this long.
+    #[schemars(with = "Option<String>")]
+    pub unused_for: Option<HumanDuration>,
+}
+
+/// `containers = { stopped_for = "24h" }`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PruneContainersTable {
+    /// Only containers that stopped longer ago than this.
+    #[schemars(with = "Option<String>")]
+    pub stopped_for: Option<HumanDuration>,
+}
+
+/// `[services.NAME]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceTable {
+    /// Whether this service is left out of every publish. Default: false.
+    pub skip: Option<bool>,
+    /// The registries this service goes to, by their names. Default: all of them.
+    pub registries: Option<Vec<String>>,
+    /// As `build.platforms`.
+    pub platforms: Option<Vec<String>>,
+    /// As `build.builder`.
+    pub builder: Option<String>,
+    /// As `build.provenance`.
+    pub provenance: Option<ProvenanceMode>,
+    /// As `build.sbom`.
+    pub sbom: Option<SbomValue>,
+    /// As `build.pull`.
+    pub pull: Option<bool>,
+    /// As `build.no_cache`.
+    pub no_cache: Option<bool>,
+    /// As `tags`: each key replaces the general one.
+    pub tags: Option<TagsTable>,
+    /// As `labels`, in addition to them.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// As `cache`: each key replaces the general one.
+    pub cache: Option<CacheTable>,
+}

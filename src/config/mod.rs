@@ -1,0 +1,333 @@
+//! publish.toml + flags + environment → [`Settings`].
+//!
+//! What was typed ([`File`], everything optional) and what it means ([`Settings`], nothing is) are two
+//! types; the JSON Schema and the known keys come from the first. Knows TOML and where each value
+//! comes from. Must not know compose files, git or registries. Start reading at [`load`].
+
+mod document;
+mod file;
+mod known;
+mod settings;
+
+use std::path::{Path, PathBuf};
+
+pub use document::{Document, Origin};
+pub use file::{CacheMode, CacheSource, File, ProvenanceMode};
+pub use known::schema;
+pub use settings::{
+    BuilderChoice, CacheSettings, LocalPrune, RegistrySettings, ServiceSettings, Settings,
+};
+
+use crate::excerpt::Excerpt;
+use crate::interpolate::{InterpolateError, Lookup};
+
+/// The name of the file where none is given.
+pub const FILE_NAME: &str = "publish.toml";
+
+/// What is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// The file and its text; `None` where there is no publish.toml, which is as good as an empty one.
+    pub file: Option<(PathBuf, String)>,
+    /// Values over those of the file: the key, the value, and the flag that said so.
+    pub overrides: Vec<Override>,
+}
+
+/// A value that a flag puts over the file's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The key with its tables: `build.platforms`.
+    pub key: String,
+    /// The value as TOML, or as a bare text; a list may be written with commas.
+    pub value: String,
+    /// The flag, for messages: `--set`.
+    pub flag: String,
+}
+
+/// Why publish.toml cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is larger than anybody's publish.toml.
+    #[error("{} is larger than 1 MiB", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no TOML.
+    #[error("{message}")]
+    Syntax {
+        /// Where.
+        place: Box<Excerpt>,
+        /// What is wrong.
+        message: String,
+    },
+    /// A variable in a value cannot be replaced.
+    #[error("{source}")]
+    Interpolation {
+        /// Where.
+        place: Box<Excerpt>,
+        /// What is wrong.
+        source: InterpolateError,
+    },
+    /// A key that nothing reads.
+    #[error("unknown key `{key}`")]
+    UnknownKey {
+        /// Where, if it stands in the file.
+        place: Option<Box<Excerpt>>,
+        /// The key with its tables.
+        key: String,
+        /// The known key that is most like it.
+        nearest: Option<String>,
+    },
+    /// A value that does not make sense.
+    #[error("`{key}`: {message}")]
+    Value {
+        /// Where, if it stands in the file.
+        place: Option<Box<Excerpt>>,
+        /// The key with its tables.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// `--set` was not given a key and a value.
+    #[error("`{flag} {given}` is not of the form KEY=VALUE")]
+    Override {
+        /// The flag.
+        flag: String,
+        /// What was given.
+        given: String,
+    },
+    /// More than one of these.
+    #[error("{} mistakes in publish.toml", .0.len())]
+    Several(Vec<Error>),
+}
+
+impl Error {
+    /// Where in the file the mistake is.
+    pub fn place(&self) -> Option<&Excerpt> {
+        match self {
+            Self::Syntax { place, .. } | Self::Interpolation { place, .. } => Some(place),
+            Self::UnknownKey { place, .. } | Self::Value { place, .. } => place.as_deref(),
+            Self::Read { .. }
+            | Self::TooLarge { .. }
+            | Self::Override { .. }
+            | Self::Several(_) => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownKey {
+                nearest: Some(nearest),
+                ..
+            } => Some(format!("did you mean `{nearest}`?")),
+            Self::UnknownKey { .. } => {
+                Some("`castoff schema` prints every key that there is".to_owned())
+            }
+            Self::Interpolation { source, .. } => source.hint(),
+            Self::Override { .. } => {
+                Some("write for example `--set build.platforms=linux/amd64`".to_owned())
+            }
+            Self::Read { .. } => Some("name another file with --config".to_owned()),
+            Self::Syntax { .. } | Self::TooLarge { .. } | Self::Value { .. } | Self::Several(_) => {
+                None
+            }
+        }
+    }
+}
+
+/// Reads and understands publish.toml. `lookup` gives the variables that its values may name.
+pub fn load(ask: &Ask, lookup: &Lookup<'_>) -> Result<(Settings, Document), Error> {
+    let (mut document, folder) = match &ask.file {
+        Some((path, text)) => {
+            let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+            (Document::parse(path, text, lookup)?, folder)
+        }
+        None => (Document::default(), PathBuf::new()),
+    };
+    for over in &ask.overrides {
+        apply(&mut document, over)?;
+    }
+    let mut unknown = known::unknown_keys(&document);
+    match unknown.len() {
+        0 => {}
+        1 => {
+            if let Some(error) = unknown.pop() {
+                return Err(error);
+            }
+        }
+        _ => return Err(Error::Several(unknown)),
+    }
+    let root = toml::Value::Table(document.root.clone());
+    let file: File = serde_path_to_error::deserialize(root).map_err(|error| {
+        let path = key_path(error.path());
+        Error::Value {
+            place: document.place(&path),
+            key: path.join("."),
+            message: error.inner().to_string().trim_end().to_owned(),
+        }
+    })?;
+    let settings = Settings::new(file, &document, &folder)?;
+    Ok((settings, document))
+}
+
+/// Puts a flag's value over the file's.
+fn apply(document: &mut Document, over: &Override) -> Result<(), Error> {
+    let wrong = || Error::Override {
+        flag: over.flag.clone(),
+        given: over.key.clone(),
+    };
+    let path: Vec<String> = over
+        .key
+        .split('.')
+        .map(|key| key.trim().to_owned())
+        .collect();
+    if path.iter().any(String::is_empty) {
+        return Err(wrong());
+    }
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {}", over.value));
+    let parsed = parsed.ok().and_then(|mut table| table.remove("value"));
+    let value = parsed.unwrap_or_else(|| toml::Value::String(over.value.clone()));
+    let value = match value {
+        toml::Value::String(list) if known::is_list(&path) => {
+            let item = |item: &str| toml::Value::String(item.trim().to_owned());
+            toml::Value::Array(list.split(',').map(item).collect())
+        }
+        value => value,
+    };
+    document.set(&path, value, &over.flag);
+    Ok(())
+}
+
+fn key_path(path: &serde_path_to_error::Path) -> Vec<String> {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+impl Document {
+    /// Where the value at `path` stands in the file.
+    fn place(&self, path: &[String]) -> Option<Box<Excerpt>> {
+        match self.origin(path) {
+            Origin::File(place) => Some(Box::new(place)),
+            Origin::Flag(_) | Origin::Default => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, overrides: &[(&str, &str)]) -> Result<Settings, Error> {
+        let ask = Ask {
+            file: Some((PathBuf::from("publish.toml"), text.to_owned())),
+            overrides: overrides
+                .iter()
+                .map(|(key, value)| Override {
+                    key: (*key).to_owned(),
+                    value: (*value).to_owned(),
+                    flag: "--set".to_owned(),
+                })
+                .collect(),
+        };
+        let lookup = |name: &str| (name == "OWNER").then(|| "acme".to_owned());
+        load(&ask, &lookup).map(|(settings, _)| settings)
+    }
+
+    #[test]
+    fn variables_are_replaced_and_a_service_overrides_what_is_general() {
+        let settings = read(
+            r#"
+            [registries.ghcr]
+            repository = "ghcr.io/${OWNER}/{{service}}"
+            [build]
+            platforms = ["linux/amd64", "linux/arm64"]
+            [labels]
+            a = "1"
+            [services.web]
+            platforms = ["linux/amd64"]
+            labels = { b = "2" }
+            "#,
+            &[],
+        )
+        .unwrap();
+        assert_eq!(
+            settings.registries[0].repository,
+            "ghcr.io/acme/{{service}}"
+        );
+        assert!(settings.registries[0].required);
+        assert_eq!(settings.service("api").platforms.len(), 2);
+        assert_eq!(settings.service("web").platforms.len(), 1);
+        assert_eq!(settings.service("web").labels.len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_key_has_its_place_and_the_nearest_known_one() {
+        let error = read("[build]\nplatfroms = []\n", &[]).unwrap_err();
+        assert_eq!(error.to_string(), "unknown key `build.platfroms`");
+        assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:1");
+        assert_eq!(error.hint().unwrap(), "did you mean `platforms`?");
+    }
+
+    #[test]
+    fn all_unknown_keys_are_reported_at_once() {
+        let error = read("buildd = 1\n[services.a]\nx = 1\n", &[]).unwrap_err();
+        assert!(matches!(error, Error::Several(all) if all.len() == 2));
+    }
+
+    #[test]
+    fn a_wrong_type_and_a_wrong_value_have_their_place() {
+        let error = read("[build]\npull = \"often\"\n", &[]).unwrap_err();
+        assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:1");
+        let error = read("[build]\nplatforms = [\"linux/amd64\", \"a b\"]\n", &[]).unwrap_err();
+        assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:29");
+        let error = read("[cache]\nsources = [\"ftp\"]\n", &[]).unwrap_err();
+        assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:12");
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let text = "[build]\nplatforms = [\"linux/amd64\"]\n";
+        let over = [
+            ("build.platforms", "linux/arm64,linux/arm/v7"),
+            ("build.pull", "true"),
+        ];
+        let settings = read(text, &over).unwrap();
+        assert_eq!(settings.general.platforms.len(), 2);
+        assert!(settings.general.pull);
+        let error = read(text, &[("build.pul", "true")]).unwrap_err();
+        assert_eq!(error.hint().unwrap(), "did you mean `pull`?");
+    }
+
+    #[test]
+    fn the_schema_knows_every_key_of_every_table() {
+        let schema = schema();
+        let text = schema.to_string();
+        for key in [
+            "repository",
+            "platforms",
+            "unused_for",
+            "keep_last",
+            "flavor",
+        ] {
+            assert!(text.contains(&format!("\"{key}\"")), "{key}");
+        }
+        assert_eq!(schema["additionalProperties"], false);
+    }
+}

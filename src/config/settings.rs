@@ -1,0 +1,378 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Error;
+use super::document::{Document, Origin};
+use super::file::{
+    BuildTable, CacheMode, CacheSource, CacheTable, File, ProvenanceMode, PruneLocalTable,
+    RegistryTable, SbomValue, ServiceTable, TagsTable,
+};
+use crate::oci::{Platform, Reference, parse_size};
+
+/// The image that makes an SBOM where none is named: Docker's own (buildx, `attest.go`).
+const DEFAULT_SBOM_GENERATOR: &str = "docker.io/docker/buildkit-syft-scanner:stable-1";
+
+/// What publish.toml, flags and defaults together mean. Nothing is optional that has a default.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The compose files that publish.toml names, relative to it; empty for compose's own rules.
+    pub compose: Vec<PathBuf>,
+    /// The registries in the order of the file.
+    pub registries: Vec<RegistrySettings>,
+    /// What holds for every service that says nothing else.
+    pub general: ServiceSettings,
+    /// What holds for one service, by its name.
+    pub services: BTreeMap<String, ServiceSettings>,
+    /// What is cleaned up in the Engine, where the file says so.
+    pub prune_local: Option<LocalPrune>,
+    /// Variables that were not set and had no default, each with the key that uses it.
+    pub unset: Vec<(String, String)>,
+    /// The names under `[services]` with where they stand, to be compared with the compose file.
+    pub named_services: Vec<(String, Origin)>,
+}
+
+/// Where images go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// Its name in publish.toml.
+    pub name: String,
+    /// The repository of a service, with `{{service}}` in it.
+    pub repository: String,
+    /// Where `repository` stands, for errors that show only once the service is known.
+    pub origin: Origin,
+    /// Whether a publish fails when this registry does.
+    pub required: bool,
+    /// Whether it is spoken to without TLS; `None` where only its address decides.
+    pub plain_http: Option<bool>,
+    /// A file with CA certificates.
+    pub ca: Option<PathBuf>,
+    /// A client certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// What holds for a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceSettings {
+    /// Whether it is left out.
+    pub skip: bool,
+    /// The registries it goes to, by name; `None` for all.
+    pub registries: Option<Vec<String>>,
+    /// The tag rules; `None` where nobody gave any.
+    pub rules: Option<Vec<String>>,
+    /// The flavor.
+    pub flavor: Vec<String>,
+    /// Labels, as they are written.
+    pub labels: BTreeMap<String, String>,
+    /// The platforms; empty for those of the compose file.
+    pub platforms: Vec<Platform>,
+    /// What builds.
+    pub builder: BuilderChoice,
+    /// The provenance attestation.
+    pub provenance: Option<ProvenanceMode>,
+    /// The image that makes the SBOM, where one is wanted.
+    pub sbom: Option<Reference>,
+    /// Whether base images are looked up anew.
+    pub pull: bool,
+    /// Whether nothing is taken from the cache.
+    pub no_cache: bool,
+    /// Its caches.
+    pub cache: CacheSettings,
+}
+
+/// Which caches a build reads and writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// The kinds to read, in this order; the first one is written, too.
+    pub sources: Vec<CacheSource>,
+    /// What a written cache holds.
+    pub mode: CacheMode,
+    /// Whether a cache is written.
+    pub write: bool,
+    /// The reference of a registry cache, with `{{service}}` in it; `None` for a tag beside the image.
+    pub reference: Option<String>,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            mode: CacheMode::Max,
+            write: true,
+            reference: None,
+        }
+    }
+}
+
+/// What builds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BuilderChoice {
+    /// Whatever is at hand.
+    #[default]
+    Auto,
+    /// The Docker Engine's own BuildKit.
+    Engine,
+    /// A buildkitd on a unix socket.
+    Socket(PathBuf),
+}
+
+/// What is cleaned up in the Engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalPrune {
+    /// Images older than `.0`, but for the last `.1` of each service.
+    pub images: Option<(Duration, usize)>,
+    /// Build cache not used for `.1`, but for `.0` bytes.
+    pub build_cache: Option<(Option<u64>, Option<Duration>)>,
+    /// Containers stopped for this long.
+    pub containers: Option<Duration>,
+    /// Volumes that no container uses.
+    pub volumes: bool,
+    /// Whether this runs after a publish.
+    pub after_publish: bool,
+}
+
+impl Settings {
+    /// What holds for `service`.
+    pub fn service(&self, service: &str) -> &ServiceSettings {
+        self.services.get(service).unwrap_or(&self.general)
+    }
+
+    /// Gives the file its meaning. `folder` is where its relative paths are meant from.
+    pub(super) fn new(file: File, document: &Document, folder: &Path) -> Result<Self, Error> {
+        let reading = Reading { document, folder };
+        let mut general = ServiceSettings::default();
+        general.take_tags(file.tags.unwrap_or_default());
+        reading.build(&mut general, file.build.unwrap_or_default(), &["build"])?;
+        general.cache.take(file.cache.unwrap_or_default());
+        general.labels = file.labels;
+        let names: Vec<&String> = file.registries.keys().collect();
+        let mut services = BTreeMap::new();
+        let mut named_services = Vec::new();
+        for (name, table) in file.services {
+            let path = ["services".to_owned(), name.clone()];
+            named_services.push((name.clone(), document.origin(&path)));
+            let settings = reading.service(&general, &name, table, &names)?;
+            services.insert(name, settings);
+        }
+        let registries = file
+            .registries
+            .into_iter()
+            .map(|(name, table)| reading.registry(name, table))
+            .collect::<Result<_, _>>()?;
+        let prune_local = file
+            .prune
+            .and_then(|prune| prune.local)
+            .map(|local| reading.prune(&local))
+            .transpose()?;
+        Ok(Self {
+            compose: file
+                .project
+                .and_then(|project| project.compose)
+                .unwrap_or_default()
+                .iter()
+                .map(|path| folder.join(path))
+                .collect(),
+            registries,
+            general,
+            services,
+            prune_local,
+            unset: document.unset.clone(),
+            named_services,
+        })
+    }
+}
+
+impl ServiceSettings {
+    fn take_tags(&mut self, table: TagsTable) {
+        if let Some(rules) = table.rules {
+            self.rules = Some(rules);
+        }
+        if let Some(flavor) = table.flavor {
+            self.flavor = flavor;
+        }
+    }
+}
+
+impl CacheSettings {
+    fn take(&mut self, table: CacheTable) {
+        if let Some(sources) = table.sources {
+            self.sources = sources;
+        }
+        self.mode = table.mode.unwrap_or(self.mode);
+        self.write = table.write.unwrap_or(self.write);
+        if table.reference.is_some() {
+            self.reference = table.reference;
+        }
+    }
+}
+
+/// The file while it is given its meaning.
+struct Reading<'a> {
+    document: &'a Document,
+    folder: &'a Path,
+}
+
+impl Reading<'_> {
+    fn wrong(&self, path: &[&str], message: impl Into<String>) -> Error {
+        let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+        Error::Value {
+            place: self.document.place(&path),
+            key: path.join("."),
+            message: message.into(),
+        }
+    }
+
+    fn registry(&self, name: String, table: RegistryTable) -> Result<RegistrySettings, Error> {
+        let at = |key: &str| vec!["registries".to_owned(), name.clone(), key.to_owned()];
+        let client = match (table.client_cert, table.client_key) {
+            (Some(certificate), Some(key)) => {
+                Some((self.folder.join(certificate), self.folder.join(key)))
+            }
+            (None, None) => None,
+            (Some(_), None) => {
+                let message = "a client certificate needs its key: set `client_key`, too";
+                return Err(self.wrong(&["registries", &name, "client_cert"], message));
+            }
+            (None, Some(_)) => {
+                let message = "a client key needs its certificate: set `client_cert`, too";
+                return Err(self.wrong(&["registries", &name, "client_key"], message));
+            }
+        };
+        if table.repository.trim().is_empty() {
+            let message = "the repository is empty";
+            return Err(self.wrong(&["registries", &name, "repository"], message));
+        }
+        Ok(RegistrySettings {
+            origin: self.document.origin(&at("repository")),
+            repository: table.repository,
+            required: table.required.unwrap_or(true),
+            plain_http: table.plain_http,
+            ca: table.ca.map(|path| self.folder.join(path)),
+            client,
+            name,
+        })
+    }
+
+    fn service(
+        &self,
+        general: &ServiceSettings,
+        name: &str,
+        table: ServiceTable,
+        registries: &[&String],
+    ) -> Result<ServiceSettings, Error> {
+        let mut settings = general.clone();
+        settings.skip = table.skip.unwrap_or(false);
+        if let Some(chosen) = table.registries {
+            for (index, registry) in chosen.iter().enumerate() {
+                if !registries.contains(&registry) {
+                    let path = ["services", name, "registries", &index.to_string()];
+                    let known: Vec<&str> = registries.iter().map(|name| name.as_str()).collect();
+                    let message = format!(
+                        "there is no registry `{registry}`; there is {}",
+                        known.join(", ")
+                    );
+                    return Err(self.wrong(&path, message));
+                }
+            }
+            settings.registries = Some(chosen);
+        }
+        settings.take_tags(table.tags.unwrap_or_default());
+        let build = BuildTable {
+            platforms: table.platforms,
+            builder: table.builder,
+            provenance: table.provenance,
+            sbom: table.sbom,
+            pull: table.pull,
+            no_cache: table.no_cache,
+        };
+        self.build(&mut settings, build, &["services", name])?;
+        settings.cache.take(table.cache.unwrap_or_default());
+        settings.labels.extend(table.labels);
+        Ok(settings)
+    }
+
+    fn build(
+        &self,
+        settings: &mut ServiceSettings,
+        table: BuildTable,
+        at: &[&str],
+    ) -> Result<(), Error> {
+        let under = |key: &'static str| [at, &[key]].concat();
+        if let Some(platforms) = table.platforms {
+            settings.platforms = platforms
+                .iter()
+                .enumerate()
+                .map(|(index, platform)| {
+                    platform
+                        .parse()
+                        .map_err(|error: crate::oci::PlatformError| {
+                            let index = index.to_string();
+                            self.wrong(&[at, &["platforms", &index]].concat(), error.to_string())
+                        })
+                })
+                .collect::<Result<_, _>>()?;
+        }
+        if let Some(builder) = table.builder {
+            settings.builder = match builder.as_str() {
+                "auto" => BuilderChoice::Auto,
+                "engine" => BuilderChoice::Engine,
+                other => match other.strip_prefix("unix://") {
+                    Some(path) if path.starts_with('/') => BuilderChoice::Socket(path.into()),
+                    _ => {
+                        let message = format!(
+                            "`{other}` is no builder: expected auto, engine or unix:///path/of/buildkitd.sock"
+                        );
+                        return Err(self.wrong(&under("builder"), message));
+                    }
+                },
+            };
+        }
+        if let Some(provenance) = table.provenance {
+            settings.provenance = Some(provenance);
+        }
+        match table.sbom {
+            None => {}
+            Some(SbomValue::Wanted(false)) => settings.sbom = None,
+            Some(SbomValue::Wanted(true)) => {
+                settings.sbom = DEFAULT_SBOM_GENERATOR.parse().ok();
+            }
+            Some(SbomValue::By(table)) => {
+                let generator = table.generator.parse::<Reference>();
+                let generator =
+                    generator.map_err(|error| self.wrong(&under("sbom"), error.to_string()))?;
+                settings.sbom = Some(generator);
+            }
+        }
+        settings.pull = table.pull.unwrap_or(settings.pull);
+        settings.no_cache = table.no_cache.unwrap_or(settings.no_cache);
+        Ok(())
+    }
+
+    fn prune(&self, table: &PruneLocalTable) -> Result<LocalPrune, Error> {
+        let build_cache = match &table.build_cache {
+            None => None,
+            Some(cache) => {
+                let keep = cache.keep.as_deref().map(|size| {
+                    parse_size(size).map_err(|error| {
+                        let path = ["prune", "local", "build_cache", "keep"];
+                        self.wrong(&path, error.to_string())
+                    })
+                });
+                Some((keep.transpose()?, cache.unused_for.map(|span| span.0)))
+            }
+        };
+        Ok(LocalPrune {
+            images: table.images.as_ref().map(|images| {
+                let age = images.unused_for.map_or(Duration::ZERO, |span| span.0);
+                (age, images.keep_last.unwrap_or(1) as usize)
+            }),
+            build_cache,
+            containers: table
+                .containers
+                .as_ref()
+                .map(|containers| containers.stopped_for.map_or(Duration::ZERO, |span| span.0)),
+            volumes: table.volumes.unwrap_or(false),
+            after_publish: table.after_publish.unwrap_or(false),
+        })
+    }
+}
