@@ -9,6 +9,7 @@ pub mod execute;
 pub mod exit;
 pub mod inputs;
 pub mod interpolate;
+pub mod ledger;
 pub mod oci;
 pub mod plan;
 pub mod secret;

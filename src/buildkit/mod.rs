@@ -106,6 +106,10 @@ impl BuildKit {
 
 #[async_trait]
 impl Builder for BuildKit {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     async fn survey(&self) -> Result<Survey, BuilderError> {
         let mut control = self.control().await?;
         let workers = control

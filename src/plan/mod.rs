@@ -5,7 +5,143 @@
 
 mod build;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
 pub use build::{
     BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance, SecretMount,
     SecretSource, Ulimit,
 };
+
+use crate::oci::{Digest, Platform, Reference, Repository, Tag};
+
+/// What a publish will do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The compose project's name.
+    pub project: String,
+    /// What is published, a service each, in the order of their names.
+    pub targets: Vec<Target>,
+    /// In which order they are built: those of one row at the same time.
+    pub order: Vec<Vec<String>>,
+    /// Where images go.
+    #[serde(skip)]
+    pub registries: Vec<RegistryPlan>,
+    /// What a user should know before it begins.
+    pub warnings: Vec<Warning>,
+}
+
+/// One service to publish.
+#[derive(Clone, Debug, Serialize)]
+pub struct Target {
+    /// The service.
+    pub service: String,
+    /// Whether it is built or reused.
+    pub action: Action,
+    /// Why.
+    pub because: Vec<String>,
+    /// The platforms; empty for the builder's own.
+    pub platforms: Vec<Platform>,
+    /// What is built.
+    pub build: BuildSpec,
+    /// Caches to read.
+    pub cache_from: Vec<CacheRef>,
+    /// Caches to write.
+    pub cache_to: Vec<CacheRef>,
+    /// Where the image goes.
+    pub repositories: Vec<Repository>,
+    /// The tags that will point to it, in every repository.
+    pub tags: Vec<PlannedTag>,
+    /// The labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Where the image goes, with what is particular to each place.
+    #[serde(skip)]
+    pub destinations: Vec<Destination>,
+}
+
+/// Whether a target is built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is built.
+    Build,
+    /// The image of this digest is taken as it is.
+    Reuse(Digest),
+}
+
+/// A registry that images go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryPlan {
+    /// Its name: that of publish.toml, else its address.
+    pub name: String,
+    /// Whether a publish fails when it does.
+    pub required: bool,
+}
+
+/// One repository for one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The registry's name.
+    pub registry: String,
+    /// The repository.
+    pub repository: Repository,
+    /// Whether a publish fails when this destination does.
+    pub required: bool,
+    /// Whether the builder speaks to it without TLS, or without checking its certificate.
+    pub insecure: bool,
+    /// The tags that will be written here.
+    pub tags: Vec<Tag>,
+}
+
+/// A tag that will point to a target's image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedTag {
+    /// Its full reference.
+    pub reference: Reference,
+    /// Where it points now; `null` where it does not exist, or was not asked for.
+    pub from: Option<Digest>,
+    /// Where it will point; `null` where that is not known before the build.
+    pub to: Option<Digest>,
+    /// Whether it is meant to move from release to release.
+    pub channel: bool,
+    /// The rule that made it.
+    pub rule: String,
+}
+
+/// Something a user should know before it begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What it concerns: a service, a file; empty for the plan as a whole.
+    pub subject: String,
+    /// What is amiss.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Target {
+    /// The destinations without which a publish fails.
+    pub fn required(&self) -> impl Iterator<Item = &Destination> {
+        self.destinations.iter().filter(|place| place.required)
+    }
+
+    /// The destinations that may fail alone.
+    pub fn best_effort(&self) -> impl Iterator<Item = &Destination> {
+        self.destinations.iter().filter(|place| !place.required)
+    }
+
+    /// The local folders and files without which nothing can be built.
+    pub fn local_paths(&self) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        if let BuildContext::Local(path) = &self.build.context {
+            paths.push(path.clone());
+        }
+        if let Dockerfile::Local(path) = &self.build.dockerfile {
+            paths.push(path.clone());
+        }
+        paths
+    }
+}

@@ -10,6 +10,9 @@ use crate::plan::BuildSpec;
 /// Something that can build images: a BuildKit, wherever it runs.
 #[async_trait]
 pub trait Builder: Send + Sync {
+    /// Its name for people, for example `engine`.
+    fn name(&self) -> &str;
+
     /// What it is and what it can do, asked of the builder itself.
     async fn survey(&self) -> Result<Survey, BuilderError>;
 
@@ -140,4 +143,33 @@ pub enum BuilderError {
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl BuilderError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { .. } => Some(
+                "start the Docker Engine, or name another one with DOCKER_HOST or --builder"
+                    .to_owned(),
+            ),
+            Self::Unsupported { hint, .. } => Some(hint.clone()),
+            Self::Input { hint, .. } => hint.clone(),
+            Self::Failed { message, log, .. } => {
+                let full = "no space left on device";
+                let says = |text: &str| text.to_lowercase().contains(full);
+                (says(message) || log.iter().any(|line| says(line))).then(|| {
+                    "a disk is full: `castoff prune local` shows what can be freed".to_owned()
+                })
+            }
+            Self::Push { .. } => Some(
+                "nothing was tagged; repair the registry and run the same command again".to_owned(),
+            ),
+            Self::Lost { .. } => Some(
+                "did the Docker Engine stop? See its log, then run the same command again"
+                    .to_owned(),
+            ),
+            Self::Cancelled => None,
+        }
+    }
 }

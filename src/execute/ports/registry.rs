@@ -225,6 +225,36 @@ fn show_message(message: &str) -> String {
 }
 
 impl RegistryError {
+    /// Something that has to be there is not.
+    pub fn missing(reference: &Reference) -> Self {
+        Self {
+            doing: format!("read {reference}"),
+            host: reference.repository().domain().to_owned(),
+            fault: RegistryFault::NotFound {
+                code: "MANIFEST_UNKNOWN".to_owned(),
+                message: String::new(),
+            },
+        }
+    }
+
+    /// Something that is there cannot be understood.
+    pub fn nonsense(reference: &Reference, message: String) -> Self {
+        Self {
+            doing: format!("read {reference}"),
+            host: reference.repository().domain().to_owned(),
+            fault: RegistryFault::Protocol { message },
+        }
+    }
+
+    /// The run ended while something was being read.
+    pub fn cancelled(reference: &Reference) -> Self {
+        Self {
+            doing: format!("read {reference}"),
+            host: reference.repository().domain().to_owned(),
+            fault: RegistryFault::Cancelled,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let host = &self.host;

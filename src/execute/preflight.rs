@@ -1,0 +1,130 @@
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::time::Instant;
+
+use super::ports::RegistryFault;
+use super::{Failure, World};
+use crate::cx::Cx;
+use crate::event::{Event, Finding};
+use crate::oci::{Platform, Repository};
+use crate::plan::Plan;
+
+/// How many repositories are asked at the same time.
+const AT_ONCE: usize = 16;
+
+/// Looks at everything that a publish needs before anything is built, and reports all of what is
+/// wrong together.
+pub(super) async fn check(cx: &Cx, plan: &Plan, world: &World) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let (builder, registries) = tokio::join!(builder(plan, world), registries(cx, plan, world));
+    let mut findings = builder;
+    findings.extend(registries);
+    cx.events.tell(Event::PreflightFinished {
+        findings: findings.clone(),
+        seconds: begun.elapsed().as_secs_f64(),
+    });
+    if cx.cancel.is_cancelled() {
+        return Err(Failure::Interrupted { step: "preflight" });
+    }
+    if findings.iter().any(|finding| finding.fatal) {
+        return Err(Failure::NotReady(findings));
+    }
+    Ok(())
+}
+
+/// Whether the builder answers and has the platforms.
+async fn builder(plan: &Plan, world: &World) -> Vec<Finding> {
+    let survey = match world.builder.survey().await {
+        Ok(survey) => survey,
+        Err(error) => {
+            return vec![Finding {
+                fatal: true,
+                subject: "builder".to_owned(),
+                message: error.to_string(),
+                hint: error.hint(),
+            }];
+        }
+    };
+    let has = |platform: &Platform| {
+        survey
+            .platforms
+            .iter()
+            .any(|has| has.normalized() == platform.normalized())
+    };
+    let mut findings = Vec::new();
+    let mut missing = BTreeSet::new();
+    for target in &plan.targets {
+        missing.extend(target.platforms.iter().filter(|platform| !has(platform)));
+        if target.platforms.len() > 1 && !survey.full_exporter {
+            findings.push(Finding {
+                fatal: true,
+                subject: target.service.clone(),
+                message: format!("{} cannot keep an image of several platforms", survey.name),
+                hint: Some(
+                    "switch the Engine to the containerd image store, or use another builder"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
+    findings.extend(missing.into_iter().map(|platform| Finding {
+        fatal: true,
+        subject: "builder".to_owned(),
+        message: format!("{} cannot build for {platform}", survey.name),
+        hint: Some(format!(
+            "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`, or drop the platform",
+            platform.architecture()
+        )),
+    }));
+    findings
+}
+
+/// Whether every repository may be written. Only a required one is in the way of a publish.
+async fn registries(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
+    let mut repositories: Vec<(&Repository, bool)> = Vec::new();
+    for place in plan.targets.iter().flat_map(|target| &target.destinations) {
+        match repositories
+            .iter_mut()
+            .find(|(repository, _)| **repository == place.repository)
+        {
+            Some((_, required)) => *required |= place.required,
+            None => repositories.push((&place.repository, place.required)),
+        }
+    }
+    let checks = repositories
+        .into_iter()
+        .map(|(repository, required)| async move {
+            let result = world.registry.check_write(cx, repository).await;
+            (repository, required, result.err())
+        });
+    let answers: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut down = BTreeSet::new();
+    for (repository, required, error) in answers {
+        let Some(error) = error else { continue };
+        if matches!(error.fault, RegistryFault::Cancelled) {
+            continue;
+        }
+        // A registry that does not answer is one finding, and not one for every service.
+        let is_host = matches!(
+            error.fault,
+            RegistryFault::Unreachable { .. } | RegistryFault::Tls { .. }
+        );
+        if is_host && !down.insert(repository.domain()) {
+            continue;
+        }
+        findings.push(Finding {
+            fatal: required,
+            subject: if is_host {
+                repository.domain().to_owned()
+            } else {
+                repository.to_string()
+            },
+            message: error.fault.to_string(),
+            hint: error.hint(),
+        });
+    }
+    findings
+}
