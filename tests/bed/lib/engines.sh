@@ -49,8 +49,8 @@ start_engine() {
   local name=$1 folder=$bed/$1 store
   store=$([[ $name == engine ]] && echo containerd || echo classic)
   if ! alive "$name-containerd" || ! alive "$name"; then
-    # What is left of a dead one would keep pids, sockets and mounts.
-    stop 10 "$name" "$name-containerd"
+    # What is left of a dead one would keep pids, sockets and mounts. Without its containerd dockerd does not end.
+    stop "$(alive "$name-containerd" && echo 10 || echo 0)" "$name" "$name-containerd"
     end_containers "$name"
     rm -f "$folder"/dockerd.pid "$folder"/*.sock
   fi

@@ -32,7 +32,7 @@ furnish_roots() {
   local architecture root applet
   for architecture in amd64 arm64; do
     root=$tree/base-$architecture
-    rm -rf "${root:?}/bin/"[!b]* "$root/usr/share/common-licenses"
+    rm -rf "$root/usr/share/common-licenses"
     # Both architectures have the same applets; asking the one that runs here is enough.
     while read -r applet; do
       mkdir -p "$root/${applet%/*}"

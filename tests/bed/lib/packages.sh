@@ -21,7 +21,10 @@ prepare_packages() {
   began=$(tenths)
   mkdir -p "$cache/debs" "$cache/trees"
   tree=$(tree_of_pins)
-  if [[ ! -e $tree/complete ]]; then
+  if [[ $tree != "$(fact tree)" && -e $(fact tree)/complete ]] && anything_runs; then
+    tree=$(fact tree)
+    report packages "$began" "as this bed was started; they have changed: down, then up"
+  elif [[ ! -e $tree/complete ]]; then
     exec {lock}>"$cache/lock"
     flock "$lock"
     fetch_packages

@@ -14,6 +14,7 @@ running=$bed/running              # one file a process: its pid and when it star
 logs=$bed/logs
 facts=$bed/facts                  # what was chosen once and is kept: one file a fact
 tools=$bed/bin                    # the PATH folder of those who use the bed
+pass_path=$bed/pass                # the PATH folder for tests of docker-credential-pass
 engine_path=$bed/engine-path      # the PATH of the engines: Debian 12's runc, wrapped iptables
 
 say() { printf '%s\n' "$*"; }
@@ -40,9 +41,10 @@ trap 'status=$?; ((status == 0)) || [[ -n ${spoke:-} ]] || warn "stopped with st
 
 need_root() { [[ $EUID == 0 ]] || fail "the bed starts engines and bridges: run it as root"; }
 
-# One `up` or `down` at a time for a folder; the file descriptor is closed in every process that is started.
+# One `up` or `down` at a time for a folder. The lock lies outside the folder, as `down` removes that.
 lock_bed() {
-  exec {bed_lock}>"$bed.lock"
+  mkdir -p "$claims"
+  exec {bed_lock}>"$claims/lock-$(sha256sum <<<"$bed" | cut -c1-16)"
   flock -n "$bed_lock" && return
   say "waiting for another up or down of $bed"
   flock "$bed_lock"

@@ -36,6 +36,11 @@ pid_of() {
   printf '%s' "$pid"
 }
 alive() { pid_of "$1" >/dev/null; }
+anything_runs() {
+  local file
+  for file in "$running"/*; do alive "${file##*/}" && return; done
+  return 1
+}
 
 # stop SECONDS NAME…: asks all of them first, then waits, then ends what is left.
 stop() {
@@ -48,7 +53,7 @@ stop() {
   for name in "$@"; do
     while pid=$(pid_of "$name"); do
       if (($(tenths) > deadline)); then
-        warn "$name (pid $pid) did not end in $seconds s: killed"
+        ((seconds == 0)) || warn "$name (pid $pid) did not end in $seconds s: killed"
         kill -KILL "$pid" 2>/dev/null || true
       fi
       sleep 0.05
@@ -68,6 +73,7 @@ wait_for() {
     fi
     sleep 0.05
   done
+  alive "$name" || fail "$name has ended; its log is $logs/$name.log"
 }
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

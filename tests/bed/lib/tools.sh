@@ -24,7 +24,9 @@ prepare_tools() {
   for program in docker ctr crane cosign oras notation docker-registry docker-credential-pass docker-credential-ecr-login; do
     ln -sf "$tree/tools/usr/bin/$program" "$tools/$program"
   done
-  ln -sf "$tree/host/usr/bin/pass" "$tree/host/usr/bin/tree" "$tools/"
+  # Not beside the others: where `docker login` finds `pass` in its PATH it stores logins there, unasked.
+  mkdir -p "$pass_path"
+  ln -sf "$tree/host/usr/bin/pass" "$tree/host/usr/bin/tree" "$pass_path/"
   wrap "$tools/socat" "OPENSSL_CONF=/dev/null" "$tree/host/usr/bin/socat"
   # Small machines lack these; where there is one, it is used.
   command -v ip >/dev/null || wrap "$tools/ip" "LC_ALL=C" "$tree/host/bin/ip"
