@@ -15,19 +15,20 @@ prepare_secrets() {
   [[ -e $bed/tls/server.pem ]] || prepare_certificates
 }
 
+certify() { openssl "$@" 2>>"$logs/openssl.log" || fail "openssl cannot make certificates; see $logs/openssl.log"; }
+
 prepare_certificates() (
   mkdir -p "$bed/tls"
   cd "$bed/tls"
   printf '%s\n' '[req]' 'distinguished_name=dn' '[dn]' '[ca]' 'basicConstraints=critical,CA:TRUE' 'keyUsage=critical,keyCertSign,cRLSign' 'subjectKeyIdentifier=hash' \
     '[server]' 'subjectAltName=IP:127.0.0.1,DNS:localhost' 'extendedKeyUsage=serverAuth' '[client]' 'extendedKeyUsage=clientAuth' >openssl.cnf
   export OPENSSL_CONF=$PWD/openssl.cnf
-  exec 2>>"$logs/openssl.log"
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 30 -subj "/CN=castoff test bed" -extensions ca
+  certify req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 30 -subj "/CN=castoff test bed" -extensions ca
   for name in client server; do
-    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$name.key" -out "$name.csr" -subj "/CN=bed $name"
-    openssl x509 -req -in "$name.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile openssl.cnf -extensions "$name" -out "$name.pem"
+    certify req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$name.key" -out "$name.csr" -subj "/CN=bed $name"
+    certify x509 -req -in "$name.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile openssl.cnf -extensions "$name" -out "$name.pem"
   done
-  openssl req -x509 -newkey rsa:2048 -nodes -keyout token.key -out token.pem -days 30 -subj "/CN=castoff-bed"
+  certify req -x509 -newkey rsa:2048 -nodes -keyout token.key -out token.pem -days 30 -subj "/CN=castoff-bed"
 )
 
 # registry_settings NAME: the configuration of one docker-registry.

@@ -30,7 +30,7 @@ prepare_tools() {
   wrap "$tools/socat" "OPENSSL_CONF=/dev/null" "$tree/host/usr/bin/socat"
   # Small machines lack these; where there is one, it is used.
   command -v ip >/dev/null || wrap "$tools/ip" "LC_ALL=C" "$tree/host/bin/ip"
-  command -v openssl >/dev/null || wrap "$tools/openssl" "OPENSSL_CONF=/dev/null" "$tree/host/usr/bin/openssl"
+  command -v openssl >/dev/null || wrap "$tools/openssl" "LC_ALL=C" "$tree/host/usr/bin/openssl"
   for plugin in buildx compose; do
     ln -sf "$tree/tools/usr/libexec/docker/cli-plugins/docker-$plugin" "$bed/docker-config/cli-plugins/docker-$plugin"
   done
