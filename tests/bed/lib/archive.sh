@@ -11,16 +11,18 @@ mirror() {
     return
   fi
   codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+  # shellcheck disable=SC2016  # apt fills these in
   found=$(apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' |
-    awk -v codename="$codename" '($2 == codename || $2 == "stable") && $3 == "main" { print $1; exit }')
+    awk -v codename="$codename" '($2 == codename || $2 == "stable") && $3 == "main" { print $1 }' | sed -n 1p)
   [[ -n $found ]] || fail "apt's sources name no Debian archive with '$codename main'; set CASTOFF_BED_MIRROR to the address of one"
   printf '%s' "${found%/}"
 }
 
 # fetch URI FILE SHA256, repeated: through apt's own transport, so its proxies and settings hold. A hash that does
 # not match is an error; what could be had is there afterwards.
-fetch() { apt-helper_quietly download-file "$@"; }
-apt-helper_quietly() { /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=2 -q=2 "$@" >/dev/null 2>>"$cache/fetch.log"; }
+fetch() {
+  /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=2 -q=2 download-file "$@" >/dev/null 2>>"$cache/fetch.log"
+}
 
 # A private apt: testing beside Debian 12, both architectures, nothing of the machine's own lists touched.
 # An archive may be frozen, with Release files that have expired: they are still signed.

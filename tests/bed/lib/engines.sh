@@ -30,6 +30,14 @@ choose_engine() {
 }
 engine_host() { if [[ $(fact engine) == own ]]; then socket_of engine; else fact engine; fi; }
 
+# The machine's engine may have started before qemu was registered.
+check_platforms() {
+  local said
+  said=$(DOCKER_CONFIG=$bed/docker-config "$tools/docker" -H "$1" buildx inspect default 2>&1) || true
+  [[ $said == *Platforms:*linux/arm64* ]] ||
+    warn "the builder of $1 does not list linux/arm64; restart that engine, or take the bed's own: BED_ENGINE=own"
+}
+
 # What dockerd finds in its PATH. Debian 12's runc must come before testing's, which needs a newer glibc.
 prepare_engine_path() {
   local program
@@ -90,24 +98,26 @@ engine_settings() {
 	}
 	END
 }
-group_of() { printf '%s' "$(bridge_of "$1")"; }
+# A control group is named as the bridge is; on the older kind of cgroups it is there once for every controller.
+group_of() { bridge_of "$1"; }
+groups_of() { find /sys/fs/cgroup -depth -type d \( -name "$(group_of "$1")" -o -path "*/$(group_of "$1")/*" \) 2>/dev/null || true; }
 
 wait_for_engine() { wait_for "$1" 30 engine_answers "$(socket_of "$1")"; }
 
 # end_containers NAME: every process that a dead or ended engine left in its control group, shims of its containerd first.
 end_containers() {
-  local pid group round
+  local pid group words round
   for pid in /proc/[0-9]*; do
-    tr '\0' ' ' 2>/dev/null <"$pid/cmdline" | grep -q "containerd-shim-runc-v2 .*-address $bed/$1/containerd.sock" || continue
-    kill -KILL "${pid##*/}" 2>/dev/null || true
+    words=$(tr '\0' ' ' 2>/dev/null <"$pid/cmdline") || continue
+    [[ $words != *"containerd-shim-runc-v2 "*"-address $bed/$1/containerd.sock"* ]] || kill -KILL "${pid##*/}" 2>/dev/null || true
   done
   for round in 1 2 3 4 5; do
-    while read -r group; do
+    [[ -n $(groups_of "$1") ]] || break
+    for group in $(groups_of "$1"); do
       while read -r pid; do kill -KILL "$pid" 2>/dev/null || true; done <"$group/cgroup.procs"
-    done < <(find /sys/fs/cgroup -depth -type d -path "*/$(group_of "$1")*" 2>/dev/null)
-    while read -r group; do rmdir "$group" 2>/dev/null || true; done < <(find /sys/fs/cgroup -depth -type d -path "*/$(group_of "$1")*" 2>/dev/null)
-    find /sys/fs/cgroup -maxdepth 3 -type d -name "$(group_of "$1")" 2>/dev/null | grep -q . || break
-    sleep 0.1
+    done
+    sleep 0.05
+    for group in $(groups_of "$1"); do rmdir "$group" 2>/dev/null || true; done
   done
   unmount_below "$bed/$1"
 }
@@ -127,8 +137,8 @@ stop_engines() {
   for name in engine classic; do
     alive "$name" || continue
     # Else dockerd waits for each container's own way to end.
-    containers=$("$tools/docker" -H "$(socket_of "$name")" ps -q 2>/dev/null) || true
-    [[ -z $containers ]] || "$tools/docker" -H "$(socket_of "$name")" kill $containers >/dev/null 2>&1 || true
+    mapfile -t containers < <("$tools/docker" -H "$(socket_of "$name")" ps -q 2>/dev/null)
+    ((${#containers[@]} == 0)) || "$tools/docker" -H "$(socket_of "$name")" kill "${containers[@]}" >/dev/null 2>&1 || true
   done
   stop 20 engine classic
   stop 10 engine-containerd classic-containerd

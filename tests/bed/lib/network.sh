@@ -29,7 +29,9 @@ claim_slot() {
   exec {lock}>"$claims/lock"
   flock "$lock"
   had=$(fact slot)
-  if [[ -z $had || $(cat "$claims/slot-$had" 2>/dev/null) != "$bed" ]]; then
+  if [[ -n $had ]] && anything_runs; then
+    printf '%s\n' "$bed" >"$claims/slot-$had"
+  elif [[ -z $had || $(cat "$claims/slot-$had" 2>/dev/null) != "$bed" ]]; then
     for slot in $had $(seq 0 $((slots - 1))); do
       claimable "$slot" || continue
       remember slot "$slot"
@@ -82,7 +84,7 @@ bridge_up() {
   local name
   name=$(bridge_of "$1")
   ip link show "$name" >/dev/null 2>&1 || ip link add "$name" type bridge
-  ip -4 -o addr show dev "$name" | grep -qF " $(address_of "$1") " || ip addr add "$(address_of "$1")" dev "$name"
+  [[ $(ip -4 -o addr show dev "$name") == *" $(address_of "$1") "* ]] || ip addr add "$(address_of "$1")" dev "$name"
   ip link set "$name" up
 }
 

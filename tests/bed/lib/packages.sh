@@ -4,10 +4,15 @@
 # wanted: a line each: folder suite architecture package
 wanted() { sed 's/#.*//' "$bed_source/packages" | awk 'NF > 3 { for (i = 4; i <= NF; i++) print $1, $2, $3, $i }'; }
 
-# pins: a line each: suite package architecture hash path, the stand-ins of pins that are gone included.
+# pins: a line each: suite package architecture hash path pinned-path. The last two differ for a stand-in, which holds
+# as long as the pin it stands for: a new pin wins over an old stand-in.
 pins() {
-  { cat "$bed_source/versions" "$cache/stand-ins" 2>/dev/null || true; } |
-    awk '!/^#/ && NF == 3 { n = split($3, p, "/"); f = p[n]; gsub(/%2b/, "+", f); sub(/\.deb$/, "", f); split(f, q, "_"); print $1, q[1], q[3], $2, $3 }'
+  touch "$cache/stand-ins"
+  awk '/^#/ || NF < 3 { next }
+    old { path[$4] = $3; hash[$4] = $2; next }
+    { p = ($3 in path) ? path[$3] : $3; h = ($3 in hash) ? hash[$3] : $2
+      n = split(p, parts, "/"); file = parts[n]; gsub(/%2b/, "+", file); sub(/\.deb$/, "", file); split(file, name, "_")
+      print $1, name[1], name[3], h, p, $3 }' old=1 "$cache/stand-ins" old=0 "$bed_source/versions"
 }
 
 file_of() {
@@ -43,15 +48,16 @@ tree_of_pins() {
   printf '%s/trees/%s' "$cache" "$( (pins; cat "$bed_source"/{packages,lib/{packages.sh,extract,images.sh,layer}}) | sha256sum | cut -c1-16)"
 }
 
+# shellcheck disable=SC2178  # `list` names one of three
 fetch_packages() {
-  local suite package architecture hash path file batches=3 batch=0 jobs=() address=
+  local suite package architecture hash path pin file batches=3 batch=0 jobs=() address=
   local -a missing=() list0=() list1=() list2=()
   fetched=0
   mkdir -p "$cache/debs/partial"
-  while read -r suite package architecture hash path; do
+  while read -r suite package architecture hash path pin; do
     file=$(file_of "$path")
     [[ -e $cache/debs/$file ]] && continue
-    missing+=("$suite $package $architecture $hash $path")
+    missing+=("$suite $package $architecture $hash $path $pin")
     [[ -n $address ]] || address=$(mirror)
     local -n list=list$batch
     list+=("$address/$path" "$cache/debs/partial/$file" "SHA256:$hash")
@@ -66,8 +72,8 @@ fetch_packages() {
   done
   for batch in "${jobs[@]}"; do wait "$batch" || true; done
   for package in "${missing[@]}"; do
-    read -r suite package architecture hash path <<<"$package"
-    keep "$(file_of "$path")" "$hash" || stand_in "$suite" "$package" "$architecture"
+    read -r suite package architecture hash path pin <<<"$package"
+    keep "$(file_of "$path")" "$hash" || stand_in "$suite" "$package" "$architecture" "$pin"
   done
 }
 
@@ -78,7 +84,7 @@ keep() {
   fetched=$((fetched + 1))
 }
 
-# stand_in SUITE PACKAGE ARCHITECTURE: the pin is gone from the archive; take what it has today, and say so.
+# stand_in SUITE PACKAGE ARCHITECTURE PIN: the pin is gone from the archive; take what it has today, and say so.
 stand_in() {
   local uri file hash
   if [[ -z ${archive_is_open:-} ]]; then
@@ -93,15 +99,15 @@ stand_in() {
   rm -f "$cache/debs/partial/$file"
   fetch "$uri" "$cache/debs/partial/$file" "SHA256:$hash" || true
   keep "$file" "$hash" || fail "$uri cannot be fetched; see $cache/fetch.log"
-  printf '%s %s %s\n' "$1" "$hash" "${uri#"$(mirror)"/}" >>"$cache/stand-ins"
+  printf '%s %s %s %s\n' "$1" "$hash" "${uri#"$(mirror)"/}" "$4" >>"$cache/stand-ins"
 }
 
 # extract_packages: every folder of the list, in the end atomically the tree.
 extract_packages() {
   local making=$tree.making folder suite architecture package root deb
   local -A deb_of=()
-  while read -r suite package architecture _ path; do
-    deb_of["$suite $package $architecture"]=$cache/debs/$(file_of "$path") # a stand-in comes later and wins
+  while read -r suite package architecture _ path _; do
+    deb_of["$suite $package $architecture"]=$cache/debs/$(file_of "$path")
   done < <(pins)
   rm -rf "$making"
   mkdir -p "$making"

@@ -19,7 +19,7 @@ certify() { openssl "$@" 2>>"$logs/openssl.log" || fail "openssl cannot make cer
 
 prepare_certificates() (
   mkdir -p "$bed/tls"
-  cd "$bed/tls"
+  cd "$bed/tls" || exit
   printf '%s\n' '[req]' 'distinguished_name=dn' '[dn]' '[ca]' 'basicConstraints=critical,CA:TRUE' 'keyUsage=critical,keyCertSign,cRLSign' 'subjectKeyIdentifier=hash' \
     '[server]' 'subjectAltName=IP:127.0.0.1,DNS:localhost' 'extendedKeyUsage=serverAuth' '[client]' 'extendedKeyUsage=clientAuth' >openssl.cnf
   export OPENSSL_CONF=$PWD/openssl.cnf
