@@ -3,6 +3,7 @@
 pub mod buildkit;
 pub mod config;
 pub mod cx;
+pub mod engine;
 pub mod event;
 pub mod excerpt;
 pub mod execute;

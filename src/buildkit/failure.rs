@@ -9,7 +9,8 @@ use tonic::{Code, Status};
 
 use super::status::Watch;
 use crate::excerpt::Excerpt;
-use crate::execute::ports::BuilderError;
+use crate::execute::ports::{BuildOrder, BuilderError, Output};
+use crate::oci::Repository;
 
 /// What a failed solve says of itself, beside its message. The details of BuildKit's errors are
 /// JSON in protobuf's `Any` (solver/errdefs, typeurl).
@@ -105,7 +106,7 @@ fn excerpt(source: &Source) -> Option<Excerpt> {
 }
 
 /// Why a solve failed: the builder's own answer and what was seen on the way.
-pub(super) fn classify(status: &Status, watch: &Watch) -> BuilderError {
+pub(super) fn classify(status: &Status, watch: &Watch, order: &BuildOrder) -> BuilderError {
     let message = plain(status.message());
     match status.code() {
         Code::Cancelled => return BuilderError::Cancelled,
@@ -125,8 +126,9 @@ pub(super) fn classify(status: &Status, watch: &Watch) -> BuilderError {
     if let Some(step) = failed
         && step.is_export()
     {
+        let (repository, message) = pushed_to(&message, order);
         return BuilderError::Push {
-            repository: None,
+            repository,
             message,
         };
     }
@@ -141,6 +143,19 @@ pub(super) fn classify(status: &Status, watch: &Watch) -> BuilderError {
     }
 }
 
+/// Which of the repositories a push failed for: BuildKit says `failed to push NAME: REASON`
+/// (exporter/containerimage, `pushImage`).
+fn pushed_to(message: &str, order: &BuildOrder) -> (Option<Repository>, String) {
+    for output in &order.outputs {
+        if let Output::Push { repository, .. } = output
+            && let Some(reason) = message.strip_prefix(&format!("failed to push {repository}: "))
+        {
+            return (Some(repository.clone()), reason.to_owned());
+        }
+    }
+    (None, message.to_owned())
+}
+
 /// Whether an error was made on our side of the connection.
 fn is_transport(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
@@ -152,9 +167,51 @@ fn plain(message: &str) -> String {
     for prefix in ["failed to solve: ", "rpc error: code = Unknown desc = "] {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
-    console::strip_ansi_codes(text)
+    let text: String = console::strip_ansi_codes(text)
         .chars()
         .filter(|letter| !letter.is_control() || *letter == '\n')
         .take(4096)
+        .collect();
+    without_queries(text.trim_end())
+}
+
+/// The message without what stands behind `?` in an address: it may be a signature that lets
+/// whoever reads it write to a registry's storage.
+fn without_queries(message: &str) -> String {
+    message
+        .split_inclusive([' ', '"', '\n'])
+        .map(|word| match word.split_once('?') {
+            Some((address, rest)) if address.contains("://") => {
+                let end = rest.find(|letter: char| !is_query(letter));
+                let behind = end.and_then(|end| rest.get(end..)).unwrap_or_default();
+                format!("{address}{behind}")
+            }
+            _ => word.to_owned(),
+        })
         .collect()
+}
+
+/// RFC 3986, "query", without the colon that ends an address in an error message.
+fn is_query(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "-._~!$&'()*+,;=@/?%".contains(letter) || letter == ':'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_address_is_shown_without_its_signature() {
+        let message = r#"Put "https://s3.example/x?X-Amz-Signature=abc&b=c": EOF"#;
+        assert_eq!(
+            without_queries(message),
+            r#"Put "https://s3.example/x": EOF"#
+        );
+        let message = "POST http://r/v2/x/blobs/uploads/?mount=sha256:12&from=a/b: 405 no\n";
+        assert_eq!(
+            without_queries(message),
+            "POST http://r/v2/x/blobs/uploads/ 405 no\n"
+        );
+        assert_eq!(without_queries("why? because"), "why? because");
+    }
 }

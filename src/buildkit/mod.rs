@@ -21,8 +21,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::{
-    ListWorkersRequest, SolveRequest, SolveResponse, StatusRequest,
+    DiskUsageRequest, ListWorkersRequest, PruneRequest, SolveRequest, SolveResponse, StatusRequest,
+    UsageRecord,
 };
+use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -34,6 +36,7 @@ use crate::cx::Cx;
 use crate::execute::ports::{BuildOrder, Builder, BuilderError, Built, Credentials, Survey};
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::SecretSource;
+use crate::plan::retention::CacheRecord;
 use crate::secret::Secret;
 use session::{SecretStore, Sent, Session};
 use solve::Solve;
@@ -85,6 +88,13 @@ impl BuildKit {
             .max_encoding_message_size(dial::MAX_MESSAGE))
     }
 
+    fn lost(&self, status: &Status) -> BuilderError {
+        BuilderError::Unreachable {
+            address: self.address.to_string(),
+            message: status.message().to_owned(),
+        }
+    }
+
     fn secrets(&self, order: &BuildOrder) -> Result<SecretStore, BuilderError> {
         let mut store = SecretStore::default();
         for secret in &order.spec.secrets {
@@ -115,10 +125,7 @@ impl Builder for BuildKit {
         let workers = control
             .list_workers(ListWorkersRequest::default())
             .await
-            .map_err(|status| BuilderError::Unreachable {
-                address: self.address.to_string(),
-                message: status.message().to_owned(),
-            })?
+            .map_err(|status| self.lost(&status))?
             .into_inner();
         let mut platforms: Vec<Platform> = Vec::new();
         for platform in workers.record.iter().flat_map(|worker| &worker.platforms) {
@@ -154,8 +161,47 @@ impl Builder for BuildKit {
         match answer {
             Ok(answer) => built(answer, &watch, &sent),
             Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
-            Err(status) => Err(failure::classify(&status, &watch)),
+            Err(status) => Err(failure::classify(&status, &watch, order)),
         }
+    }
+
+    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
+        let mut control = self.control().await?;
+        let usage = control
+            .disk_usage(DiskUsageRequest::default())
+            .await
+            .map_err(|status| self.lost(&status))?
+            .into_inner();
+        let record = |record: UsageRecord| CacheRecord {
+            last_used: [&record.last_used_at, &record.created_at]
+                .into_iter()
+                .flatten()
+                .next()
+                .and_then(|time| Timestamp::new(time.seconds, time.nanos).ok()),
+            id: record.id,
+            bytes: u64::try_from(record.size).unwrap_or_default(),
+            in_use: record.in_use,
+        };
+        Ok(usage.record.into_iter().map(record).collect())
+    }
+
+    async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
+        let mut control = self.control().await?;
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        let request = PruneRequest {
+            all: true,
+            keep_duration: i64::try_from(unused_for.as_nanos()).unwrap_or(i64::MAX),
+            reserved_space: keep,
+            max_used_space: keep,
+            ..PruneRequest::default()
+        };
+        let answer = control.prune(request).await;
+        let mut freed = answer.map_err(|status| self.lost(&status))?.into_inner();
+        let mut bytes = 0_u64;
+        while let Some(record) = freed.message().await.map_err(|status| self.lost(&status))? {
+            bytes += u64::try_from(record.size).unwrap_or_default();
+        }
+        Ok(bytes)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::plan::{Destination, Plan};
 /// How many tags are read or written at the same time.
 const AT_ONCE: usize = 16;
 /// How long bringing tags back may take altogether, once the run itself is over.
-const RESTORE_LIMIT: Duration = Duration::from_secs(60);
+const RESTORE_LIMIT: Duration = Duration::from_mins(1);
 
 /// A tag that should point to an image.
 #[derive(Clone, Debug)]
@@ -180,7 +180,7 @@ impl Commit<'_> {
             .await;
         let mut made = Vec::new();
         for (wish, from, result) in written {
-            let moved = Move {
+            let done = Move {
                 reference: wish.reference(),
                 from,
                 to: wish.to().clone(),
@@ -188,20 +188,20 @@ impl Commit<'_> {
             match result {
                 Ok(()) => {
                     made.push(Entry::Moved {
-                        reference: moved.reference.clone(),
+                        reference: done.reference.clone(),
                     });
                     cx.events.tell(Event::TagMoved {
                         service: wish.service.to_owned(),
-                        reference: moved.reference.clone(),
-                        from: moved.from.clone(),
-                        to: moved.to.clone(),
+                        reference: done.reference.clone(),
+                        from: done.from.clone(),
+                        to: done.to.clone(),
                     });
-                    self.done.moved.push(moved);
+                    self.done.moved.push(done);
                 }
                 Err(error) => {
                     // Whether it was written all the same is found out when it is brought back.
                     if wish.place.required {
-                        self.done.moved.push(moved);
+                        self.done.moved.push(done);
                     }
                     failures.extend(self.gave_up(wish, error));
                 }

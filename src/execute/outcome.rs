@@ -121,7 +121,11 @@ impl Failure {
     /// What the exit code says when this is the worst that happened.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NotReady(_) => Exit::NotReady,
+            Self::NotReady(_)
+            | Self::Build {
+                error: BuilderError::Unreachable { .. } | BuilderError::Unsupported { .. },
+                ..
+            } => Exit::NotReady,
             Self::Build {
                 error: BuilderError::Push { .. },
                 ..
@@ -132,10 +136,6 @@ impl Failure {
                 error: BuilderError::Input { .. },
                 ..
             } => Exit::BadInput,
-            Self::Build {
-                error: BuilderError::Unreachable { .. } | BuilderError::Unsupported { .. },
-                ..
-            } => Exit::NotReady,
             Self::Build { .. } => Exit::BuildFailed,
             Self::Tag { .. }
             | Self::Stranded { .. }

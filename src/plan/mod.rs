@@ -4,6 +4,7 @@
 //! any effect. Start reading at [`Plan`].
 
 mod build;
+pub mod retention;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +17,11 @@ pub use build::{
 };
 
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
+
+/// The label that says which compose project an image belongs to.
+pub const PROJECT_LABEL: &str = "dev.castoff.project";
+/// The label that says which service of its project an image belongs to.
+pub const SERVICE_LABEL: &str = "dev.castoff.service";
 
 /// What a publish will do.
 #[derive(Clone, Debug, Serialize)]

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -6,6 +7,7 @@ use crate::cx::Cx;
 use crate::excerpt::Excerpt;
 use crate::oci::{Descriptor, Digest, Platform, Reference, Repository};
 use crate::plan::BuildSpec;
+use crate::plan::retention::CacheRecord;
 
 /// Something that can build images: a BuildKit, wherever it runs.
 #[async_trait]
@@ -20,6 +22,13 @@ pub trait Builder: Send + Sync {
     ///
     /// Ends soon after `cx.cancel` is cancelled, with the build stopped on the builder.
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError>;
+
+    /// What is in its build cache.
+    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError>;
+
+    /// Removes from its build cache what was not used for `unused_for`, oldest first, until at most
+    /// `keep` bytes are left. Gives the bytes that were freed.
+    async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError>;
 }
 
 /// What a builder says of itself.

@@ -5,8 +5,10 @@
 
 mod builder;
 mod credentials;
+mod engine;
 mod registry;
 
 pub use builder::{BuildOrder, Builder, BuilderError, Built, Output, Survey};
 pub use credentials::{Credential, CredentialError, Credentials};
+pub use engine::{Engine, EngineError};
 pub use registry::{Copied, Registry, RegistryError, RegistryFault, WriteTarget};

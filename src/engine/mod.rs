@@ -1,0 +1,222 @@
+//! The Docker Engine's own API: what it keeps, and what of it may go.
+//!
+//! The only room that knows bollard. Knows images, containers and volumes of a project by their
+//! labels. Must not know what is to be removed (`plan::retention` decides) or how images are built.
+//! Start reading at [`DockerEngine::contents`].
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use async_trait::async_trait;
+use bollard::errors::Error as BollardError;
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ImageSummary};
+use bollard::query_parameters::{
+    InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use jiff::Timestamp;
+
+use crate::execute::ports::{Engine, EngineError};
+use crate::plan::retention::{Contents, LocalContainer, LocalImage, LocalVolume, Thing};
+use crate::plan::{PROJECT_LABEL, SERVICE_LABEL};
+
+/// How long the Engine may take for one answer, in seconds.
+const TIMEOUT: u64 = 120;
+/// The labels by which docker compose marks what is a project's
+/// (docker/compose, pkg/api/labels.go).
+const COMPOSE_PROJECT_LABEL: &str = "com.docker.compose.project";
+const COMPOSE_SERVICE_LABEL: &str = "com.docker.compose.service";
+
+/// The Docker Engine behind a socket.
+pub struct DockerEngine {
+    docker: Docker,
+}
+
+impl DockerEngine {
+    /// The Engine at the unix socket `path`. Nothing is opened yet.
+    pub fn at_socket(path: &Path) -> Result<Self, EngineError> {
+        let address = path.to_string_lossy();
+        let docker = Docker::connect_with_unix(&address, TIMEOUT, API_DEFAULT_VERSION);
+        let docker = docker.map_err(failed("reach the Docker Engine"))?;
+        Ok(Self { docker })
+    }
+
+    /// The project's images: those that castoff or docker compose built.
+    async fn images(&self, project: &str) -> Result<Vec<LocalImage>, EngineError> {
+        let mut found: HashMap<String, ImageSummary> = HashMap::new();
+        for label in [PROJECT_LABEL, COMPOSE_PROJECT_LABEL] {
+            let filters = HashMap::from([("label", vec![format!("{label}={project}")])]);
+            let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+            let images = self.docker.list_images(Some(options)).await;
+            for image in images.map_err(failed("list images"))? {
+                found.insert(image.id.clone(), image);
+            }
+        }
+        let mut images = Vec::new();
+        for summary in found.into_values() {
+            images.push(self.image(summary).await?);
+        }
+        images.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(images)
+    }
+
+    async fn image(&self, summary: ImageSummary) -> Result<LocalImage, EngineError> {
+        let service = [SERVICE_LABEL, COMPOSE_SERVICE_LABEL]
+            .iter()
+            .find_map(|label| summary.labels.get(*label));
+        let made = Timestamp::from_second(summary.created).unwrap_or(Timestamp::UNIX_EPOCH);
+        // An image may be made with any date, so what counts is when it was last given a name.
+        let inspected = self.docker.inspect_image(&summary.id).await;
+        let tagged = match inspected {
+            Ok(inspected) => inspected
+                .metadata
+                .and_then(|metadata| metadata.last_tag_time)
+                .and_then(|time| time.parse::<Timestamp>().ok()),
+            Err(BollardError::DockerResponseServerError {
+                status_code: 404, ..
+            }) => None,
+            Err(error) => return Err(failed("inspect an image")(error)),
+        };
+        Ok(LocalImage {
+            service: service.cloned().unwrap_or_default(),
+            names: summary
+                .repo_tags
+                .into_iter()
+                .filter(|name| !name.contains("<none>"))
+                .collect(),
+            made: tagged.map_or(made, |tagged| tagged.max(made)),
+            bytes: u64::try_from(summary.size).unwrap_or_default(),
+            id: summary.id,
+        })
+    }
+
+    /// When a stopped container stopped.
+    async fn stopped(&self, container: &ContainerSummary) -> Option<Timestamp> {
+        let is_stopped = matches!(
+            container.state,
+            Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD)
+        );
+        if !is_stopped {
+            return None;
+        }
+        let id = container.id.as_deref()?;
+        let inspected = self
+            .docker
+            .inspect_container(id, None::<InspectContainerOptions>);
+        let finished = inspected.await.ok()?.state?.finished_at?;
+        finished.parse().ok()
+    }
+}
+
+#[async_trait]
+impl Engine for DockerEngine {
+    async fn contents(&self, project: &str) -> Result<Contents, EngineError> {
+        let mut contents = Contents {
+            images: self.images(project).await?,
+            ..Contents::default()
+        };
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .size(true)
+            .build();
+        let containers = self.docker.list_containers(Some(options)).await;
+        for container in containers.map_err(failed("list containers"))? {
+            contents.used_images.extend(container.image.clone());
+            contents.used_images.extend(container.image_id.clone());
+            contents.used_volumes.extend(
+                container
+                    .mounts
+                    .iter()
+                    .flatten()
+                    .filter_map(|mount| mount.name.clone()),
+            );
+            let labels = container.labels.clone().unwrap_or_default();
+            let is_ours = [PROJECT_LABEL, COMPOSE_PROJECT_LABEL]
+                .iter()
+                .any(|label| labels.get(*label).is_some_and(|name| name == project));
+            if is_ours {
+                contents.containers.push(LocalContainer {
+                    stopped: self.stopped(&container).await,
+                    name: container
+                        .names
+                        .as_ref()
+                        .and_then(|names| names.first())
+                        .map(|name| name.trim_start_matches('/').to_owned())
+                        .unwrap_or_default(),
+                    bytes: container
+                        .size_rw
+                        .and_then(|size| u64::try_from(size).ok())
+                        .unwrap_or_default(),
+                    id: container.id.unwrap_or_default(),
+                });
+            }
+        }
+        let label = vec![format!("{COMPOSE_PROJECT_LABEL}={project}")];
+        let filters = HashMap::from([("label", label)]);
+        let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+        let volumes = self.docker.list_volumes(Some(options)).await;
+        let volumes = volumes.map_err(failed("list volumes"))?.volumes;
+        contents.volumes = volumes
+            .into_iter()
+            .flatten()
+            .map(|volume| LocalVolume { name: volume.name })
+            .collect();
+        Ok(contents)
+    }
+
+    async fn remove(&self, thing: &Thing) -> Result<bool, EngineError> {
+        match thing {
+            Thing::Image(image) => {
+                // By every name, as a removal by id would need force where there are several.
+                let names: BTreeSet<&String> = if image.names.is_empty() {
+                    BTreeSet::from([&image.id])
+                } else {
+                    image.names.iter().collect()
+                };
+                let mut removed = true;
+                for name in names {
+                    let options = RemoveImageOptions::default();
+                    let answer = self.docker.remove_image(name, Some(options), None).await;
+                    removed &= unless_in_use(answer.map(drop), "remove an image")?;
+                }
+                Ok(removed)
+            }
+            Thing::Container(container) => {
+                let options = RemoveContainerOptions::default();
+                let answer = self
+                    .docker
+                    .remove_container(&container.id, Some(options))
+                    .await;
+                unless_in_use(answer, "remove a container")
+            }
+            Thing::Volume(volume) => {
+                let options = RemoveVolumeOptions::default();
+                let answer = self.docker.remove_volume(&volume.name, Some(options)).await;
+                unless_in_use(answer, "remove a volume")
+            }
+        }
+    }
+}
+
+/// Whether something was removed: what is in use by now (409) or gone already (404) was not.
+fn unless_in_use(
+    answer: Result<(), BollardError>,
+    doing: &'static str,
+) -> Result<bool, EngineError> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(BollardError::DockerResponseServerError {
+            status_code: 404 | 409,
+            ..
+        }) => Ok(false),
+        Err(error) => Err(failed(doing)(error)),
+    }
+}
+
+fn failed(doing: &'static str) -> impl Fn(BollardError) -> EngineError {
+    move |error| EngineError {
+        doing: doing.to_owned(),
+        message: error.to_string(),
+    }
+}
