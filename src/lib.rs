@@ -2,4 +2,5 @@
 
 pub mod excerpt;
 pub mod exit;
+pub mod facts;
 pub mod oci;
