@@ -1,3 +1,5 @@
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::{Ci, Clock, Git, System};
@@ -40,6 +42,19 @@ pub enum Origin {
     /// There is none.
     #[default]
     Nothing,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Flag => "from --ref",
+            Self::Ci(System::GitHub) => "from GitHub Actions",
+            Self::Ci(System::GitLab) => "from GitLab CI",
+            Self::Branch => "the branch that is checked out",
+            Self::Detached => "inferred for a detached HEAD",
+            Self::Nothing => "nothing says it",
+        })
+    }
 }
 
 /// What kind of thing a reference names.
