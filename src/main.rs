@@ -1,3 +1,9 @@
 //! The `castoff` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    castoff::run(&castoff::cli::Cli::parse()).into()
+}

@@ -1,0 +1,59 @@
+use jiff::Timestamp;
+
+use super::{Environment, Error};
+
+/// The moment that everything made in this run is dated with, and whether the user chose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Now; where `SOURCE_DATE_EPOCH` is set, that moment.
+    pub now: Timestamp,
+    /// Whether `SOURCE_DATE_EPOCH` said so. It then stands for the commit's date, too: the
+    /// variable is there to replace every date that a build would embed
+    /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+    pub fixed: bool,
+}
+
+impl Clock {
+    /// Reads the clock, or `SOURCE_DATE_EPOCH`: a whole number of seconds since 1970 in UTC.
+    pub(super) fn read(environment: &Environment) -> Result<Self, Error> {
+        let Some(text) = environment.non_empty("SOURCE_DATE_EPOCH") else {
+            return Ok(Self {
+                now: Timestamp::now(),
+                fixed: false,
+            });
+        };
+        text.parse()
+            .ok()
+            .and_then(|seconds| Timestamp::from_second(seconds).ok())
+            .map(|now| Self { now, fixed: true })
+            .ok_or_else(|| Error::SourceDateEpoch {
+                text: super::printable(text, 40),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_date_epoch_is_the_clock() {
+        let environment = Environment::from_iter([("SOURCE_DATE_EPOCH", "1578616200")]);
+        let clock = Clock::read(&environment).unwrap();
+        assert_eq!(clock.now.to_string(), "2020-01-10T00:30:00Z");
+        assert!(clock.fixed);
+    }
+
+    #[test]
+    fn a_bad_source_date_epoch_is_an_error() {
+        for text in ["yesterday", "1.5", "99999999999999999999", "9999999999999"] {
+            let environment = Environment::from_iter([("SOURCE_DATE_EPOCH", text)]);
+            assert!(Clock::read(&environment).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_it_the_clock_is_read() {
+        assert!(!Clock::read(&Environment::default()).unwrap().fixed);
+    }
+}

@@ -1,0 +1,92 @@
+//! Which branch or tag a detached HEAD is.
+
+use super::branches::{Search, branch_name, tags_at};
+use super::{Commit, Failure};
+use crate::facts::{Warning, printable};
+
+/// The reference that a detached HEAD most likely is: what points to it first (a tag, a pull
+/// reference, a remote's branch), then what holds it (a local branch, a remote's, a tag).
+///
+/// The order is that of docker/actions-toolkit (`Git.getDetachedRef`, `inferRefFromHead`), which
+/// users know from the action's `context: git`. What holds the commit is searched for only where
+/// `search_history` says so.
+pub(super) fn infer(
+    search: &mut Search<'_>,
+    commit: &Commit,
+    search_history: bool,
+) -> Result<Option<String>, Failure> {
+    if let Some(tag) = tag(search, commit) {
+        return Ok(Some(tag));
+    }
+    let here = |prefix: &'static str| {
+        search
+            .pointers
+            .iter()
+            .filter(|pointer| pointer.commit == commit.sha)
+            .map(|pointer| pointer.name.as_str())
+            .filter(move |name| name.starts_with(prefix) && !name.ends_with("/HEAD"))
+    };
+    if let Some(pull) = pull(here("refs/pull/").chain(here("refs/remotes/"))) {
+        return Ok(Some(pull));
+    }
+    let default = |name: &&str| search.default_branch == Some(branch_name(name).as_str());
+    let remote = here("refs/remotes/origin/")
+        .find(default)
+        .or_else(|| here("refs/remotes/origin/").next())
+        .or_else(|| here("refs/remotes/").find(default))
+        .or_else(|| here("refs/remotes/").next());
+    if let Some(remote) = remote {
+        return Ok(Some(format!("refs/heads/{}", branch_name(remote))));
+    }
+    let local = here("refs/heads/")
+        .find(default)
+        .or_else(|| here("refs/heads/").next())
+        .map(str::to_owned);
+    if local.is_some() || !search_history {
+        return Ok(local);
+    }
+    for scope in ["refs/heads/", "refs/remotes/"] {
+        if let Some(name) = search.newest_that_holds(scope, commit)? {
+            return Ok(Some(format!("refs/heads/{}", branch_name(&name))));
+        }
+    }
+    first_tag_that_holds(search, commit)
+}
+
+/// The tag with the longest name; of several as long, the last in alphabetical order.
+fn tag(search: &mut Search<'_>, commit: &Commit) -> Option<String> {
+    let tags = tags_at(search.pointers, Some(commit));
+    let taken = tags.iter().max_by_key(|name| (name.len(), name.as_str()))?;
+    if tags.len() > 1 {
+        search.warn(Warning::SeveralTags {
+            taken: printable(taken, 120),
+            others: tags
+                .iter()
+                .filter(|name| *name != taken)
+                .take(5)
+                .map(|name| printable(name, 120))
+                .collect(),
+        });
+    }
+    Some(format!("refs/tags/{taken}"))
+}
+
+/// `refs/pull/12/merge`, also where a fetch has put it under a remote's name.
+fn pull<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<String> {
+    names.find_map(|name| {
+        let rest = match name.strip_prefix("refs/remotes/") {
+            Some(name) => name.split_once('/')?.1,
+            None => name.strip_prefix("refs/")?,
+        };
+        let (number, end) = rest.strip_prefix("pull/")?.split_once('/')?;
+        let is_number = !number.is_empty() && number.bytes().all(|it| it.is_ascii_digit());
+        (is_number && matches!(end, "head" | "merge")).then(|| format!("refs/{rest}"))
+    })
+}
+
+fn first_tag_that_holds(
+    search: &mut Search<'_>,
+    commit: &Commit,
+) -> Result<Option<String>, Failure> {
+    search.newest_that_holds("refs/tags/", commit)
+}

@@ -1,0 +1,187 @@
+//! Labels and annotations: what an image says about itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::{Error, LabelProblem};
+use super::render::Renderer;
+use super::template::Template;
+use super::warning::Warning;
+use super::{Names, nearest, printable};
+use crate::facts::Facts;
+
+/// Where an image's date comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Created {
+    /// The commit's date: the same commit gives the same image.
+    #[default]
+    Commit,
+    /// The clock.
+    Now,
+}
+
+/// Which of an image's parts an annotation is written on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Each platform's manifest.
+    #[default]
+    Manifest,
+    /// The index.
+    Index,
+    /// The descriptors of the manifests within the index.
+    ManifestDescriptor,
+    /// The descriptor of the index, where an index holds it.
+    IndexDescriptor,
+}
+
+/// Keys and values, sorted by key.
+pub type Labels = BTreeMap<String, String>;
+
+/// What labels are made of, beside the facts.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelInput<'a> {
+    /// The user's own, in the order in which they were given: the last of a key wins, and wins
+    /// over what castoff would say. Both parts may have expressions.
+    pub own: &'a [(String, String)],
+    /// The main version ([`super::Computed::version`]).
+    pub version: Option<&'a str>,
+    /// Where the date comes from.
+    pub created: Created,
+}
+
+/// The labels: the eight of the OCI image specification ("Pre-Defined Annotation Keys") that can
+/// be known, and the user's own.
+///
+/// What is not known is an empty label and not a missing one, as with docker/metadata-action: a
+/// missing one would show the base image's.
+pub fn labels(
+    input: &LabelInput<'_>,
+    facts: &Facts,
+    names: &Names<'_>,
+) -> Result<(Labels, Vec<Warning>), Error> {
+    let renderer = Renderer::new(facts, names, None);
+    let created = match input.created {
+        Created::Commit => renderer.commit_time(),
+        Created::Now => facts.clock.now,
+    };
+    let project = facts.ci.as_ref().map(|ci| &ci.project);
+    let git = facts.git.as_ref();
+    let page = project
+        .and_then(|project| project.url.clone())
+        .or_else(|| git?.page.clone())
+        .unwrap_or_default();
+    let title = project
+        .and_then(|project| project.name.clone())
+        .or_else(|| {
+            page.rsplit('/')
+                .next()
+                .map(str::to_owned)
+                .filter(|name| !name.is_empty())
+        })
+        .unwrap_or_else(|| names.project.to_owned());
+    let of_project = |value: fn(&crate::facts::Project) -> Option<&String>| {
+        project.and_then(value).cloned().unwrap_or_default()
+    };
+    let known = [
+        ("title", title),
+        ("description", of_project(|it| it.description.as_ref())),
+        ("url", page.clone()),
+        ("source", page),
+        ("version", input.version.unwrap_or_default().to_owned()),
+        ("created", created.to_string()),
+        ("revision", facts.context.sha.clone().unwrap_or_default()),
+        ("licenses", of_project(|it| it.license.as_ref())),
+    ];
+    let mut labels: Labels = known
+        .into_iter()
+        .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value))
+        .collect();
+    for (key, value) in input.own {
+        let evaluated = |text: &str| {
+            let template = Template::parse(text).map_err(LabelProblem::Expression)?;
+            renderer.global(&template).map_err(LabelProblem::Render)
+        };
+        let refused = |problem| Error::Label {
+            key: printable(key, 120),
+            problem,
+        };
+        let name = evaluated(key).map_err(refused)?;
+        if name.trim().is_empty() {
+            return Err(refused(LabelProblem::NoValue));
+        }
+        labels.insert(name, evaluated(value).map_err(refused)?);
+    }
+    Ok((labels, renderer.warnings()))
+}
+
+/// The annotations of each level asked for: computed as labels are.
+pub fn annotations(
+    levels: &[Level],
+    input: &LabelInput<'_>,
+    facts: &Facts,
+    names: &Names<'_>,
+) -> Result<(BTreeMap<Level, Labels>, Vec<Warning>), Error> {
+    let (annotations, warnings) = labels(input, facts, names)?;
+    let levels = levels.iter().map(|level| (*level, annotations.clone()));
+    Ok((levels.collect(), warnings))
+}
+
+/// Reads `key=value`, as `--label` gives it.
+pub fn key_and_value(text: &str) -> Result<(String, String), Error> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err(Error::Label {
+            key: printable(text, 120),
+            problem: LabelProblem::NoValue,
+        }),
+    }
+}
+
+impl Level {
+    /// All levels.
+    pub const ALL: [Self; 4] = [
+        Self::Manifest,
+        Self::Index,
+        Self::ManifestDescriptor,
+        Self::IndexDescriptor,
+    ];
+
+    /// The levels of a list such as `manifest,index`, which is also the form of
+    /// `DOCKER_METADATA_ANNOTATIONS_LEVELS`.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, Error> {
+        text.split(',').map(|level| level.trim().parse()).collect()
+    }
+
+    /// The level's name, as buildx writes it before a colon.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Index => "index",
+            Self::ManifestDescriptor => "manifest-descriptor",
+            Self::IndexDescriptor => "index-descriptor",
+        }
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|level| level.name() == text)
+            .ok_or_else(|| Error::Level {
+                nearest: nearest(text, &Self::ALL.map(Self::name)),
+                text: printable(text, 40),
+            })
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
