@@ -1,0 +1,24 @@
+//! What people and programs are shown of a run.
+//!
+//! [`Run`] is a fold over the events; every view is a function of it or of one event, so a saved
+//! stream shows what the live run showed. The only room that writes to a terminal, through one
+//! [`Printer`]. Must not know what anything means for the exit code. Start reading at [`Console`].
+
+mod console_thread;
+mod github;
+mod live;
+mod plain;
+mod printer;
+mod problem;
+mod run;
+mod table;
+mod words;
+
+pub use console_thread::{Console, Progress};
+pub use github::{GithubFiles, write_github};
+pub use live::frame;
+pub use plain::Plain;
+pub use printer::Printer;
+pub use problem::{Problem, Severity};
+pub use run::{Phase, Run, ServiceRun, StepRun, TagState};
+pub use table::{plan_table, registry_table, release_table};

@@ -1,0 +1,144 @@
+use std::fmt::Write as _;
+
+use console::Style;
+
+use crate::excerpt::Excerpt;
+
+/// Something that went wrong, as people are told of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was being done, or what is wrong.
+    pub message: String,
+    /// Why, each the cause of the one before.
+    pub causes: Vec<String>,
+    /// Where.
+    pub excerpt: Option<Excerpt>,
+    /// The last lines of a log.
+    pub log: Vec<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Severity {
+    /// The command failed.
+    #[default]
+    Error,
+    /// Nothing is stopped by it.
+    Warning,
+}
+
+impl Problem {
+    /// A warning.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            message: message.into(),
+            ..Self::default()
+        }
+    }
+
+    /// An error with its causes.
+    pub fn error(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut problem = Self {
+            message: error.to_string(),
+            ..Self::default()
+        };
+        let mut said = problem.message.clone();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // An error that only wraps another one says the same.
+            if text != said {
+                problem.causes.push(text.clone());
+            }
+            said = text;
+            source = cause.source();
+        }
+        problem
+    }
+
+    /// As text, with colours or without.
+    pub fn render(&self, color: bool) -> String {
+        let paint = |style: Style, text: &str| {
+            if color {
+                style.force_styling(true).apply_to(text).to_string()
+            } else {
+                text.to_owned()
+            }
+        };
+        let (word, style) = match self.severity {
+            Severity::Error => ("error", Style::new().red().bold()),
+            Severity::Warning => ("warning", Style::new().yellow().bold()),
+        };
+        let mut text = String::new();
+        let _ = writeln!(text, "{}: {}", paint(style, word), printable(&self.message));
+        for cause in &self.causes {
+            let _ = writeln!(text, "  caused by: {}", printable(cause));
+        }
+        if let Some(excerpt) = &self.excerpt {
+            let number = excerpt.line.to_string();
+            let gutter = " ".repeat(number.len());
+            let lead: String = excerpt.text.chars().take(excerpt.column - 1).collect();
+            let lead = " ".repeat(console::measure_text_width(&lead));
+            let carets = "^".repeat(excerpt.length);
+            let frame = Style::new().blue();
+            let _ = writeln!(text, "{gutter}{} {excerpt}", paint(frame.clone(), "-->"));
+            let _ = writeln!(text, "{gutter} {}", paint(frame.clone(), "|"));
+            let bar = paint(frame.clone(), &format!("{number} |"));
+            let _ = writeln!(text, "{bar} {}", excerpt.text);
+            let bar = paint(frame, "|");
+            let carets = paint(Style::new().red().bold(), &carets);
+            let _ = writeln!(text, "{gutter} {bar} {lead}{carets}");
+        }
+        for line in &self.log {
+            let _ = writeln!(text, "  | {}", printable(line));
+        }
+        if let Some(hint) = &self.hint {
+            let word = paint(Style::new().cyan().bold(), "hint");
+            let _ = writeln!(text, "{word}: {}", printable(hint));
+        }
+        text
+    }
+}
+
+/// Text of others: control characters do not reach the terminal, further lines are set in.
+fn printable(text: &str) -> String {
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| line.chars().filter(|letter| !letter.is_control()).collect())
+        .collect();
+    lines.join("\n    ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_shows_what_why_where_and_what_to_do() {
+        let source = "services:\n  web:\n    build: ./nope\n";
+        let problem = Problem {
+            message: "the context folder does not exist".to_owned(),
+            causes: vec!["no such file\u{1b}[2J\nat all".to_owned()],
+            excerpt: Some(Excerpt::at(Path::new("compose.yaml"), source, 30, 36)),
+            hint: Some("create it".to_owned()),
+            ..Problem::default()
+        };
+        insta::assert_snapshot!(problem.render(false), @r"
+        error: the context folder does not exist
+          caused by: no such file[2J
+            at all
+         --> compose.yaml:3:12
+          |
+        3 |     build: ./nope
+          |            ^^^^^^
+        hint: create it
+        ");
+    }
+}
