@@ -160,7 +160,7 @@ pub enum RegistryFault {
         after: Duration,
     },
     /// A login is needed, or the one given is wrong or expired (401).
-    #[error("registry answered 401 {code}{}", if *anonymous { "; no login was found" } else { "; the login was refused" })]
+    #[error("registry answered 401{}{}", show_code(code), if *anonymous { "; no login was found" } else { "; the login was refused" })]
     Unauthorized {
         /// The registry's error code, for example `UNAUTHORIZED`.
         code: String,
@@ -168,7 +168,11 @@ pub enum RegistryFault {
         anonymous: bool,
     },
     /// The login is good but may not do this (403, or 401 `DENIED`).
-    #[error("registry answered {status} {code}{}", show_message(message))]
+    #[error(
+        "registry answered {status}{}{}",
+        show_code(code),
+        show_message(message)
+    )]
     Denied {
         /// The HTTP status.
         status: u16,
@@ -178,7 +182,7 @@ pub enum RegistryFault {
         message: String,
     },
     /// What was asked for does not exist, where it had to.
-    #[error("registry answered 404 {code}{}", show_message(message))]
+    #[error("registry answered 404{}{}", show_code(code), show_message(message))]
     NotFound {
         /// The registry's error code, for example `NAME_UNKNOWN`.
         code: String,
@@ -204,7 +208,11 @@ pub enum RegistryFault {
         retry_after: Option<Duration>,
     },
     /// Any other refusal.
-    #[error("registry answered {status} {code}{}", show_message(message))]
+    #[error(
+        "registry answered {status}{}{}",
+        show_code(code),
+        show_message(message)
+    )]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -235,6 +243,15 @@ pub enum RegistryFault {
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// ` CODE`, or nothing.
+fn show_code(code: &str) -> String {
+    if code.is_empty() {
+        String::new()
+    } else {
+        format!(" {code}")
+    }
 }
 
 /// `: message`, or nothing.
