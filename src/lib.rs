@@ -7,4 +7,5 @@ pub mod execute;
 pub mod exit;
 pub mod oci;
 pub mod plan;
+pub mod registry;
 pub mod secret;
