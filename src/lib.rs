@@ -16,6 +16,7 @@ pub mod interpolate;
 pub mod ledger;
 pub mod oci;
 pub mod plan;
+pub mod registry;
 pub mod report;
 pub mod secret;
 pub mod tags;

@@ -42,6 +42,11 @@ pub trait Registry: Send + Sync {
     ) -> Result<Vec<u8>, RegistryError>;
 
     /// Writes a manifest under its digest or a tag. The answer's digest is compared with ours.
+    ///
+    /// Where the manifest has a `subject` and the registry has no referrers API, the fallback tag
+    /// of the subject is brought up to date too (distribution-spec, "Pushing Manifests with
+    /// Subject"). Cancelling `cx` drops a write that is on its way: whoever wants one to finish
+    /// hands in a `cx` that is cancelled later.
     async fn put_manifest(
         &self,
         cx: &Cx,
@@ -70,6 +75,10 @@ pub trait Registry: Send + Sync {
     ) -> Result<Copied, RegistryError>;
 
     /// Deletes a tag or a manifest. `false` where it did not exist.
+    ///
+    /// What goes with it differs: a manifest deleted by digest takes its tags along in
+    /// distribution's registry:2 and leaves them behind in others, and registry:2 deletes by
+    /// digest only ([`RegistryFault::NotAllowed`] for a tag).
     async fn delete(&self, cx: &Cx, reference: &Reference) -> Result<bool, RegistryError>;
 
     /// All tags of a repository, every page; empty where the repository does not exist.
@@ -136,6 +145,14 @@ pub enum RegistryFault {
         /// What the TLS library said.
         message: String,
     },
+    /// The connection broke before the answer was complete; what was asked for may have been done.
+    #[error("the connection to {host} was lost: {message}")]
+    Lost {
+        /// The host and port.
+        host: String,
+        /// What the network said.
+        message: String,
+    },
     /// No answer in time.
     #[error("no answer within {} s", after.as_secs())]
     TimedOut {
@@ -143,7 +160,7 @@ pub enum RegistryFault {
         after: Duration,
     },
     /// A login is needed, or the one given is wrong or expired (401).
-    #[error("registry answered 401 {code}{}", if *anonymous { "; no login was found" } else { "; the login was refused" })]
+    #[error("registry answered 401{}{}", show_code(code), if *anonymous { "; no login was found" } else { "; the login was refused" })]
     Unauthorized {
         /// The registry's error code, for example `UNAUTHORIZED`.
         code: String,
@@ -151,7 +168,11 @@ pub enum RegistryFault {
         anonymous: bool,
     },
     /// The login is good but may not do this (403, or 401 `DENIED`).
-    #[error("registry answered {status} {code}{}", show_message(message))]
+    #[error(
+        "registry answered {status}{}{}",
+        show_code(code),
+        show_message(message)
+    )]
     Denied {
         /// The HTTP status.
         status: u16,
@@ -161,19 +182,22 @@ pub enum RegistryFault {
         message: String,
     },
     /// What was asked for does not exist, where it had to.
-    #[error("registry answered 404 {code}{}", show_message(message))]
+    #[error("registry answered 404{}{}", show_code(code), show_message(message))]
     NotFound {
         /// The registry's error code, for example `NAME_UNKNOWN`.
         code: String,
         /// What the registry said about it.
         message: String,
     },
-    /// The registry does not allow this: it is read-only, or deletes are switched off (405).
+    /// The registry does not allow this: it is read-only, or deletes (of tags) are switched off
+    /// (405, or another refusal with the code `UNSUPPORTED`).
     #[error(
-        "registry answered 405{}: it does not allow this",
+        "registry answered {status}: it does not allow this{}",
         show_message(message)
     )]
     NotAllowed {
+        /// The HTTP status.
+        status: u16,
         /// What the registry said about it.
         message: String,
     },
@@ -184,7 +208,11 @@ pub enum RegistryFault {
         retry_after: Option<Duration>,
     },
     /// Any other refusal.
-    #[error("registry answered {status} {code}{}", show_message(message))]
+    #[error(
+        "registry answered {status}{}{}",
+        show_code(code),
+        show_message(message)
+    )]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -192,6 +220,8 @@ pub enum RegistryFault {
         code: String,
         /// What the registry said about it.
         message: String,
+        /// How long it asked to wait, where it said so.
+        retry_after: Option<Duration>,
     },
     /// Content does not have the digest it was asked for by.
     #[error("content of {expected} has another digest: {found}")]
@@ -213,6 +243,15 @@ pub enum RegistryFault {
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// ` CODE`, or nothing.
+fn show_code(code: &str) -> String {
+    if code.is_empty() {
+        String::new()
+    } else {
+        format!(" {code}")
+    }
 }
 
 /// `: message`, or nothing.
@@ -265,7 +304,9 @@ impl RegistryError {
             RegistryFault::Tls { .. } => format!(
                 "give the registry's CA in publish.toml (`ca = \"…\"`), or `plain_http = true` if {host} speaks plain HTTP"
             ),
-            RegistryFault::TimedOut { .. } | RegistryFault::TooManyRequests { .. } => {
+            RegistryFault::Lost { .. }
+            | RegistryFault::TimedOut { .. }
+            | RegistryFault::TooManyRequests { .. } => {
                 "wait a little and run the same command again".to_owned()
             }
             RegistryFault::Unauthorized {
@@ -299,11 +340,41 @@ impl RegistryError {
 
     /// Whether the same request may work later.
     pub fn is_temporary(&self) -> bool {
-        match &self.fault {
-            RegistryFault::Unreachable { .. }
-            | RegistryFault::TimedOut { .. }
-            | RegistryFault::TooManyRequests { .. } => true,
-            RegistryFault::Refused { status, .. } => *status >= 500 || *status == 408,
+        self.fault.is_temporary()
+    }
+}
+
+impl RegistryFault {
+    /// Whether the same request may work later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Lost { .. }
+            | Self::TimedOut { .. }
+            | Self::TooManyRequests { .. } => true,
+            // Not implemented, and an HTTP version that is not spoken, stay as they are.
+            Self::Refused { status, .. } => {
+                matches!(status, 408 | 425) || (*status >= 500 && !matches!(status, 501 | 505))
+            }
+            _ => false,
+        }
+    }
+
+    /// How long the registry asked to wait, where it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests { retry_after } | Self::Refused { retry_after, .. } => {
+                *retry_after
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the registry may have done what was asked for although this came back.
+    pub fn is_ambiguous(&self) -> bool {
+        match self {
+            Self::Lost { .. } | Self::TimedOut { .. } => true,
+            Self::Refused { status, .. } => *status >= 500,
             _ => false,
         }
     }
