@@ -1,21 +1,222 @@
 //! The command line as it is typed: types for clap, and no decisions.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Builds every service of a compose project and publishes all of them, or none.
 #[derive(Debug, Parser)]
 #[command(name = "castoff", version, propagate_version = true)]
 pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// What holds for every command.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Global {
+    /// A compose file; several are merged in their order
+    #[arg(short = 'f', long = "file", value_name = "FILE", global = true)]
+    pub files: Vec<PathBuf>,
+    /// Where relative paths of the compose files are meant from
+    #[arg(long, value_name = "DIR", global = true)]
+    pub project_directory: Option<PathBuf>,
+    /// The project's name
+    #[arg(short = 'p', long, value_name = "NAME", global = true)]
+    pub project_name: Option<String>,
+    /// publish.toml, where it is called something else or lies somewhere else
+    #[arg(long, value_name = "FILE", global = true, env = "CASTOFF_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// A profile of the compose files to switch on
+    #[arg(long = "profile", value_name = "NAME", global = true)]
+    pub profiles: Vec<String>,
+    /// A file of variables in place of `.env`
+    #[arg(long = "env-file", value_name = "FILE", global = true)]
+    pub env_files: Vec<PathBuf>,
+    /// Put a value over one of publish.toml: build.platforms=linux/amd64
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    pub set: Vec<String>,
+    /// What builds: auto, engine, or unix:///path of a buildkitd
+    #[arg(long, value_name = "BUILDER", global = true, env = "CASTOFF_BUILDER")]
+    pub builder: Option<String>,
+    /// How many services to build at the same time
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        global = true,
+        env = "CASTOFF_JOBS",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=256)
+    )]
+    pub jobs: u16,
+    /// How to show what goes on
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        global = true,
+        env = "CASTOFF_PROGRESS",
+        default_value_t
+    )]
+    pub progress: ProgressKind,
+    /// Write every event to this file, a JSON object a line
+    #[arg(long, value_name = "FILE", global = true, env = "CASTOFF_EVENTS")]
+    pub events: Option<PathBuf>,
+    /// Whether to use colours
+    #[arg(long, value_enum, value_name = "WHEN", global = true, default_value_t)]
+    pub color: ColorChoice,
+    /// Print results and problems only
+    #[arg(short = 'q', long, global = true)]
+    pub quiet: bool,
+}
+
+/// How to show what goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressKind {
+    /// Live on a terminal, plain elsewhere
+    #[default]
+    Auto,
+    /// A picture that changes in place
+    Live,
+    /// Lines
+    Plain,
+    /// The event stream on standard error
+    Json,
+    /// Nothing
+    Quiet,
+}
+
+/// Whether to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show what a publish would do
+    Plan(PlanArguments),
+    /// Build every service, push all of them everywhere, and then move the tags
+    #[command(visible_alias = "release")]
+    Publish(PublishArguments),
+    /// Build services and load them into the Docker Engine
+    Build(BuildArguments),
     /// Print the versions, tags and labels for here and now
     Tags(TagsArguments),
+    /// Look at everything that a publish needs
+    Check(CheckArguments),
+    /// List the tags of the project's repositories, or of one
+    Ls(LsArguments),
+    /// Clean up; a dry run unless --apply
+    Prune(PruneArguments),
+    /// Print the JSON Schema of publish.toml
+    Schema,
+    /// Print a completion script
+    Completions(CompletionsArguments),
+    /// Print the manual page
+    Man,
+}
+
+/// `castoff plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// The services; all that are built, where none is named
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Ask no registry what tags point to now
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `castoff publish`.
+#[derive(Debug, Args)]
+pub struct PublishArguments {
+    /// The services; all that are built, where none is named
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Do not clean up afterwards, whatever publish.toml says
+    #[arg(long)]
+    pub no_prune: bool,
+}
+
+/// `castoff build`.
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    /// The services; all that are built, where none is named
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `castoff check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The services; all that are built, where none is named
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `castoff ls`.
+#[derive(Debug, Args)]
+pub struct LsArguments {
+    /// A repository, such as ghcr.io/acme/api; all of the project's where none is named
+    #[arg(value_name = "REPOSITORY")]
+    pub repositories: Vec<String>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `castoff prune`.
+#[derive(Debug, Args)]
+pub struct PruneArguments {
+    /// Where to clean up
+    #[arg(value_enum)]
+    pub place: PrunePlace,
+    /// Do it; otherwise only say what would be done
+    #[arg(long)]
+    pub apply: bool,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Where to clean up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrunePlace {
+    /// This project's images, containers and volumes in the Docker Engine, and its build cache
+    Local,
+}
+
+/// `castoff completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// `castoff tags`.

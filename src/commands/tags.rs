@@ -6,55 +6,52 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::Given;
 use crate::cli::{Format, OnDirty, TagsArguments};
+use crate::error::Error;
+use crate::exit::Exit;
 use crate::facts::{self, Ask, Environment, Facts};
 use crate::oci::Repository;
+use crate::report::Problem;
 use crate::tags::{
     self, Computed, Created, Dirty, Image, LabelInput, Labels, Level, Names, Outcome, RuleSet,
 };
 
 /// What the command prints.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Printed {
+struct Printed {
     /// The result, for standard output.
-    pub result: String,
+    result: String,
     /// What was odd, for standard error: one line each, and one for what to do about it.
-    pub warnings: Vec<Oddity>,
+    warnings: Vec<Oddity>,
 }
 
 /// A warning and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Oddity {
+struct Oddity {
     /// What is odd.
-    pub message: String,
+    message: String,
     /// The next step.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    hint: Option<String>,
 }
 
-/// Why the command failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The facts could not be gathered.
-    #[error(transparent)]
-    Facts(#[from] facts::Error),
-    /// The rules are wrong, or cannot be computed here.
-    #[error(transparent)]
-    Tags(#[from] tags::Error),
-}
-
-impl Error {
-    /// The next step for the user.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Facts(error) => error.hint(),
-            Self::Tags(error) => error.hint(),
-        }
+/// Computes the tags of the rules that are typed, and prints them.
+pub(super) fn run(given: &Given<'_>, arguments: &TagsArguments) -> Result<Exit, Error> {
+    let here = std::path::absolute(".").map_err(|error| Error::Internal(error.to_string()))?;
+    let printed = computed(arguments, here, given.environment.clone())?;
+    for oddity in &printed.warnings {
+        given.printer.problem(&Problem {
+            hint: oddity.hint.clone(),
+            ..Problem::warning(oddity.message.clone())
+        });
     }
+    given.printer.result(&printed.result);
+    Ok(Exit::Done)
 }
 
 /// Computes the tags and writes them down.
-pub fn run(
+fn computed(
     arguments: &TagsArguments,
     directory: PathBuf,
     environment: Environment,

@@ -181,6 +181,24 @@ pub fn load(ask: &Ask, lookup: &Lookup<'_>) -> Result<(Settings, Document), Erro
     Ok((settings, document))
 }
 
+/// The compose files that publish.toml names, relative to it. Read before anything else, as the variables
+/// of all other values come from the project that these files make.
+pub fn compose_files(ask: &Ask) -> Result<Vec<PathBuf>, Error> {
+    let Some((path, text)) = &ask.file else {
+        return Ok(Vec::new());
+    };
+    let document = Document::parse(path, text, &|_| Some(String::new()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let files = document
+        .root
+        .get("project")
+        .and_then(|project| project.get("compose"))
+        .and_then(toml::Value::as_array);
+    // A value of another type is reported when the whole file is read.
+    let names = files.into_iter().flatten().filter_map(toml::Value::as_str);
+    Ok(names.map(|name| folder.join(name)).collect())
+}
+
 /// Puts a flag's value over the file's.
 fn apply(document: &mut Document, over: &Override) -> Result<(), Error> {
     let wrong = || Error::Override {

@@ -165,12 +165,18 @@ impl Commit<'_> {
         if let Err(failure) = self.intend(&moves).await {
             return vec![failure];
         }
+        // A write that has begun is finished, whatever signal comes: half a write is the worst of
+        // states. It has a time limit of its own.
+        let steady = Cx {
+            events: cx.events.clone(),
+            cancel: CancellationToken::new(),
+        };
+        let steady = &steady;
         let write = moves.into_iter().map(|(wish, from)| async move {
             let target = WriteTarget::Tag(wish.tag);
-            // A write that has begun is finished: half a write is the worst of states.
             let result = world
                 .registry
-                .put_manifest(cx, &wish.place.repository, target, wish.manifest)
+                .put_manifest(steady, &wish.place.repository, target, wish.manifest)
                 .await;
             (wish, from, result)
         });

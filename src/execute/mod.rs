@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 pub use make::build;
 pub use outcome::{Failure, Outcome};
+pub use preflight::check;
 
 use crate::cx::Cx;
 use crate::event::Event;
@@ -43,7 +44,7 @@ pub struct World {
 /// together with what the world looks like now.
 pub async fn publish(cx: &Cx, plan: &Plan, world: &World, release: &str) -> Outcome {
     let mut outcome = Outcome::new(plan, release);
-    if let Err(failure) = preflight::check(cx, plan, world).await {
+    if let Err(failure) = preflight::pass(cx, plan, world).await {
         return outcome.fail(cx, vec![failure]);
     }
     let images = match make::everything(cx, plan, world).await {

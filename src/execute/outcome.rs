@@ -92,6 +92,9 @@ pub enum Failure {
         #[source]
         error: RegistryError,
     },
+    /// The release is live, and cleaning up after it failed.
+    #[error("clean up after the release: {0}")]
+    Prune(String),
     /// A signal stopped the run.
     #[error("interrupted during {step}")]
     Interrupted {
@@ -141,7 +144,7 @@ impl Failure {
             | Self::Stranded { .. }
             | Self::Unverified { .. }
             | Self::Verify(_) => Exit::TagsDiverged,
-            Self::Ledger(_) | Self::BestEffort { .. } => Exit::AfterwardsFailed,
+            Self::Ledger(_) | Self::BestEffort { .. } | Self::Prune(_) => Exit::AfterwardsFailed,
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::Internal(_) => Exit::Internal,
         }
@@ -169,6 +172,7 @@ impl Failure {
                 ),
                 None => format!("delete it by hand: `crane delete {reference}`"),
             }),
+            Self::Prune(_) => Some("run `castoff prune local` to see why".to_owned()),
             Self::NotReady(_)
             | Self::Unverified { .. }
             | Self::Interrupted { .. }

@@ -14,9 +14,9 @@ use crate::plan::Plan;
 /// How many repositories are asked at the same time.
 const AT_ONCE: usize = 16;
 
-/// Looks at everything that a publish needs before anything is built, and reports all of what is
-/// wrong together.
-pub(super) async fn check(cx: &Cx, plan: &Plan, world: &World) -> Result<(), Failure> {
+/// Looks at everything that a publish needs before anything is built. Gives all of what is wrong
+/// together.
+pub async fn check(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
     let begun = Instant::now();
     let (builder, registries) = tokio::join!(builder(plan, world), registries(cx, plan, world));
     let mut findings = builder;
@@ -25,6 +25,12 @@ pub(super) async fn check(cx: &Cx, plan: &Plan, world: &World) -> Result<(), Fai
         findings: findings.clone(),
         seconds: begun.elapsed().as_secs_f64(),
     });
+    findings
+}
+
+/// Whether a publish can go ahead.
+pub(super) async fn pass(cx: &Cx, plan: &Plan, world: &World) -> Result<(), Failure> {
+    let findings = check(cx, plan, world).await;
     if cx.cancel.is_cancelled() {
         return Err(Failure::Interrupted { step: "preflight" });
     }

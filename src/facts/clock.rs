@@ -13,6 +13,12 @@ pub struct Clock {
     pub fixed: bool,
 }
 
+/// What the clock of this machine says, for events and ids. Nothing that is built may hold it: that is
+/// what [`Clock`] is for.
+pub fn timestamp() -> Timestamp {
+    Timestamp::now()
+}
+
 impl Clock {
     /// Reads the clock, or `SOURCE_DATE_EPOCH`: a whole number of seconds since 1970 in UTC.
     pub(super) fn read(environment: &Environment) -> Result<Self, Error> {

@@ -18,7 +18,7 @@ mod warning;
 use std::path::PathBuf;
 
 pub use ci::{Cache, Ci, Project, System};
-pub use clock::Clock;
+pub use clock::{Clock, timestamp};
 pub use context::{Origin, RefContext, RefKind};
 pub use environment::Environment;
 pub use git::{Changes, Commit, Git};

@@ -30,9 +30,6 @@ pub struct BuildSpec {
     /// Secrets that the build may mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretMount>,
-    /// SSH agents or keys, as `id=path,path` or `id`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ssh: Vec<String>,
     /// Extra hosts, as `name=address`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extra_hosts: Vec<String>,

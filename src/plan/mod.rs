@@ -4,7 +4,11 @@
 //! any effect. Start reading at [`Plan`].
 
 mod build;
+mod cache;
+mod error;
+mod places;
 pub mod retention;
+mod target;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,8 +19,13 @@ pub use build::{
     BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance, SecretMount,
     SecretSource, Ulimit,
 };
+pub use error::Error;
 
+use crate::compose::Project;
+use crate::config::Settings;
+use crate::facts::{Facts, Wants};
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
+use crate::tags::RuleSet;
 
 /// The label that says which compose project an image belongs to.
 pub const PROJECT_LABEL: &str = "dev.castoff.project";
@@ -150,4 +159,131 @@ impl Target {
         }
         paths
     }
+}
+
+/// Which facts the tag rules of these settings need that cost time to find out. Rules that cannot be
+/// read need none: [`plan`] reports them.
+pub fn wants(settings: &Settings) -> Wants {
+    let none = Vec::new();
+    let all = std::iter::once(&settings.general).chain(settings.services.values());
+    let sets = all.filter_map(|service| {
+        let rules = service.rules.as_ref().unwrap_or(&none);
+        RuleSet::parse(rules, &service.flavor).ok()
+    });
+    sets.fold(Wants::default(), |wants, rules| wants | rules.wants())
+}
+
+/// Decides what a publish of `selection` will do; of everything that is built, where it is empty.
+pub fn plan(
+    project: &Project,
+    settings: &Settings,
+    facts: &Facts,
+    selection: &[String],
+) -> Result<Plan, Error> {
+    check_names(project, settings, selection)?;
+    let mut warnings: Vec<Warning> = Vec::new();
+    let mut targets = Vec::new();
+    for service in &project.services {
+        let is_selected = selection.is_empty() || selection.contains(&service.name);
+        let Some(build) = service.build.as_ref().filter(|_| is_selected) else {
+            continue;
+        };
+        // One that is named by hand is meant, whatever the file says.
+        if settings.service(&service.name).skip && selection.is_empty() {
+            continue;
+        }
+        let target = target::target(project, service, build, settings, facts, &mut warnings)?;
+        targets.push(target);
+    }
+    if targets.is_empty() {
+        return Err(Error::NothingToPublish);
+    }
+    check_collisions(&targets)?;
+    let mut unique: Vec<Warning> = Vec::new();
+    for warning in warnings {
+        if !unique.contains(&warning) {
+            unique.push(warning);
+        }
+    }
+    Ok(Plan {
+        project: project.name.clone(),
+        order: vec![
+            targets
+                .iter()
+                .map(|target| target.service.clone())
+                .collect(),
+        ],
+        registries: registries(&targets),
+        targets,
+        warnings: unique,
+    })
+}
+
+/// Whether every service that is named, on the command line and in publish.toml, is there.
+fn check_names(project: &Project, settings: &Settings, selection: &[String]) -> Result<(), Error> {
+    let names: Vec<&str> = project
+        .services
+        .iter()
+        .map(|service| service.name.as_str())
+        .chain(project.disabled.iter().map(String::as_str))
+        .collect();
+    let unknown = |name: &str, place| Error::NoSuchService {
+        name: name.to_owned(),
+        place,
+        nearest: names
+            .iter()
+            .map(|known| (strsim::damerau_levenshtein(known, name), known))
+            .filter(|(distance, known)| *distance <= known.len().max(name.len()) / 2)
+            .min()
+            .map(|(_, known)| (*known).to_owned()),
+    };
+    for name in selection {
+        match project.service(name) {
+            None => return Err(unknown(name, None)),
+            Some(service) if service.build.is_none() => {
+                return Err(Error::NotBuilt {
+                    name: name.clone(),
+                    place: Box::new(service.places.service.clone()),
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, origin) in &settings.named_services {
+        if !names.contains(&name.as_str()) {
+            return Err(unknown(name, error::place_of(origin)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether every tag is one service's alone.
+fn check_collisions(targets: &[Target]) -> Result<(), Error> {
+    let mut owners: BTreeMap<&Reference, &str> = BTreeMap::new();
+    for target in targets {
+        for tag in &target.tags {
+            if let Some(one) = owners.insert(&tag.reference, &target.service) {
+                return Err(Error::Collision {
+                    one: one.to_owned(),
+                    other: target.service.clone(),
+                    reference: tag.reference.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The registries that the targets go to, each once.
+fn registries(targets: &[Target]) -> Vec<RegistryPlan> {
+    let mut registries: Vec<RegistryPlan> = Vec::new();
+    for place in targets.iter().flat_map(|target| &target.destinations) {
+        if !registries.iter().any(|known| known.name == place.registry) {
+            registries.push(RegistryPlan {
+                name: place.registry.clone(),
+                required: place.required,
+            });
+        }
+    }
+    registries
 }

@@ -107,6 +107,18 @@ pub struct CacheRemoval {
     pub records: usize,
 }
 
+impl CacheRemoval {
+    /// The rule that says so.
+    pub fn because(&self) -> String {
+        let keep = humansize::format_size(self.keep, humansize::DECIMAL);
+        if self.unused_for.is_zero() {
+            format!("more than {keep}")
+        } else {
+            format!("more than {keep}, not used for {}", span(self.unused_for))
+        }
+    }
+}
+
 impl Thing {
     /// `image`, `container` or `volume`.
     pub fn kind(&self) -> &'static str {

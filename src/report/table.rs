@@ -107,3 +107,23 @@ pub fn registry_table(rows: &[(String, Digest, Vec<Platform>, u64)]) -> String {
     }
     printed(&tags)
 }
+
+/// What was removed, or would be, with the sum.
+pub fn pruned_table(rows: &[(&str, &str, u64, &str)], applied: bool) -> String {
+    if rows.is_empty() {
+        return "nothing to clean up\n".to_owned();
+    }
+    let mut pruned = table(&["KIND", "WHAT", "SIZE", "WHY"]);
+    let mut sum = 0;
+    for (kind, id, bytes, because) in rows {
+        pruned.add_row([*kind, *id, &size(*bytes), *because]);
+        sum += bytes;
+    }
+    let verb = if applied {
+        "freed at most"
+    } else {
+        "would free at most"
+    };
+    let hint = if applied { "" } else { "; --apply does it" };
+    format!("{}{verb} {}{hint}\n", printed(&pruned), size(sum))
+}

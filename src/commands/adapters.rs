@@ -1,0 +1,168 @@
+//! The real builder, registries, Engine and ledger, made from settings and the environment.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Given;
+use super::read::Read;
+use crate::buildkit::{Address, BuildKit};
+use crate::config::{BuilderChoice, Settings};
+use crate::engine::DockerEngine;
+use crate::error::Error;
+use crate::execute::World;
+use crate::facts::Environment;
+use crate::ledger::Ledger;
+use crate::plan::Plan;
+use crate::registry::{
+    CredentialSources, DockerCredentials, HostSettings, Registries, RegistryOptions,
+};
+use crate::secret::Secret;
+
+/// Where a Docker Engine listens where nothing else is said.
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// What a publish works with.
+pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
+    let credentials = Arc::new(DockerCredentials::new(credential_sources(
+        &given.environment,
+    )));
+    let options = RegistryOptions {
+        hosts: hosts(&read.settings, plan),
+        ..RegistryOptions::default()
+    };
+    let environment = read.facts.environment.clone();
+    let variables = read.project.environment.clone();
+    let secrets = Arc::new(move |name: &str| {
+        let value = environment.get(name).map(str::to_owned);
+        value
+            .or_else(|| variables.get(name).cloned())
+            .map(Secret::new)
+    });
+    let (name, address) = builder(&read.settings, &given.environment)?;
+    let builder = BuildKit::new(&name, address, credentials.clone(), secrets);
+    Ok(World {
+        builder: Arc::new(builder),
+        registry: Arc::new(Registries::with_credentials(options, credentials)),
+        ledger: ledger(given, read)?,
+        jobs: given.global.jobs.into(),
+    })
+}
+
+/// Registries alone, for commands that build nothing.
+pub(super) fn registries(
+    given: &Given<'_>,
+    settings: &Settings,
+    plan: Option<&Plan>,
+) -> Registries {
+    Registries::new(RegistryOptions {
+        credentials: credential_sources(&given.environment),
+        hosts: plan.map(|plan| hosts(settings, plan)).unwrap_or_default(),
+        ..RegistryOptions::default()
+    })
+}
+
+/// The Docker Engine's own API.
+pub(super) fn engine(given: &Given<'_>) -> Result<DockerEngine, Error> {
+    let socket = engine_socket(&given.environment)?;
+    Ok(DockerEngine::at_socket(&socket)?)
+}
+
+/// The builder's name and address.
+fn builder(settings: &Settings, environment: &Environment) -> Result<(String, Address), Error> {
+    match &settings.general.builder {
+        BuilderChoice::Auto | BuilderChoice::Engine => {
+            let socket = engine_socket(environment)?;
+            Ok(("engine".to_owned(), Address::EngineSocket(socket)))
+        }
+        BuilderChoice::Socket(path) => Ok(("buildkitd".to_owned(), Address::Socket(path.clone()))),
+    }
+}
+
+/// The Engine's socket: `DOCKER_HOST`, else the usual place.
+fn engine_socket(environment: &Environment) -> Result<PathBuf, Error> {
+    match environment.non_empty("DOCKER_HOST") {
+        None => Ok(DEFAULT_SOCKET.into()),
+        Some(host) => match host.strip_prefix("unix://") {
+            Some(path) => Ok(path.into()),
+            None => Err(Error::Usage {
+                message: format!("DOCKER_HOST is `{host}`, and only unix:// can be reached yet"),
+                hint: Some("set DOCKER_HOST to unix:///var/run/docker.sock".to_owned()),
+            }),
+        },
+    }
+}
+
+/// What is particular to each registry, by its address.
+fn hosts(settings: &Settings, plan: &Plan) -> BTreeMap<String, HostSettings> {
+    let mut hosts = BTreeMap::new();
+    for place in plan.targets.iter().flat_map(|target| &target.destinations) {
+        let registry = settings
+            .registries
+            .iter()
+            .find(|registry| registry.name == place.registry);
+        if let Some(registry) = registry {
+            let client = registry.client.clone();
+            hosts.insert(
+                place.repository.domain().to_owned(),
+                HostSettings {
+                    plain_http: registry.plain_http,
+                    ca: registry.ca.clone(),
+                    client_cert: client.as_ref().map(|(certificate, _)| certificate.clone()),
+                    client_key: client.map(|(_, key)| key),
+                },
+            );
+        }
+    }
+    hosts
+}
+
+/// Where logins come from, as docker and podman have it.
+fn credential_sources(environment: &Environment) -> CredentialSources {
+    let home = environment.non_empty("HOME").map(PathBuf::from);
+    let in_home = |path: &str| home.as_ref().map(|home| home.join(path));
+    let podman = environment
+        .non_empty("REGISTRY_AUTH_FILE")
+        .map(PathBuf::from);
+    let podman_auth_files = match podman {
+        Some(file) => vec![file],
+        None => environment
+            .non_empty("XDG_RUNTIME_DIR")
+            .map(|folder| PathBuf::from(folder).join("containers/auth.json"))
+            .into_iter()
+            .chain(in_home(".config/containers/auth.json"))
+            .collect(),
+    };
+    let secret = |name: &str| environment.non_empty(name).map(Secret::new);
+    CredentialSources {
+        docker_auth_config: secret("DOCKER_AUTH_CONFIG"),
+        docker_config_dir: environment
+            .non_empty("DOCKER_CONFIG")
+            .map(PathBuf::from)
+            .or_else(|| in_home(".docker")),
+        podman_auth_files,
+        github_token: secret("GITHUB_TOKEN"),
+        github_actor: environment.non_empty("GITHUB_ACTOR").map(str::to_owned),
+        ..CredentialSources::default()
+    }
+}
+
+/// The project's state on this machine: `CASTOFF_STATE`, else the XDG state folder.
+fn ledger(given: &Given<'_>, read: &Read) -> Result<Ledger, Error> {
+    let environment = &given.environment;
+    let folder = environment
+        .non_empty("CASTOFF_STATE")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let state = environment.non_empty("XDG_STATE_HOME").map(PathBuf::from);
+            let home = environment.non_empty("HOME").map(PathBuf::from);
+            state
+                .or_else(|| home.map(|home| home.join(".local/state")))
+                .map(|state| state.join("castoff"))
+        })
+        .ok_or_else(|| Error::Usage {
+            message: "there is no place for the state of this project: neither CASTOFF_STATE nor HOME is set".to_owned(),
+            hint: Some("set CASTOFF_STATE to a folder that survives".to_owned()),
+        })?;
+    Ledger::open(&folder, &read.project.name, &read.project.directory).map_err(Error::Ledger)
+}

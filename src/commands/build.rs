@@ -1,0 +1,125 @@
+//! `castoff build`: builds services and loads them into the Docker Engine.
+
+use serde::Serialize;
+
+use super::publish::tell_warnings;
+use super::read::read;
+use super::{Given, adapters, complain, pretty, session};
+use crate::cli::{BuildArguments, Format};
+use crate::error::Error;
+use crate::execute;
+use crate::exit::Exit;
+use crate::oci::{Digest, Reference};
+use crate::plan::{Plan, Target};
+
+/// What was built, for programs.
+#[derive(Serialize)]
+struct Built {
+    service: String,
+    digest: Digest,
+    names: Vec<Reference>,
+}
+
+pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit, Error> {
+    let read = read(given)?;
+    let mut plan = read.plan(&arguments.services)?;
+    for target in &mut plan.targets {
+        // The Engine holds one platform's image under a name: its own.
+        target.build.platforms.truncate(0);
+        target.platforms.truncate(0);
+        target.build.cache_to.clear();
+        target.cache_to.clear();
+        target.destinations.clear();
+        target.repositories.clear();
+        target.tags.clear();
+    }
+    let names = names(&read.project, &plan)?;
+    let find = |target: &Target| {
+        let found = names.iter().find(|(service, _)| *service == target.service);
+        found.map(|(_, names)| names.clone()).unwrap_or_default()
+    };
+    let world = adapters::world(given, &read, &plan)?;
+    let (result, exit) = session::run(given, "build", &plan.project, |cx| {
+        let (plan, world, find) = (&plan, &world, &find);
+        async move {
+            tell_warnings(&cx, plan);
+            match execute::build(&cx, plan, world, find).await {
+                Ok(built) => (Ok(built), Exit::Done),
+                Err(failures) => {
+                    let exit = failures
+                        .first()
+                        .map_or(Exit::Internal, execute::Failure::exit);
+                    (Err(failures), exit)
+                }
+            }
+        }
+    })?;
+    match result {
+        Ok(mut built) => {
+            built.sort_by(|(one, _), (other, _)| one.cmp(other));
+            let built: Vec<Built> = built
+                .into_iter()
+                .map(|(service, built)| Built {
+                    names: names
+                        .iter()
+                        .find(|(name, _)| *name == service)
+                        .map(|(_, names)| names.clone())
+                        .unwrap_or_default(),
+                    service,
+                    digest: built.digest,
+                })
+                .collect();
+            match arguments.format {
+                Format::Json => given.printer.result(&pretty(&built)),
+                Format::Text => {
+                    for image in &built {
+                        let names: Vec<String> = image.names.iter().map(familiar).collect();
+                        let line = format!(
+                            "{}  {}  {}\n",
+                            image.service,
+                            image.digest,
+                            names.join(", ")
+                        );
+                        given.printer.result(&line);
+                    }
+                }
+            }
+        }
+        Err(failures) => complain(&given.printer, &failures),
+    }
+    Ok(exit)
+}
+
+/// The name under which docker compose would look for the image: `image`, else PROJECT-SERVICE.
+fn names(
+    project: &crate::compose::Project,
+    plan: &Plan,
+) -> Result<Vec<(String, Vec<Reference>)>, Error> {
+    let mut names = Vec::new();
+    for target in &plan.targets {
+        let service = project.service(&target.service);
+        let image = service.and_then(|service| service.image.clone());
+        let image = image.unwrap_or_else(|| format!("{}-{}", project.name, target.service));
+        let build = service.and_then(|service| service.build.as_ref());
+        let tags = build.map(|build| build.tags.clone()).unwrap_or_default();
+        let mut references = Vec::new();
+        for text in std::iter::once(image).chain(tags) {
+            let reference: Reference = text.parse().map_err(|error| Error::Usage {
+                message: format!("service `{}`: {error}", target.service),
+                hint: None,
+            })?;
+            references.push(reference.canonical());
+        }
+        names.push((target.service.clone(), references));
+    }
+    Ok(names)
+}
+
+/// A reference as docker prints it.
+fn familiar(reference: &Reference) -> String {
+    format!(
+        "{}:{}",
+        reference.repository().familiar(),
+        reference.selector()
+    )
+}

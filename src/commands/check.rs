@@ -1,0 +1,46 @@
+//! `castoff check`: preflight alone.
+
+use super::read::read;
+use super::{Given, adapters, complain, pretty, session};
+use crate::cli::{CheckArguments, Format};
+use crate::error::Error;
+use crate::event::Finding;
+use crate::execute::{self, Failure};
+use crate::exit::Exit;
+
+pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit, Error> {
+    let read = read(given)?;
+    let plan = read.plan(&arguments.services)?;
+    let world = adapters::world(given, &read, &plan)?;
+    let (findings, exit) = session::run(given, "check", &plan.project, |cx| {
+        let (plan, world) = (&plan, &world);
+        async move {
+            let findings = execute::check(&cx, plan, world).await;
+            let exit = if cx.cancel.is_cancelled() {
+                Exit::Interrupted
+            } else if findings.iter().any(|finding| finding.fatal) {
+                Exit::NotReady
+            } else {
+                Exit::Done
+            };
+            (findings, exit)
+        }
+    })?;
+    let mut findings = findings;
+    findings.extend(plan.warnings.iter().map(|warning| Finding {
+        fatal: false,
+        subject: warning.subject.clone(),
+        message: warning.message.clone(),
+        hint: warning.hint.clone(),
+    }));
+    match arguments.format {
+        Format::Json => given.printer.result(&pretty(&findings)),
+        Format::Text => {
+            if exit == Exit::Done {
+                given.printer.result("ready to publish\n");
+            }
+            complain(&given.printer, &[Failure::NotReady(findings)]);
+        }
+    }
+    Ok(exit)
+}

@@ -1,0 +1,116 @@
+//! `castoff publish`: the whole protocol.
+
+use super::read::{Read, read};
+use super::{Given, adapters, complain, pretty, prune, session};
+use crate::cli::{Format, PublishArguments};
+use crate::cx::Cx;
+use crate::error::Error;
+use crate::event::Event;
+use crate::execute::{self, Failure, Outcome, World};
+use crate::exit::Exit;
+use crate::facts::{self, System};
+use crate::plan::Plan;
+use crate::report::{GithubFiles, Problem, release_table, write_github};
+
+pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
+    let read = read(given)?;
+    let plan = read.plan(&arguments.services)?;
+    let world = adapters::world(given, &read, &plan)?;
+    let release = release_id();
+    let (outcome, exit) = session::run(given, "publish", &plan.project, |cx| {
+        let (plan, world, read, release) = (&plan, &world, &read, &release);
+        async move {
+            tell_warnings(&cx, plan);
+            let mut outcome = execute::publish(&cx, plan, world, release).await;
+            if !arguments.no_prune {
+                clean_up(&cx, given, read, world, &mut outcome).await;
+            }
+            let exit = outcome.exit;
+            (outcome, exit)
+        }
+    })?;
+    complain(&given.printer, &outcome.failures);
+    report(given, arguments, &read, outcome, exit);
+    Ok(exit)
+}
+
+/// Tells what a user should know before it begins.
+pub(super) fn tell_warnings(cx: &Cx, plan: &Plan) {
+    for warning in &plan.warnings {
+        cx.events.tell(Event::Warned {
+            subject: warning.subject.clone(),
+            message: warning.message.clone(),
+            hint: warning.hint.clone(),
+        });
+    }
+}
+
+/// Cleans up this machine, where publish.toml asks for it after a publish that went well.
+async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, world: &World, outcome: &mut Outcome) {
+    let policy = read.settings.prune_local.as_ref();
+    let Some(policy) = policy.filter(|policy| policy.after_publish) else {
+        return;
+    };
+    if !matches!(outcome.exit, Exit::Done | Exit::AfterwardsFailed) {
+        return;
+    }
+    let done = async {
+        let engine = adapters::engine(given)?;
+        prune::local(
+            cx,
+            policy,
+            &read.project.name,
+            &engine,
+            &*world.builder,
+            true,
+        )
+        .await
+    };
+    if let Err(error) = done.await {
+        outcome.afterwards(Failure::Prune(error.to_string()));
+    }
+}
+
+/// An id that says when the release began, and is its own.
+fn release_id() -> String {
+    let now = facts::timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let own = uuid::Uuid::new_v4().simple().to_string();
+    format!("{now}-{}", own.get(..8).unwrap_or_default())
+}
+
+/// Prints the result, and tells GitHub of it.
+fn report(
+    given: &Given<'_>,
+    arguments: &PublishArguments,
+    read: &Read,
+    outcome: Outcome,
+    exit: Exit,
+) {
+    let mut release = outcome.release;
+    release.exit = exit.code();
+    match arguments.format {
+        Format::Json => given.printer.result(&pretty(&release)),
+        Format::Text => {
+            if matches!(exit, Exit::Done | Exit::AfterwardsFailed) {
+                given.printer.result(&release_table(&release));
+            }
+        }
+    }
+    let is_github = read
+        .facts
+        .ci
+        .as_ref()
+        .is_some_and(|ci| ci.system == System::GitHub);
+    if is_github {
+        let path = |name: &str| given.environment.non_empty(name).map(Into::into);
+        let files = GithubFiles {
+            output: path("GITHUB_OUTPUT"),
+            summary: path("GITHUB_STEP_SUMMARY"),
+        };
+        let delimiter = format!("castoff-{}", uuid::Uuid::new_v4().simple());
+        if let Err(error) = write_github(&files, &release, &delimiter) {
+            let problem = Problem::warning(format!("GitHub was not told of the result: {error}"));
+            given.printer.problem(&problem);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What every verb that concerns the project begins with: read, decide, look whether the inputs are
+//! there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Given;
+use crate::compose::{self, LoadOptions, Project};
+use crate::config::{self, Override, Settings};
+use crate::error::Error;
+use crate::facts::{self, Ask, Facts};
+use crate::plan::{self, BuildContext, Dockerfile, Plan, Target, Warning};
+use crate::report::{Problem, Severity};
+
+/// Everything that was read.
+pub(super) struct Read {
+    pub(super) project: Project,
+    pub(super) settings: Settings,
+    pub(super) facts: Facts,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Reads publish.toml, the compose files, git and the rest of the world.
+pub(super) fn read(given: &Given<'_>) -> Result<Read, Error> {
+    let here = std::path::absolute(".").map_err(|error| Error::Internal(error.to_string()))?;
+    let ask = config::Ask {
+        file: publish_toml(given, &here)?,
+        overrides: overrides(given)?,
+    };
+    let environment: BTreeMap<String, String> = given
+        .environment
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let files = if given.global.files.is_empty() {
+        config::compose_files(&ask)?
+    } else {
+        given.global.files.clone()
+    };
+    let project = compose::load(&LoadOptions {
+        working_directory: here,
+        files,
+        project_directory: given.global.project_directory.clone(),
+        project_name: given.global.project_name.clone(),
+        profiles: given.global.profiles.clone(),
+        env_files: given.global.env_files.clone(),
+        environment,
+        ..LoadOptions::default()
+    })?;
+    // The variables of publish.toml are those of the compose files, `.env` included.
+    let lookup = |name: &str| project.environment.get(name).cloned();
+    let (settings, _) = config::load(&ask, &lookup)?;
+    let facts = facts::gather(&Ask {
+        directory: project.directory.clone(),
+        environment: given.environment.clone(),
+        reference: None,
+        event: None,
+        wants: plan::wants(&settings),
+    })?;
+    let mut warnings: Vec<Warning> = Vec::new();
+    warnings.extend(project.warnings.iter().map(|warning| {
+        Warning {
+            subject: warning
+                .place
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            message: warning.message.clone(),
+            hint: None,
+        }
+    }));
+    warnings.extend(settings.unset.iter().map(|(variable, key)| Warning {
+        subject: config::FILE_NAME.to_owned(),
+        message: format!("`{key}` uses the variable {variable}, which is not set"),
+        hint: Some(format!(
+            "set {variable}, or write `${{{variable}:-default}}`"
+        )),
+    }));
+    warnings.extend(facts.warnings.iter().map(|warning| Warning {
+        subject: String::new(),
+        message: warning.to_string(),
+        hint: warning.hint(),
+    }));
+    Ok(Read {
+        project,
+        settings,
+        facts,
+        warnings,
+    })
+}
+
+impl Read {
+    /// What a publish of `services` will do, with the inputs looked at.
+    pub(super) fn plan(&self, services: &[String]) -> Result<Plan, Error> {
+        let mut plan = plan::plan(&self.project, &self.settings, &self.facts, services)?;
+        for target in &plan.targets {
+            self.check_inputs(target)?;
+        }
+        let mut warnings = self.warnings.clone();
+        warnings.append(&mut plan.warnings);
+        plan.warnings = warnings;
+        Ok(plan)
+    }
+
+    /// Whether the folders and files of a build are there.
+    fn check_inputs(&self, target: &Target) -> Result<(), Error> {
+        let places = self
+            .project
+            .service(&target.service)
+            .map(|service| &service.places);
+        let missing = |what, path: &Path, place: Option<&crate::excerpt::Excerpt>| {
+            let whole = places.and_then(|places| places.build.as_ref());
+            Error::MissingInput {
+                service: target.service.clone(),
+                what,
+                path: path.to_owned(),
+                place: place.or(whole).cloned().map(Box::new),
+            }
+        };
+        if let BuildContext::Local(path) = &target.build.context
+            && !path.is_dir()
+        {
+            let place = places.and_then(|places| places.context.as_ref());
+            return Err(missing("context folder", path, place));
+        }
+        if let Dockerfile::Local(path) = &target.build.dockerfile
+            && !path.is_file()
+        {
+            let place = places.and_then(|places| places.dockerfile.as_ref());
+            return Err(missing("Dockerfile", path, place));
+        }
+        Ok(())
+    }
+}
+
+/// publish.toml: the file that is named, else the one in the project's folder.
+fn publish_toml(given: &Given<'_>, here: &Path) -> Result<Option<(PathBuf, String)>, Error> {
+    let (path, is_named) = match &given.global.config {
+        Some(path) => (path.clone(), true),
+        None => {
+            let folder = given.global.project_directory.as_deref();
+            let first = given.global.files.first().and_then(|file| file.parent());
+            let folder = folder.or(first).unwrap_or(Path::new(""));
+            (folder.join(config::FILE_NAME), false)
+        }
+    };
+    match fs::read_to_string(here.join(&path)) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(error) if !is_named && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(config::Error::Read { path, source }.into()),
+    }
+}
+
+/// The flags that stand for keys of publish.toml.
+fn overrides(given: &Given<'_>) -> Result<Vec<Override>, Error> {
+    let mut overrides = Vec::new();
+    for text in &given.global.set {
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(config::Error::Override {
+                flag: "--set".to_owned(),
+                given: text.clone(),
+            }
+            .into());
+        };
+        overrides.push(Override {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            flag: "--set".to_owned(),
+        });
+    }
+    if let Some(builder) = &given.global.builder {
+        overrides.push(Override {
+            key: "build.builder".to_owned(),
+            value: builder.clone(),
+            flag: "--builder".to_owned(),
+        });
+    }
+    Ok(overrides)
+}
+
+/// Prints warnings where no event stream does.
+pub(super) fn warn(given: &Given<'_>, warnings: &[Warning]) {
+    for warning in warnings {
+        given.printer.problem(&Problem {
+            severity: Severity::Warning,
+            message: if warning.subject.is_empty() {
+                warning.message.clone()
+            } else {
+                format!("{}: {}", warning.subject, warning.message)
+            },
+            hint: warning.hint.clone(),
+            ..Problem::default()
+        });
+    }
+}

@@ -1,0 +1,128 @@
+//! A run with events: the console's thread, the runtime, and the signals that end it.
+
+use std::fs::File;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::Given;
+use crate::cli::ProgressKind;
+use crate::cx::{Cx, Events};
+use crate::error::Error;
+use crate::event::Event;
+use crate::exit::Exit;
+use crate::facts::timestamp;
+use crate::report::{Console, Progress};
+
+/// Runs `work` with events shown and signals heard. `work` gives what it came to and the exit code,
+/// which a signal may still change.
+pub(super) fn run<T, F>(
+    given: &Given<'_>,
+    command: &str,
+    project: &str,
+    work: impl FnOnce(Cx) -> F,
+) -> Result<(T, Exit), Error>
+where
+    F: Future<Output = (T, Exit)>,
+{
+    let file = match &given.global.events {
+        Some(path) => Some(File::create(path).map_err(|source| Error::Output {
+            path: path.clone(),
+            source,
+        })?),
+        None => None,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    let began = Instant::now();
+    let (console, sender) = Console::start(progress(given), given.printer.clone(), file, timestamp);
+    let cx = Cx {
+        events: Events::new(sender, timestamp),
+        cancel: CancellationToken::new(),
+    };
+    cx.events.tell(Event::RunStarted {
+        command: command.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        project: project.to_owned(),
+    });
+    let terminated = Arc::new(AtomicBool::new(false));
+    let (value, exit) = runtime.block_on(async {
+        let heard = listen(cx.clone(), Arc::clone(&terminated));
+        let work = work(cx.clone());
+        tokio::pin!(heard, work);
+        tokio::select! {
+            result = &mut work => result,
+            never = &mut heard => match never {},
+        }
+    });
+    let exit = match exit {
+        Exit::Interrupted if terminated.load(Ordering::Relaxed) => Exit::Terminated,
+        exit => exit,
+    };
+    cx.events
+        .tell(Event::finished(exit, began.elapsed().as_secs_f64()));
+    drop(cx);
+    // What still runs, as a thread that reads a file, has nothing to say any more.
+    runtime.shutdown_background();
+    console.finish();
+    Ok((value, exit))
+}
+
+/// Hears signals: the first one cancels the run, the second one ends the process at once.
+async fn listen(cx: Cx, terminated: Arc<AtomicBool>) -> std::convert::Infallible {
+    let streams = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    );
+    let (Ok(mut interrupt), Ok(mut terminate)) = streams else {
+        // Without handlers a signal ends the process as it always did.
+        return std::future::pending().await;
+    };
+    loop {
+        let (name, exit) = tokio::select! {
+            _ = interrupt.recv() => ("SIGINT", Exit::Interrupted),
+            _ = terminate.recv() => ("SIGTERM", Exit::Terminated),
+        };
+        if cx.cancel.is_cancelled() {
+            abort(exit);
+        }
+        terminated.store(exit == Exit::Terminated, Ordering::Relaxed);
+        cx.events.tell(Event::CancelRequested {
+            signal: name.to_owned(),
+        });
+        cx.cancel.cancel();
+    }
+}
+
+#[expect(clippy::exit, reason = "the second signal asks for just that")]
+fn abort(exit: Exit) -> ! {
+    std::process::exit(exit.code().into())
+}
+
+/// How to show the run: on a terminal live, unless that is wished or known otherwise.
+fn progress(given: &Given<'_>) -> Progress {
+    if given.global.quiet {
+        return Progress::Quiet;
+    }
+    match given.global.progress {
+        ProgressKind::Live => Progress::Live,
+        ProgressKind::Plain => Progress::Plain,
+        ProgressKind::Json => Progress::Json,
+        ProgressKind::Quiet => Progress::Quiet,
+        ProgressKind::Auto => {
+            let is_dumb = given.environment.get("TERM") == Some("dumb");
+            let is_ci = given.environment.non_empty("CI").is_some();
+            if console::Term::stderr().is_term() && !is_dumb && !is_ci {
+                Progress::Live
+            } else {
+                Progress::Plain
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Every room's errors, gathered: which exit code each has, and how people are told of it.
+
+use std::path::PathBuf;
+
+use crate::execute::Failure;
+use crate::execute::ports::{BuilderError, EngineError, RegistryError};
+use crate::exit::Exit;
+use crate::report::{Problem, Severity};
+use crate::{config, facts, ledger, plan, tags};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The compose files.
+    #[error(transparent)]
+    Compose(#[from] crate::compose::Error),
+    /// publish.toml.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// Git, the environment, the clock.
+    #[error(transparent)]
+    Facts(#[from] facts::Error),
+    /// Tag rules given on the command line.
+    #[error(transparent)]
+    Tags(#[from] tags::Error),
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+    /// A file or folder that a build needs is not there.
+    #[error("service `{service}`: the {what} {} does not exist", path.display())]
+    MissingInput {
+        /// The service.
+        service: String,
+        /// `context folder` or `Dockerfile`.
+        what: &'static str,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Where the compose file says so.
+        place: Option<Box<crate::excerpt::Excerpt>>,
+    },
+    /// What was typed.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong with it.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The builder.
+    #[error(transparent)]
+    Builder(#[from] BuilderError),
+    /// The Docker Engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The ledger.
+    #[error("keep the state of this project")]
+    Ledger(#[source] ledger::Error),
+    /// A file that castoff was asked to write.
+    #[error("write {}", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What only a broken machine or a mistake of ours makes happen.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// What the exit code says.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Facts(facts::Error::Git { .. })
+            | Self::Plan(plan::Error::Tags(tags::Error::Dirty { .. } | tags::Error::DirtUnknown))
+            | Self::Tags(tags::Error::Dirty { .. } | tags::Error::DirtUnknown)
+            | Self::Registry(_)
+            | Self::Builder(_)
+            | Self::Engine(_)
+            | Self::Ledger(_) => Exit::NotReady,
+            Self::Compose(_)
+            | Self::Config(_)
+            | Self::Facts(_)
+            | Self::Tags(_)
+            | Self::Plan(_)
+            | Self::MissingInput { .. }
+            | Self::Usage { .. }
+            | Self::Output { .. } => Exit::BadInput,
+            Self::Internal(_) => Exit::Internal,
+        }
+    }
+
+    /// How people are told of it; several mistakes in one file are several problems.
+    pub fn problems(&self) -> Vec<Problem> {
+        if let Self::Config(config::Error::Several(all)) = self {
+            return all.iter().map(config_problem).collect();
+        }
+        let mut problem = Problem::error(self);
+        match self {
+            Self::Compose(error) => {
+                problem.excerpt = error.place().cloned();
+                problem.hint = error.hint();
+            }
+            Self::Config(error) => return vec![config_problem(error)],
+            Self::Facts(error) => problem.hint = error.hint(),
+            Self::Tags(error) => problem.hint = error.hint(),
+            Self::Plan(error) => {
+                problem.excerpt = error.place().cloned();
+                problem.hint = error.hint();
+            }
+            Self::MissingInput { place, .. } => {
+                problem.excerpt = place.as_deref().cloned();
+                problem.hint = Some("create it, or correct the path".to_owned());
+            }
+            Self::Usage { hint, .. } => problem.hint.clone_from(hint),
+            Self::Registry(error) => problem.hint = error.hint(),
+            Self::Builder(error) => problem.hint = error.hint(),
+            Self::Engine(error) => problem.hint = error.hint(),
+            Self::Ledger(error) => problem.hint = error.hint(),
+            Self::Output { .. } | Self::Internal(_) => {}
+        }
+        vec![problem]
+    }
+}
+
+fn config_problem(error: &config::Error) -> Problem {
+    Problem {
+        excerpt: error.place().cloned(),
+        hint: error.hint(),
+        ..Problem::error(error)
+    }
+}
+
+/// How people are told of what went wrong in a publish.
+pub fn failure_problems(failure: &Failure) -> Vec<Problem> {
+    let problem = Problem {
+        hint: failure.hint(),
+        ..Problem::error(failure)
+    };
+    match failure {
+        Failure::NotReady(findings) => findings
+            .iter()
+            .map(|finding| Problem {
+                severity: if finding.fatal {
+                    Severity::Error
+                } else {
+                    Severity::Warning
+                },
+                message: format!("{}: {}", finding.subject, finding.message),
+                hint: finding.hint.clone(),
+                ..Problem::default()
+            })
+            .collect(),
+        Failure::Build {
+            error: BuilderError::Failed {
+                excerpt, log, step, ..
+            },
+            ..
+        } => {
+            // The last lines are where the reason stands; the whole log is in the events.
+            let skipped = log.len().saturating_sub(12);
+            let mut problem = problem;
+            if let Some(step) = step {
+                problem.message = format!("{} at {step}", problem.message);
+            }
+            vec![Problem {
+                excerpt: excerpt.as_deref().cloned(),
+                log: log.iter().skip(skipped).cloned().collect(),
+                ..problem
+            }]
+        }
+        Failure::BestEffort { .. } => vec![Problem {
+            severity: Severity::Warning,
+            ..problem
+        }],
+        _ => vec![problem],
+    }
+}

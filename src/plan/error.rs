@@ -1,0 +1,163 @@
+use crate::config::Origin;
+use crate::excerpt::Excerpt;
+use crate::oci::{PlatformError, Reference, ReferenceError};
+use crate::tags;
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing in the project is built, so there is nothing to publish.
+    #[error("no service of the project has a `build` section: there is nothing to publish")]
+    NothingToPublish,
+    /// A service that was named does not exist.
+    #[error("no such service: {name}")]
+    NoSuchService {
+        /// What was named.
+        name: String,
+        /// Where, if in publish.toml.
+        place: Option<Box<Excerpt>>,
+        /// The service whose name is most like it.
+        nearest: Option<String>,
+    },
+    /// A service that was named is only run and not built.
+    #[error("service `{name}` has no `build` section: its image is somebody else's to publish")]
+    NotBuilt {
+        /// The service.
+        name: String,
+        /// Where the service stands in the compose file.
+        place: Box<Excerpt>,
+    },
+    /// A service has no place to go.
+    #[error(
+        "service `{service}` goes nowhere: it has no `image`, and publish.toml names no registry for it"
+    )]
+    Nowhere {
+        /// The service.
+        service: String,
+        /// Where it stands in the compose file.
+        place: Box<Excerpt>,
+    },
+    /// Something of a service that no image reference or repository can be.
+    #[error("service `{service}`: {source}")]
+    Reference {
+        /// The service.
+        service: String,
+        /// Where.
+        place: Option<Box<Excerpt>>,
+        /// What is wrong.
+        #[source]
+        source: ReferenceError,
+    },
+    /// A template with something in it that is not known there.
+    #[error("`{template}`: only {{{{service}}}} and {{{{project}}}} are known here")]
+    Template {
+        /// The template.
+        template: String,
+        /// Where.
+        place: Option<Box<Excerpt>>,
+    },
+    /// A platform of the compose file.
+    #[error("service `{service}`: {source}")]
+    Platform {
+        /// The service.
+        service: String,
+        /// Where.
+        place: Option<Box<Excerpt>>,
+        /// What is wrong.
+        #[source]
+        source: PlatformError,
+    },
+    /// The tag rules, labels or flavor of a service.
+    #[error(transparent)]
+    Tags(#[from] tags::Error),
+    /// No rule gives a tag here.
+    #[error("no tag rule of service `{service}` gives a tag here")]
+    NoTags {
+        /// The service.
+        service: String,
+    },
+    /// Two services would be published under one name.
+    #[error("services `{one}` and `{other}` would both be published as {reference}")]
+    Collision {
+        /// One of them.
+        one: String,
+        /// The other.
+        other: String,
+        /// The name.
+        reference: Reference,
+    },
+    /// No registry is required, so nothing could fail and nothing could succeed.
+    #[error("service `{service}` goes only to registries with `required = false`")]
+    NothingRequired {
+        /// The service.
+        service: String,
+    },
+    /// Something in the compose file that castoff cannot do.
+    #[error("service `{service}`: {what}")]
+    Unsupported {
+        /// The service.
+        service: String,
+        /// What.
+        what: String,
+        /// Where.
+        place: Option<Box<Excerpt>>,
+        /// What would help.
+        hint: Option<String>,
+    },
+}
+
+impl Error {
+    /// Where the mistake is.
+    pub fn place(&self) -> Option<&Excerpt> {
+        match self {
+            Self::NotBuilt { place, .. } | Self::Nowhere { place, .. } => Some(place),
+            Self::NoSuchService { place, .. }
+            | Self::Reference { place, .. }
+            | Self::Template { place, .. }
+            | Self::Platform { place, .. }
+            | Self::Unsupported { place, .. } => place.as_deref(),
+            Self::NothingToPublish
+            | Self::Tags(_)
+            | Self::NoTags { .. }
+            | Self::Collision { .. }
+            | Self::NothingRequired { .. } => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NothingToPublish => {
+                "add `build: .` to a service, or name another compose file with -f".to_owned()
+            }
+            Self::NoSuchService {
+                nearest: Some(nearest),
+                ..
+            } => format!("did you mean `{nearest}`?"),
+            Self::NoSuchService { .. } => "`castoff config --services` lists them".to_owned(),
+            Self::NotBuilt { .. } => "name a service that is built".to_owned(),
+            Self::Nowhere { service, .. } => format!(
+                "add `image: REGISTRY/NAME` to `{service}`, or a [registries.NAME] table to publish.toml"
+            ),
+            Self::Tags(error) => return error.hint(),
+            Self::NoTags { .. } => "`castoff tags --explain` says why for each rule".to_owned(),
+            Self::Collision { .. } => {
+                "put {{service}} into the repository, or give one of them tags of its own"
+                    .to_owned()
+            }
+            Self::NothingRequired { .. } => {
+                "make at least one of its registries required".to_owned()
+            }
+            Self::Unsupported { hint, .. } => return hint.clone(),
+            Self::Reference { .. } | Self::Template { .. } | Self::Platform { .. } => return None,
+        })
+    }
+}
+
+/// The excerpt of an origin in a file.
+pub(super) fn place_of(origin: &Origin) -> Option<Box<Excerpt>> {
+    match origin {
+        Origin::File(place) => Some(Box::new(place.clone())),
+        Origin::Flag(_) | Origin::Default => None,
+    }
+}
