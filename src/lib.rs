@@ -1,5 +1,7 @@
 //! castoff builds every service of a compose project and publishes all of them, or none.
 
+pub mod compose;
 pub mod excerpt;
 pub mod exit;
+pub mod interpolate;
 pub mod oci;
