@@ -1,5 +1,7 @@
 //! castoff builds every service of a compose project and publishes all of them, or none.
 
+pub mod cli;
+pub mod commands;
 pub mod compose;
 pub mod excerpt;
 pub mod exit;

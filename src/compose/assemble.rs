@@ -112,6 +112,7 @@ fn finish(
         }
     }
     services.sort_by(|one, two| one.name.cmp(&two.name));
+    let known_profiles = profiles::known([&enabled, disabled]);
     let mut disabled: Vec<String> = disabled.keys().map(ToString::to_string).collect();
     disabled.sort();
     let extensions = services::extensions(&document);
@@ -127,6 +128,7 @@ fn finish(
         services,
         disabled,
         profiles: found.profiles,
+        known_profiles,
         environment: found.environment,
         extensions,
         warnings,

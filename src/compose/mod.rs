@@ -50,3 +50,4 @@ pub use model::{
     SecretSource, Service, SshKey, Ulimit, Warning,
 };
 pub use short::ulimit::{NamedUlimit, UlimitError};
+pub use source::LARGEST_FILE;

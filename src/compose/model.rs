@@ -25,6 +25,8 @@ pub struct Project {
     pub disabled: Vec<String>,
     /// The enabled profiles.
     pub profiles: Vec<String>,
+    /// The profiles that any service has, sorted.
+    pub known_profiles: Vec<String>,
     /// What the variables were replaced from: the environment, then the `.env` files.
     pub environment: BTreeMap<String, String>,
     /// The `x-…` keys at the top of the files.

@@ -1,6 +1,6 @@
 //! Which services are enabled, and which resources they use: compose-go's `types/project.go`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::consistency::section;
 use super::error::{Error, nearest};
@@ -35,6 +35,15 @@ fn profiles_of(service: &Node) -> Vec<&str> {
         .iter()
         .filter_map(Node::as_text)
         .collect()
+}
+
+/// The profiles that any service has, sorted.
+pub(super) fn known(services: [&Map; 2]) -> Vec<String> {
+    let all = services.into_iter().flat_map(Map::iter);
+    let names: BTreeSet<&str> = all
+        .flat_map(|(_, entry)| profiles_of(&entry.node))
+        .collect();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// The profiles, and those of the services that are asked for by name.

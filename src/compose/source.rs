@@ -9,7 +9,7 @@ use super::node::Place;
 use crate::excerpt::Excerpt;
 
 /// The largest file that is read, in bytes. Compose files of real projects stay below 1 MB.
-pub(super) const LARGEST_FILE: u64 = 8 << 20;
+pub const LARGEST_FILE: u64 = 8 << 20;
 
 /// How many files one project may have, includes and extended files counted each time.
 const MOST_FILES: usize = 1_000;
