@@ -20,7 +20,7 @@ impl Document {
         let mut top = Layout::Json.object(&self.root, &PROJECT);
         if let Out::Map(entries) = &mut top {
             entries.retain(|(key, _)| key != "models");
-            entries.extend(extensions(&self.root));
+            entries.extend(Layout::Json.extensions(&self.root));
             entries.sort_by(|one, two| one.0.cmp(&two.0));
         }
         json::print(&top).replace('$', "$$")
@@ -55,37 +55,37 @@ enum Layout {
     Yaml,
 }
 
-/// The `x-…` keys of a decoded mapping, as they were written.
-fn extensions(map: &Map) -> Vec<(String, Out)> {
-    map.get(EXTENSIONS)
-        .and_then(Node::as_map)
-        .into_iter()
-        .flat_map(Map::iter)
-        .map(|(key, entry)| (key.to_string(), any(&entry.node)))
-        .collect()
-}
-
-/// A value of no known type.
-fn any(node: &Node) -> Out {
-    match &node.value {
-        Value::Null => Out::Null,
-        Value::Bool(flag) => Out::Bool(*flag),
-        Value::Int(whole) => Out::Int(*whole),
-        Value::Uint(whole) => Out::Uint(*whole),
-        Value::Float(float) => Out::Float(*float),
-        Value::Text(text) => Out::Text(text.to_string()),
-        Value::Time(time) => Out::Time(time.to_string()),
-        Value::List(items) if items.is_empty() => Out::NoList,
-        Value::List(items) => Out::List(items.iter().map(any).collect()),
-        Value::Map(map) => Out::Map(
-            map.iter()
-                .map(|(key, entry)| (key.to_string(), any(&entry.node)))
-                .collect(),
-        ),
-    }
-}
-
 impl Layout {
+    /// The `x-…` keys of a decoded mapping, as they were written.
+    fn extensions(self, map: &Map) -> Vec<(String, Out)> {
+        map.get(EXTENSIONS)
+            .and_then(Node::as_map)
+            .into_iter()
+            .flat_map(Map::iter)
+            .map(|(key, entry)| (key.to_string(), self.any(&entry.node)))
+            .collect()
+    }
+
+    /// A value of no known type.
+    fn any(self, node: &Node) -> Out {
+        match &node.value {
+            Value::Null => Out::Null,
+            Value::Bool(flag) => Out::Bool(*flag),
+            Value::Int(whole) => Out::Int(*whole),
+            Value::Uint(whole) => Out::Uint(*whole),
+            Value::Float(float) => Out::Float(*float),
+            Value::Text(text) => Out::Text(text.to_string()),
+            Value::Time(time) => Out::Time(time.to_string()),
+            Value::List(items) if items.is_empty() => Out::NoList,
+            Value::List(items) => Out::List(items.iter().map(|item| self.any(item)).collect()),
+            Value::Map(map) => self.sorted(
+                map.iter()
+                    .map(|(key, entry)| (key.to_string(), self.any(&entry.node)))
+                    .collect(),
+            ),
+        }
+    }
+
     fn object(self, map: &Map, object: &Object) -> Out {
         let mut entries = Vec::new();
         for key in object.keys {
@@ -98,7 +98,7 @@ impl Layout {
             }
         }
         if self == Self::Yaml {
-            let mut others = extensions(map);
+            let mut others = self.extensions(map);
             yaml::sort(&mut others);
             entries.extend(others);
         }
@@ -111,8 +111,8 @@ impl Layout {
         match kind {
             Kind::Forgotten | Kind::EnvFiles => None,
             Kind::Struct(object) => self.structure(map, object),
-            Kind::Command if self == Self::Json => Some(node.map_or(Out::Null, list)),
-            Kind::Command => node.map(list),
+            Kind::Command if self == Self::Json => Some(node.map_or(Out::Null, |node| self.list(node))),
+            Kind::Command => node.map(|node| self.list(node)),
             Kind::Pointer(object) => map.map(|map| self.object(map, object)),
             Kind::List(object) => node.and_then(Node::as_list).map(|items| {
                 let items = items.iter().filter_map(Node::as_map);
@@ -146,6 +146,12 @@ impl Layout {
         }
     }
 
+    /// A list that is there even if it is empty.
+    fn list(self, node: &Node) -> Out {
+        let items = node.as_list().unwrap_or_default();
+        Out::List(items.iter().map(|item| self.any(item)).collect())
+    }
+
     /// A decoded value of texts and numbers.
     fn plain(self, node: &Node) -> Out {
         match &node.value {
@@ -155,7 +161,7 @@ impl Layout {
                     .collect(),
             ),
             Value::List(items) => Out::List(items.iter().map(|item| self.plain(item)).collect()),
-            _ => any(node),
+            _ => self.any(node),
         }
     }
 
@@ -194,10 +200,6 @@ impl Layout {
         });
         self.sorted(entries.collect())
     }
-}
-
-fn list(node: &Node) -> Out {
-    Out::List(node.as_list().unwrap_or_default().iter().map(any).collect())
 }
 
 fn hosts(hosts: &Map) -> Out {

@@ -328,8 +328,7 @@ fn octal(behind: &str) -> (String, usize) {
     }
 }
 
-/// Reads a file of the format `raw`: what stands behind the first `=` is the value, but for quotes
-/// around all of it.
+/// Reads a file of the format `raw`: what stands behind the first `=` is the value, quotes and all.
 pub(super) fn parse_raw(
     bytes: &[u8],
     variables: &mut Variables,
@@ -360,21 +359,10 @@ pub(super) fn parse_raw(
             return Err(DotenvError::Space { line: number });
         }
         if let Some(value) = value {
-            variables.insert(key.to_owned(), unquoted(&value).to_owned());
+            variables.insert(key.to_owned(), value);
         }
     }
     Ok(())
-}
-
-fn unquoted(value: &str) -> &str {
-    ['\'', '"']
-        .into_iter()
-        .find_map(|quote| {
-            value
-                .strip_prefix(quote)
-                .and_then(|rest| rest.strip_suffix(quote))
-        })
-        .unwrap_or(value)
 }
 
 #[cfg(test)]

@@ -33,18 +33,31 @@ fn mapping(entries: &[(String, Out)], indent: usize, out: &mut String) {
         if index > 0 {
             pad(indent, out);
         }
-        let written = scalar_text(key, true, indent);
-        if written.len() > LONGEST_SIMPLE_KEY && key.len() > LONGEST_SIMPLE_KEY {
+        if key.len() > LONGEST_SIMPLE_KEY || key.contains(is_break) {
             out.push_str("? ");
             out.push_str(&scalar_text(key, false, indent + 2));
             out.push('\n');
             pad(indent, out);
             out.push(':');
-        } else {
-            out.push_str(&written);
-            out.push(':');
+            behind_long_key(value, indent, out);
+            continue;
         }
+        out.push_str(&scalar_text(key, true, indent));
+        out.push(':');
         below(value, indent, out);
+    }
+}
+
+/// Writes a mapping's value behind the colon of a key that has a line of its own.
+fn behind_long_key(value: &Out, indent: usize, out: &mut String) {
+    out.push(' ');
+    match value {
+        Out::Map(entries) if !entries.is_empty() => mapping(entries, indent + 2, out),
+        Out::List(items) if !items.is_empty() => sequence(items, indent + 2, out),
+        _ => {
+            inline(value, indent + 2, out);
+            out.push('\n');
+        }
     }
 }
 

@@ -76,7 +76,9 @@ impl Loader<'_> {
 
         let base = match &base_file {
             Some(base) => self.extend_base(&extends, base, file, view, &chain)?,
-            None => self.extend(&extends.service, services, file, view, &chain, None)?,
+            // Compose forgets the resets here if the base is not done yet, and so depends on the
+            // order in which Go happens to visit a map; later versions always apply them.
+            None => self.extend(&extends.service, services, file, view, &chain, resets)?,
         };
         let Some(own) = services.entry(name).cloned() else {
             return Ok(None);
