@@ -1,0 +1,431 @@
+//! `.env` files and the files of `env_file` and `label_file`.
+//!
+//! The grammar is compose-go's `dotenv` package: `KEY=value`, `KEY: value`, `export KEY=value`,
+//! quotes over several lines, ` #` comments, variables in unquoted and double-quoted values. The
+//! format `raw` is that of `docker run --env-file`: no quotes, no variables.
+
+use std::collections::BTreeMap;
+
+use crate::interpolate::{InterpolateError, interpolate};
+
+/// How much text the values of one file may have together, in bytes.
+const MOST_TEXT: usize = 16 << 20;
+
+/// The longest line of a raw file, in bytes: Go's `bufio.MaxScanTokenSize`.
+const LONGEST_RAW_LINE: usize = 64 * 1024;
+
+/// What a file sets, in its order of first mention.
+pub(super) type Variables = BTreeMap<String, String>;
+
+/// Why an env file cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DotenvError {
+    /// A character that no variable's name has.
+    #[error("line {line}: unexpected character `{letter}` in a variable's name")]
+    Name {
+        /// The line, counted from 1.
+        line: usize,
+        /// The character.
+        letter: char,
+    },
+    /// A name with a space in it.
+    #[error("line {line}: a variable's name has no spaces")]
+    Space {
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// A quote that is not closed.
+    #[error("line {line}: the quote is not closed")]
+    Quote {
+        /// The line of the file's end, counted from 1.
+        line: usize,
+    },
+    /// A line without a name, at the end of the file or before the `=`.
+    #[error("line {line}: a name is missing")]
+    NoName {
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// A line that is longer than docker reads.
+    #[error("line {line} is too long")]
+    Long {
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// The values are longer than anybody needs.
+    #[error("line {line}: the values are longer than {MOST_TEXT} bytes together")]
+    TooLong {
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// The file is not text.
+    #[error("line {line}: the file is not UTF-8")]
+    NotUtf8 {
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// The value's variables cannot be replaced.
+    #[error("line {line}: {source}")]
+    Variable {
+        /// The line, counted from 1.
+        line: usize,
+        /// Why.
+        source: InterpolateError,
+    },
+}
+
+impl DotenvError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Variable { source, .. } => source.hint(),
+            Self::Name { .. } | Self::Space { .. } => {
+                Some("lines are NAME=value; a comment begins with `#`".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The line, counted from 1.
+    pub fn line(&self) -> usize {
+        match self {
+            Self::Name { line, .. }
+            | Self::Space { line }
+            | Self::Quote { line }
+            | Self::NoName { line }
+            | Self::Long { line }
+            | Self::TooLong { line }
+            | Self::NotUtf8 { line }
+            | Self::Variable { line, .. } => *line,
+        }
+    }
+}
+
+/// Reads a file into `variables`. A value's variables are looked up with `lookup`, and then among
+/// those of the file. Names of variables that were not set are added to `unset`.
+pub(super) fn parse(
+    bytes: &[u8],
+    variables: &mut Variables,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    unset: &mut Vec<String>,
+) -> Result<(), DotenvError> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut parser = Parser {
+        rest: text.strip_prefix('\u{feff}').unwrap_or(&text),
+        line: 1,
+        used: 0,
+        variables,
+        lookup,
+        unset,
+    };
+    while parser.skip_to_statement() {
+        parser.statement()?;
+    }
+    Ok(())
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+    line: usize,
+    used: usize,
+    variables: &'a mut Variables,
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    unset: &'a mut Vec<String>,
+}
+
+impl<'a> Parser<'a> {
+    /// Skips space, empty lines and comments; says whether anything is left.
+    fn skip_to_statement(&mut self) -> bool {
+        loop {
+            let trimmed = self.rest.trim_start();
+            let skipped = self.rest.len() - trimmed.len();
+            self.line += lines(self.rest.get(..skipped).unwrap_or_default());
+            self.rest = trimmed;
+            if !trimmed.starts_with('#') {
+                return !trimmed.is_empty();
+            }
+            let Some(end) = trimmed.find('\n') else {
+                return false;
+            };
+            self.rest = trimmed.get(end..).unwrap_or_default();
+        }
+    }
+
+    fn statement(&mut self) -> Result<(), DotenvError> {
+        let (key, inherited) = self.key()?;
+        if key.contains(' ') {
+            return Err(DotenvError::Space { line: self.line });
+        }
+        let value = if inherited {
+            (self.lookup)(key)
+        } else {
+            Some(self.value()?)
+        };
+        if let Some(value) = value {
+            self.used += value.len();
+            if self.used > MOST_TEXT {
+                return Err(DotenvError::TooLong { line: self.line });
+            }
+            self.variables.insert(key.to_owned(), value);
+        }
+        Ok(())
+    }
+
+    /// The name, and whether it stands alone, so that its value comes from the environment.
+    fn key(&mut self) -> Result<(&'a str, bool), DotenvError> {
+        let mut text = self.rest;
+        if let Some(rest) = text.strip_prefix("export")
+            && rest.starts_with(['\t', '\n', '\x0c', '\r', ' '])
+        {
+            text = rest.trim_start_matches(is_space);
+        }
+        if text.is_empty() {
+            return Err(DotenvError::NoName { line: self.line });
+        }
+        let mut end = None;
+        for (at, letter) in text.char_indices() {
+            match letter {
+                letter if is_space(letter) => {}
+                '=' | ':' | '\n' => {
+                    end = Some((at, letter == '\n'));
+                    break;
+                }
+                '_' | '.' | '-' | '[' | ']' => {}
+                letter if letter.is_alphanumeric() => {}
+                letter => {
+                    return Err(DotenvError::Name {
+                        line: self.line,
+                        letter,
+                    });
+                }
+            }
+        }
+        // A name that the file ends with has no line end behind it: compose-go takes it for an
+        // empty name, and what is left for the value.
+        let (key, behind, inherited) = match end {
+            Some((at, inherited)) => (
+                text.get(..at).unwrap_or_default(),
+                text.get(at + 1..).unwrap_or_default(),
+                inherited,
+            ),
+            None => ("", text, false),
+        };
+        if inherited && !key.contains(' ') {
+            self.line += 1;
+        }
+        self.rest = behind.trim_start_matches(is_space);
+        Ok((key.trim_end(), inherited))
+    }
+
+    fn value(&mut self) -> Result<String, DotenvError> {
+        let text = self.rest;
+        let quote = match text.chars().next() {
+            Some(quote @ ('"' | '\'')) => quote,
+            _ => {
+                let (value, rest) = text.split_once('\n').unwrap_or((text, ""));
+                self.rest = rest;
+                self.line += 1;
+                let value = value.split(" #").next().unwrap_or_default().trim_end();
+                return self.expand(value);
+            }
+        };
+        let mut value = String::new();
+        let mut escaped = false;
+        for (at, letter) in text.char_indices().skip(1) {
+            if letter == '\n' {
+                self.line += 1;
+            }
+            if letter == quote && !escaped {
+                self.rest = text.get(at + 1..).unwrap_or_default();
+                return if quote == '"' {
+                    self.expand(&unescape(&value))
+                } else {
+                    Ok(value)
+                };
+            }
+            if letter == '\\' && !escaped {
+                escaped = true;
+                continue;
+            }
+            if escaped && letter != quote {
+                value.push('\\');
+            }
+            escaped = false;
+            value.push(letter);
+        }
+        Err(DotenvError::Quote { line: self.line })
+    }
+
+    fn expand(&mut self, value: &str) -> Result<String, DotenvError> {
+        let lookup = |name: &str| (self.lookup)(name).or_else(|| self.variables.get(name).cloned());
+        let mut done = interpolate(value, &lookup).map_err(|source| DotenvError::Variable {
+            line: self.line,
+            source,
+        })?;
+        self.unset.append(&mut done.unset);
+        Ok(done.text)
+    }
+}
+
+/// Space within a line, as Go's dotenv counts it.
+fn is_space(letter: char) -> bool {
+    matches!(
+        letter,
+        '\t' | '\x0b' | '\x0c' | '\r' | ' ' | '\u{85}' | '\u{a0}'
+    )
+}
+
+fn lines(text: &str) -> usize {
+    text.matches('\n').count()
+}
+
+/// The escapes of a double-quoted value: `\(?:[abcfnrtv$"\\]|0\d{0,3})`. An escaped `$` becomes
+/// `$$`, which interpolation takes for a plain `$`.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(rest.get(..at).unwrap_or_default());
+        let behind = rest.get(at + 1..).unwrap_or_default();
+        let (written, length) = match behind.chars().next() {
+            Some('a') => ("\x07".to_owned(), 1),
+            Some('b') => ("\x08".to_owned(), 1),
+            Some('f') => ("\x0c".to_owned(), 1),
+            Some('n') => ("\n".to_owned(), 1),
+            Some('r') => ("\r".to_owned(), 1),
+            Some('t') => ("\t".to_owned(), 1),
+            Some('v') => ("\x0b".to_owned(), 1),
+            Some('$') => ("$$".to_owned(), 1),
+            Some('"') => ("\"".to_owned(), 1),
+            Some('\\') => ("\\".to_owned(), 1),
+            Some('0') => octal(behind),
+            // `\c` matches the expression and is no escape of Go: it stays.
+            _ => ("\\".to_owned(), 0),
+        };
+        out.push_str(&written);
+        rest = behind.get(length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+/// `\0` and up to three digits: a character, if Go takes the digits for one.
+fn octal(behind: &str) -> (String, usize) {
+    let digits = behind
+        .bytes()
+        .skip(1)
+        .take(3)
+        .take_while(u8::is_ascii_digit)
+        .count();
+    let written = behind.get(1..=digits).unwrap_or_default();
+    let length = 1 + digits;
+    match u32::from_str_radix(written, 8) {
+        Ok(code) if digits == 3 && code < 256 => (
+            char::from_u32(code).map(String::from).unwrap_or_default(),
+            length,
+        ),
+        _ => (format!("\\{written}"), length),
+    }
+}
+
+/// Reads a file of the format `raw`: what stands behind the first `=` is the value, quotes and all.
+pub(super) fn parse_raw(
+    bytes: &[u8],
+    variables: &mut Variables,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), DotenvError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let number = index + 1;
+        if line.len() >= LONGEST_RAW_LINE {
+            return Err(DotenvError::Long { line: number });
+        }
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let Ok(line) = std::str::from_utf8(line) else {
+            return Err(DotenvError::NotUtf8 { line: number });
+        };
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (key, value) = match line.split_once('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (line, lookup(line)),
+        };
+        if key.is_empty() {
+            return Err(DotenvError::NoName { line: number });
+        }
+        if key.contains([' ', '\t']) {
+            return Err(DotenvError::Space { line: number });
+        }
+        if let Some(value) = value {
+            variables.insert(key.to_owned(), value);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Variables, DotenvError> {
+        let mut variables = Variables::new();
+        let lookup = |name: &str| (name == "HOME").then(|| "/root".to_owned());
+        parse(text.as_bytes(), &mut variables, &lookup, &mut Vec::new())?;
+        Ok(variables)
+    }
+
+    fn one(text: &str) -> String {
+        let variables = read(text).unwrap();
+        variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("|")
+    }
+
+    #[test]
+    fn the_grammar() {
+        for (text, want) in [
+            ("A=b", "A=b"),
+            ("A = b ", "A=b"),
+            ("A: b", "A=b"),
+            ("export A=b", "A=b"),
+            ("A=b # c", "A=b"),
+            ("A=b#c", "A=b#c"),
+            ("A='$HOME' # c", "A=$HOME"),
+            ("A=\"x\\ny $HOME\\$\"", "A=x\ny /root$"),
+            ("A='x\ny'\nB=1", "A=x\ny|B=1"),
+            ("A=\nB=${A:-2}", "A=|B=2"),
+            ("HOME\nA=1", "A=1|HOME=/root"),
+            ("# x\n\n\nA=1", "A=1"),
+            ("A=\"\\0101\"", "A=A"),
+            ("\u{feff}A=1", "A=1"),
+        ] {
+            assert_eq!(one(text), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_line() {
+        assert_eq!(
+            read("A=1\nB%=2"),
+            Err(DotenvError::Name {
+                line: 2,
+                letter: '%'
+            })
+        );
+        assert_eq!(read("A=1\nB C=2"), Err(DotenvError::Space { line: 2 }));
+        assert_eq!(read("A='1"), Err(DotenvError::Quote { line: 1 }));
+    }
+
+    #[test]
+    fn doubling_values_end() {
+        let mut text = "A0=xxxxxxxxxxxxxxxx\n".to_owned();
+        for i in 0..40 {
+            text += &format!("A{}=$A{i}$A{i}\n", i + 1);
+        }
+        assert!(read(&text).is_err());
+    }
+}

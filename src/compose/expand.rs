@@ -1,0 +1,334 @@
+//! Anchors, aliases, merge keys and the tags `!reset` and `!override`: from what is written to
+//! what is meant.
+//!
+//! The rules are those of compose-go's `loader/reset.go` over go-yaml v3. Aliases are followed
+//! under a budget, so that a file of a hundred lines cannot become a tree of a billion nodes
+//! (docker compose 2.40 runs out of memory there).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::error::{Fault, Problem};
+use super::node::{Map, Node, Place, Value};
+use super::path::Path;
+use super::scalar;
+use super::yaml::{DEEPEST, Kind, Number, Stream, Written, too_deep};
+
+/// How many values a file may have once its aliases are followed.
+const MOST_VALUES: usize = 300_000;
+
+/// How many bytes of text a file may have once its aliases are followed.
+const MOST_TEXT: usize = 32 << 20;
+
+/// One document of a file.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// Its content.
+    pub root: Node,
+    /// The paths that `!reset` and `!override` take away from what came before.
+    pub resets: Resets,
+}
+
+/// Paths that a document takes away from the documents before it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resets {
+    paths: Vec<Vec<String>>,
+}
+
+impl Resets {
+    /// Takes the paths out of `target`, whose own path is `at`.
+    pub(super) fn apply(&self, target: &mut Map, at: &Path<'_>) {
+        if self.paths.is_empty() {
+            return;
+        }
+        let mut prefix: Vec<String> = at.rule(|keys| keys.iter().map(|&key| key.into()).collect());
+        self.take(target, &mut prefix);
+    }
+
+    fn take(&self, target: &mut Map, at: &mut Vec<String>) {
+        target.retain(|key, entry| {
+            at.push(key.to_owned());
+            let gone = self.paths.iter().any(|path| matches(path, at));
+            if !gone && let Some(below) = entry.node.as_map_mut() {
+                self.take(below, at);
+            }
+            at.pop();
+            !gone
+        });
+    }
+}
+
+fn matches(pattern: &[String], path: &[String]) -> bool {
+    pattern.len() == path.len()
+        && pattern
+            .iter()
+            .zip(path)
+            .all(|(pattern, key)| pattern == "*" || pattern == key)
+}
+
+/// Resolves the documents of a file.
+pub(super) fn expand(stream: &Stream) -> Result<Vec<Document>, Box<Fault>> {
+    let mut values = 0;
+    let mut bytes = 0;
+    let mut documents = Vec::new();
+    for root in &stream.documents {
+        let mut expansion = Expansion {
+            stream,
+            resets: Resets::default(),
+            path: Vec::new(),
+            within: Vec::new(),
+            met: HashMap::new(),
+            followed: HashSet::new(),
+            dropped: HashSet::new(),
+            values,
+            bytes,
+        };
+        let root = expansion.node(*root)?;
+        values = expansion.values;
+        bytes = expansion.bytes;
+        let Some(root) = root else { continue };
+        documents.push(Document {
+            root,
+            resets: expansion.resets,
+        });
+    }
+    Ok(documents)
+}
+
+struct Expansion<'a> {
+    stream: &'a Stream,
+    resets: Resets,
+    /// The keys that lead to the node; a merge key is none.
+    path: Vec<String>,
+    /// The nodes that are being expanded.
+    within: Vec<Number>,
+    /// The paths where the target of an alias was met.
+    met: HashMap<Number, BTreeSet<String>>,
+    /// Aliases that were followed before: compose puts the target in their place.
+    followed: HashSet<Number>,
+    /// Nodes that `!reset` took away: they are gone for every alias to come.
+    dropped: HashSet<Number>,
+    values: usize,
+    bytes: usize,
+}
+
+impl Expansion<'_> {
+    /// The value of a node; none if `!reset` takes it away.
+    fn node(&mut self, number: Number) -> Result<Option<Node>, Box<Fault>> {
+        let stream = self.stream;
+        let Some(written) = stream.nodes.get(number) else {
+            return Ok(None);
+        };
+        self.count(written)?;
+        if let Kind::Alias(target) = written.kind {
+            if self.followed.insert(number) {
+                self.meet(target, written.place)?;
+            }
+            return self.node(target);
+        }
+        if self.within.contains(&number) {
+            let at = self.path.join(".");
+            return Err(Fault::new(written.place, Problem::AliasCycle { at }));
+        }
+        if self.within.len() > DEEPEST {
+            return Err(Fault::new(written.place, too_deep()));
+        }
+        match written.tag.as_deref() {
+            Some("!reset") => {
+                if self.dropped.insert(number) {
+                    self.resets.paths.push(self.path.clone());
+                }
+                return Ok(None);
+            }
+            Some("!override") => self.resets.paths.push(self.path.clone()),
+            _ => {}
+        }
+        self.within.push(number);
+        let value = match &written.kind {
+            Kind::Scalar { text, plain } => scalar_value(written, text, *plain).map(Some),
+            Kind::Sequence(items) => self.sequence(items).map(Some),
+            Kind::Mapping(entries) => self.mapping(entries).map(|map| Some(Value::Map(map))),
+            Kind::Alias(_) => Ok(None),
+        };
+        self.within.pop();
+        Ok(value?.map(|value| Node::new(written.place, value)))
+    }
+
+    fn sequence(&mut self, items: &[Number]) -> Result<Value, Box<Fault>> {
+        let mut list = Vec::with_capacity(items.len().min(1024));
+        for (index, item) in items.iter().enumerate() {
+            self.path.push(index.to_string());
+            let node = self.node(*item);
+            self.path.pop();
+            list.extend(node?);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn mapping(&mut self, entries: &[(Number, Number)]) -> Result<Map, Box<Fault>> {
+        let mut map = Map::default();
+        let mut seen: HashMap<&str, Place> = HashMap::with_capacity(entries.len().min(1024));
+        let mut merged = None;
+        let stream = self.stream;
+        for (key, value) in entries {
+            let Some((written, text)) = key_text(stream, *key) else {
+                let place = stream.nodes.get(*key).map(|key| key.place);
+                let place = place.unwrap_or_default();
+                let at = match self.path.as_slice() {
+                    [] => "at the top".to_owned(),
+                    path => format!("in {}", path.join(".")),
+                };
+                return Err(Fault::new(place, Problem::Key { at }));
+            };
+            let place = stream
+                .nodes
+                .get(*key)
+                .map(|key| key.place)
+                .unwrap_or_default();
+            if let Some(before) = seen.insert(text, place) {
+                let key = text.to_owned();
+                return Err(Fault::between(place, before, Problem::Duplicate { key }));
+            }
+            if is_merge(written, text) {
+                // Kept for the end: a mapping's own keys win, wherever they stand.
+                merged = self.merge_sources(*value)?;
+                continue;
+            }
+            self.path.push(text.to_owned());
+            let node = self.node(*value);
+            self.path.pop();
+            if let Some(node) = node? {
+                map.set(text, place, node);
+            }
+        }
+        for source in merged.into_iter().flatten() {
+            for (key, entry) in source.into_entries() {
+                if !map.has(&key) {
+                    map.set(key, entry.key, entry.node);
+                }
+            }
+        }
+        Ok(map)
+    }
+
+    /// The mappings that `<<` names, the strongest first.
+    fn merge_sources(&mut self, number: Number) -> Result<Option<Vec<Map>>, Box<Fault>> {
+        let Some(node) = self.node(number)? else {
+            return Ok(None);
+        };
+        let wrong = |place| Fault::new(place, Problem::MergeKey);
+        match node.value {
+            Value::Map(map) => Ok(Some(vec![map])),
+            Value::List(list) => list
+                .into_iter()
+                .map(|item| match item.value {
+                    Value::Map(map) => Ok(map),
+                    _ => Err(wrong(item.place)),
+                })
+                .collect::<Result<_, _>>()
+                .map(Some),
+            _ => Err(wrong(node.place)),
+        }
+    }
+
+    /// Counts a value against the budget.
+    fn count(&mut self, written: &Written) -> Result<(), Box<Fault>> {
+        self.values += 1;
+        if let Kind::Scalar { text, .. } = &written.kind {
+            self.bytes += text.len();
+        }
+        let (what, limit) = if self.values > MOST_VALUES {
+            (
+                "the file has too many values once its aliases are followed",
+                MOST_VALUES,
+            )
+        } else if self.bytes > MOST_TEXT {
+            (
+                "the file has too much text once its aliases are followed",
+                MOST_TEXT,
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Fault::new(written.place, Problem::Limit { what, limit }))
+    }
+
+    /// Refuses an alias where its target was met above or below: compose takes it for a cycle.
+    fn meet(&mut self, target: Number, place: Place) -> Result<(), Box<Fault>> {
+        let here = self.path.join(".");
+        let met = self.met.entry(target).or_default();
+        let below = format!("{here}.");
+        let within = met
+            .range(below.clone()..)
+            .next()
+            .is_some_and(|path| path.starts_with(&below));
+        let above = here
+            .match_indices('.')
+            .any(|(dot, _)| here.get(..dot).is_some_and(|path| met.contains(path)));
+        if within || above {
+            return Err(Fault::new(place, Problem::AliasCycle { at: here }));
+        }
+        met.insert(here);
+        Ok(())
+    }
+}
+
+/// A key that is text, or an alias of one.
+fn key_text(stream: &Stream, number: Number) -> Option<(&Written, &str)> {
+    let mut written = stream.nodes.get(number)?;
+    if let Kind::Alias(target) = written.kind {
+        written = stream.nodes.get(target)?;
+    }
+    let Kind::Scalar { text, plain } = &written.kind else {
+        return None;
+    };
+    let is_text = match written.tag.as_deref() {
+        Some("!!str" | "!!merge") => true,
+        None => !plain || matches!(scalar::resolve(text), Value::Text(_)),
+        Some("!") => matches!(scalar::resolve(text), Value::Text(_)),
+        Some(_) => false,
+    };
+    is_text.then_some((written, text))
+}
+
+/// Whether a key is `<<`, and not just text that looks like it.
+fn is_merge(written: &Written, text: &str) -> bool {
+    text == "<<"
+        && match (&written.kind, written.tag.as_deref()) {
+            (_, Some(tag)) => tag == "!!merge",
+            (Kind::Scalar { plain, .. }, None) => *plain,
+            _ => false,
+        }
+}
+
+/// What a scalar means, its tag considered.
+fn scalar_value(written: &Written, text: &str, plain: bool) -> Result<Value, Box<Fault>> {
+    let tag = written.tag.as_deref().filter(|tag| *tag != "!");
+    let Some(tag) = tag else {
+        return Ok(if plain {
+            scalar::resolve(text)
+        } else {
+            Value::Text(Arc::from(text))
+        });
+    };
+    if tag == "!!str" {
+        return Ok(Value::Text(Arc::from(text)));
+    }
+    let value = scalar::resolve(text);
+    let fits = match (&value, tag) {
+        (Value::Int(_) | Value::Uint(_), "!!int")
+        | (Value::Float(_), "!!float")
+        | (Value::Bool(_), "!!bool")
+        | (Value::Null, "!!null")
+        | (Value::Time(_), "!!timestamp") => true,
+        #[expect(clippy::cast_precision_loss, reason = "as Go converts it")]
+        (Value::Int(whole), "!!float") => return Ok(Value::Float(*whole as f64)),
+        _ => false,
+    };
+    if fits {
+        Ok(value)
+    } else {
+        let tag = tag.to_owned();
+        Err(Fault::new(written.place, Problem::Tag { tag }))
+    }
+}

@@ -1,0 +1,257 @@
+//! Loads a set of files into one document: reading, replacing variables, `extends`, `include`,
+//! merging, checking. The order of the steps is that of compose-go's `loader/loader.go`, on which
+//! much of what users see depends.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path as FilePath, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::error::{Error, Fault};
+use super::expand::{self, Document, Resets};
+use super::node::{Map, Node, Place, Value};
+use super::path::Path;
+use super::source::{self, Sources};
+use super::variables::Findings;
+use super::{canonical, defaults, merge, paths, schema, unique, variables, yaml};
+
+mod extends;
+mod include;
+
+/// How many values `extends` may copy in a project.
+const MOST_COPIES: usize = 400_000;
+
+/// Variables and their values.
+pub(super) type Environment = BTreeMap<String, String>;
+
+/// Loads files, and remembers them.
+pub(super) struct Loader<'a> {
+    /// The files read so far.
+    pub sources: Sources,
+    /// What was found odd so far.
+    pub findings: Findings,
+    /// The folder that the program runs in.
+    working_directory: &'a FilePath,
+    /// What `~` stands for.
+    pub home: Option<String>,
+    /// The text of `-`.
+    standard_input: Option<&'a str>,
+    /// Files that were extended from before, by path, folder and environment.
+    bases: HashMap<(String, String, usize), Rc<Base>>,
+    /// How many environments there were: each included set of files has its own.
+    environments: usize,
+    /// How many values were copied.
+    copies: usize,
+}
+
+/// The services of a file that others extend.
+struct Base {
+    services: Map,
+    resets: Resets,
+}
+
+/// How a set of files is read.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    /// Where variables come from.
+    environment: &'a Environment,
+    /// The number of that environment.
+    environment_number: usize,
+    /// The folder that the names of files are relative to.
+    files_from: &'a str,
+    /// The folder that the paths in the files are relative to.
+    folder: &'a str,
+}
+
+/// How much is done with a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Everything: it is a part of the project.
+    Whole,
+    /// Only what a file that is extended from needs: it is checked after merging.
+    Base,
+}
+
+type Failure = Box<Stop>;
+
+/// Why loading stops, before places have their lines.
+pub(super) enum Stop {
+    /// Something at a place.
+    Fault(Box<Fault>),
+    /// Something without one.
+    Error(Error),
+}
+
+impl From<Box<Fault>> for Failure {
+    fn from(fault: Box<Fault>) -> Self {
+        Box::new(Stop::Fault(fault))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Box::new(Stop::Error(error))
+    }
+}
+
+impl<'a> Loader<'a> {
+    /// A loader that has read nothing.
+    pub(super) fn new(
+        working_directory: &'a FilePath,
+        home: Option<String>,
+        standard_input: Option<&'a str>,
+    ) -> Self {
+        Self {
+            sources: Sources::default(),
+            findings: Findings::default(),
+            working_directory,
+            home,
+            standard_input,
+            bases: HashMap::new(),
+            environments: 1,
+            copies: 0,
+        }
+    }
+
+    /// The error that a stop is.
+    pub(super) fn error(&self, stop: Stop) -> Error {
+        match stop {
+            Stop::Fault(fault) => self.sources.error(*fault),
+            Stop::Error(error) => error,
+        }
+    }
+
+    /// Loads the files of a project, whose paths are relative to `folder`.
+    pub(super) fn project(
+        &mut self,
+        files: &[String],
+        folder: &str,
+        environment: &Environment,
+    ) -> Result<Map, Failure> {
+        let view = View {
+            environment,
+            environment_number: 0,
+            files_from: folder,
+            folder,
+        };
+        self.model(files, view, &[])
+    }
+
+    /// The documents of a file, and whose number they have.
+    pub(super) fn documents(&mut self, file: &str) -> Result<Vec<Document>, Failure> {
+        let path = self.real(file);
+        let bytes = if file == "-" {
+            self.standard_input
+                .ok_or(Error::NoInput)?
+                .as_bytes()
+                .to_vec()
+        } else {
+            source::read(&path)?
+        };
+        let text: Arc<str> = source::decode(&path, bytes)?.into();
+        let number = self.sources.add(&path, Arc::clone(&text))?;
+        let stream = yaml::parse(number, &text)?;
+        Ok(expand::expand(&stream)?)
+    }
+
+    /// The documents of a file that is read for its name only.
+    pub(super) fn name_documents(&mut self, file: &str) -> Result<Vec<Document>, Failure> {
+        self.documents(file)
+    }
+
+    /// The file that a path names for the system.
+    fn real(&self, path: &str) -> PathBuf {
+        if path == "-" {
+            return PathBuf::from("-");
+        }
+        self.working_directory.join(path)
+    }
+
+    /// Loads a set of files that are merged over one another.
+    fn model(
+        &mut self,
+        files: &[String],
+        view: View<'_>,
+        included: &[String],
+    ) -> Result<Map, Failure> {
+        let mut document = Map::default();
+        for file in files {
+            (document, _) = self.file(file, view, Use::Whole, document, included)?;
+        }
+        defaults::fill(&mut document)?;
+        defaults::check(&mut document)?;
+        self.resolver(view.folder).resolve(&mut document)?;
+        defaults::environment(&mut document, view.environment);
+        Ok(document)
+    }
+
+    fn resolver<'b>(&'b self, folder: &'b str) -> defaults::Resolver<'b> {
+        defaults::Resolver {
+            folder,
+            home: self.home.as_deref(),
+        }
+    }
+
+    /// Merges a file over what there is, document by document.
+    fn file(
+        &mut self,
+        file: &str,
+        view: View<'_>,
+        used: Use,
+        mut merged: Map,
+        included: &[String],
+    ) -> Result<(Map, Resets), Failure> {
+        let mut included = included.to_vec();
+        let mut resets = Resets::default();
+        for document in self.documents(file)? {
+            let place = document.root.place;
+            let Value::Map(mut own) = document.root.value else {
+                let message = "the document must be a mapping";
+                return Err(Fault::rule(place, message).into());
+            };
+            resets = document.resets;
+            variables::replace(&mut own, view.environment, &mut self.findings)?;
+            if used == Use::Whole {
+                self.extend_all(&mut own, file, view, &resets)?;
+            }
+            resets.apply(&mut merged, &Path::root());
+            if used == Use::Whole {
+                included.push(file.to_owned());
+                self.include_all(&mut own, view, &included)?;
+            }
+            merged = merge::merge(merged, own)?;
+            unique::enforce(&mut merged)?;
+            if used == Use::Whole {
+                schema::check(&merged)?;
+                if let Some(version) = merged.remove("version") {
+                    let remark = "`version` is obsolete and ignored; please remove it";
+                    self.findings.remarks.push((remark.to_owned(), version.key));
+                }
+            }
+            canonical::transform(&mut merged, &mut self.findings)?;
+            unique::enforce(&mut merged)?;
+        }
+        Ok((merged, resets))
+    }
+
+    /// Counts values that are copied, for a chain of copies can become very long.
+    fn count_copy(&mut self, node: &Node, place: Place) -> Result<(), Failure> {
+        self.copies += node.count();
+        if self.copies > MOST_COPIES {
+            let what = "`extends` copies too many values";
+            let limit = MOST_COPIES;
+            let problem = super::error::Problem::Limit { what, limit };
+            return Err(Fault::new(place, problem).into());
+        }
+        Ok(())
+    }
+}
+
+/// A path as it is found from a folder.
+fn from_folder(folder: &str, path: &str) -> String {
+    if paths::is_absolute(path) {
+        path.to_owned()
+    } else {
+        paths::join(folder, path)
+    }
+}
