@@ -1,4 +1,4 @@
-//! The command line as clap reads it: types only, no decisions. Knows nothing of ours.
+//! The command line as it is typed: types for clap, and no decisions.
 
 use std::path::PathBuf;
 
@@ -6,64 +6,192 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Builds every service of a compose project and publishes all of them, or none.
 #[derive(Debug, Parser)]
-#[command(name = "castoff", version)]
+#[command(name = "castoff", version, propagate_version = true)]
 pub struct Cli {
-    /// What every command takes.
+    /// What holds for every command.
     #[command(flatten)]
     pub global: Global,
-    /// The command.
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What every command takes.
+/// What holds for every command.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Global {
-    /// Compose file; give several to merge them, `-` for the standard input
-    #[arg(short, long, global = true, value_name = "FILE")]
-    pub file: Vec<PathBuf>,
-    /// Folder that relative paths are meant from [default: that of the first compose file]
-    #[arg(long, global = true, value_name = "FOLDER")]
+    /// A compose file; several are merged in their order
+    #[arg(short = 'f', long = "file", value_name = "FILE", global = true)]
+    pub files: Vec<PathBuf>,
+    /// Where relative paths of the compose files are meant from
+    #[arg(long, value_name = "DIR", global = true)]
     pub project_directory: Option<PathBuf>,
-    /// Enable a profile; `*` enables all
-    #[arg(long, global = true, value_name = "NAME")]
-    pub profile: Vec<String>,
-    /// Read variables from this file in place of .env
-    #[arg(long, global = true, value_name = "FILE")]
-    pub env_file: Vec<PathBuf>,
     /// The project's name
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short = 'p', long, value_name = "NAME", global = true)]
     pub project_name: Option<String>,
+    /// publish.toml, where it is called something else or lies somewhere else
+    #[arg(long, value_name = "FILE", global = true, env = "CASTOFF_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// A profile of the compose files to switch on
+    #[arg(long = "profile", value_name = "NAME", global = true)]
+    pub profiles: Vec<String>,
+    /// A file of variables in place of `.env`
+    #[arg(long = "env-file", value_name = "FILE", global = true)]
+    pub env_files: Vec<PathBuf>,
+    /// Put a value over one of publish.toml: build.platforms=linux/amd64
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    pub set: Vec<String>,
+    /// What builds: auto, engine, or a buildkitd by its socket's address
+    #[arg(long, value_name = "BUILDER", global = true, env = "CASTOFF_BUILDER")]
+    pub builder: Option<String>,
+    /// How many services to build at the same time
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        global = true,
+        env = "CASTOFF_JOBS",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=256)
+    )]
+    pub jobs: u16,
+    /// How to show what goes on
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        global = true,
+        env = "CASTOFF_PROGRESS",
+        default_value_t
+    )]
+    pub progress: ProgressKind,
+    /// Write every event to this file, a JSON object a line
+    #[arg(long, value_name = "FILE", global = true, env = "CASTOFF_EVENTS")]
+    pub events: Option<PathBuf>,
+    /// Whether to use colours
+    #[arg(long, value_enum, value_name = "WHEN", global = true, default_value_t)]
+    pub color: ColorChoice,
+    /// Print results and problems only
+    #[arg(short = 'q', long, global = true)]
+    pub quiet: bool,
 }
 
-/// The commands.
+/// How to show what goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressKind {
+    /// Live on a terminal, plain elsewhere
+    #[default]
+    Auto,
+    /// A picture that changes in place
+    Live,
+    /// Lines
+    Plain,
+    /// The event stream on standard error
+    Json,
+    /// Nothing
+    Quiet,
+}
+
+/// Whether to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show what a publish would do
+    Plan(PlanArguments),
+    /// Build every service, push all of them everywhere, and then move the tags
+    #[command(visible_alias = "release")]
+    Publish(PublishArguments),
+    /// Build services and load them into the Docker Engine
+    Build(BuildArguments),
     /// Print the resolved compose project
-    Config(Config),
+    Config(ConfigArguments),
+    /// Print the versions, tags and labels for here and now
+    Tags(TagsArguments),
+    /// Look at everything that a publish needs
+    Check(CheckArguments),
+    /// List the tags of the project's repositories, or of one
+    Ls(LsArguments),
+    /// Clean up; a dry run unless --apply
+    Prune(PruneArguments),
+    /// Print the JSON Schema of publish.toml
+    Schema,
+    /// Print a completion script
+    Completions(CompletionsArguments),
+    /// Print the manual page
+    Man,
 }
 
-/// `castoff config`
+/// `castoff plan`.
 #[derive(Debug, Args)]
-pub struct Config {
-    /// Services to print, with those they depend on [default: all]
+pub struct PlanArguments {
+    /// The services; all that are built, where none is named
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Ask no registry what tags point to now
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `castoff publish`.
+#[derive(Debug, Args)]
+pub struct PublishArguments {
+    /// The services; all that are built, where none is named
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Do not clean up afterwards, whatever publish.toml says
+    #[arg(long)]
+    pub no_prune: bool,
+}
+
+/// `castoff build`.
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    /// The services; all that are built, where none is named
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `castoff config`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as clap wants it")]
+pub struct ConfigArguments {
+    /// Services to print, with those they depend on; all where none is named
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
     /// How the project is printed
     #[arg(long, value_enum, default_value_t)]
     pub format: ConfigFormat,
-    /// Print nothing, only check
-    #[arg(short, long, conflicts_with_all = ["names", "images", "profiles"])]
-    pub quiet: bool,
-    /// Print the names of the services, one per line
-    #[arg(long = "services", conflicts_with_all = ["images", "profiles"])]
+    /// Print the names of the services, one a line
+    #[arg(long = "services", conflicts_with_all = ["images", "known_profiles", "publish"])]
     pub names: bool,
-    /// Print the images, one per line
-    #[arg(long, conflicts_with = "profiles")]
+    /// Print the images, one a line
+    #[arg(long, conflicts_with_all = ["known_profiles", "publish"])]
     pub images: bool,
-    /// Print the names of the profiles, one per line
+    /// Print the names of the profiles, one a line
+    #[arg(long = "profiles", conflicts_with = "publish")]
+    pub known_profiles: bool,
+    /// Print the resolved publish.toml instead, each value with where it comes from
     #[arg(long)]
-    pub profiles: bool,
+    pub publish: bool,
 }
 
 /// How `castoff config` prints the project.
@@ -74,4 +202,116 @@ pub enum ConfigFormat {
     Yaml,
     /// As `docker compose config --format json`
     Json,
+}
+
+/// `castoff check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The services; all that are built, where none is named
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `castoff ls`.
+#[derive(Debug, Args)]
+pub struct LsArguments {
+    /// A repository, such as ghcr.io/acme/api; all of the project's where none is named
+    #[arg(value_name = "REPOSITORY")]
+    pub repositories: Vec<String>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `castoff prune`.
+#[derive(Debug, Args)]
+pub struct PruneArguments {
+    /// Where to clean up
+    #[arg(value_enum)]
+    pub place: PrunePlace,
+    /// Do it; otherwise only say what would be done
+    #[arg(long)]
+    pub apply: bool,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Where to clean up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrunePlace {
+    /// This project's images, containers and volumes in the Docker Engine, and its build cache
+    Local,
+}
+
+/// `castoff completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `castoff tags`.
+#[derive(Debug, Args)]
+pub struct TagsArguments {
+    /// Print tags for this image; also `name=NAME`, `NAME,enable=false`
+    #[arg(long = "image", value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// A tag rule, such as `type=semver,pattern={{version}}`
+    #[arg(long = "rule", value_name = "RULE")]
+    pub rules: Vec<String>,
+    /// What holds for all rules, such as `latest=false` or `suffix=-alpine,onlatest=true`
+    #[arg(long = "flavor", value_name = "FLAVOR")]
+    pub flavor: Vec<String>,
+    /// A label of your own; expressions such as `{{sha}}` can be in it
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// An annotation of your own; expressions can be in it
+    #[arg(long = "annotation", value_name = "KEY=VALUE")]
+    pub annotations: Vec<String>,
+    /// Where annotations go: manifest, index, manifest-descriptor, index-descriptor
+    #[arg(long, value_name = "LEVEL,…")]
+    pub annotation_levels: Option<String>,
+    /// Say for every rule what it came to, and why
+    #[arg(long)]
+    pub explain: bool,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Pretend to be on this branch or tag: `refs/tags/v1.2.3`, or a name that exists here
+    #[arg(long = "ref", value_name = "REF", allow_hyphen_values = true)]
+    pub reference: Option<String>,
+    /// Pretend to be started by this event, such as push, schedule or `pull_request`
+    #[arg(long, value_name = "EVENT")]
+    pub event: Option<String>,
+    /// What to do about a working tree with changes
+    #[arg(long, value_enum, default_value_t = OnDirty::Allow)]
+    pub dirty: OnDirty,
+    /// What `{{service}}` is
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+}
+
+/// The form of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: one tag a line.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What to do about a working tree with changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnDirty {
+    /// Nothing.
+    Allow,
+    /// End every tag with `-dirty`.
+    Suffix,
+    /// Give an error.
+    Refuse,
 }

@@ -104,6 +104,9 @@ impl Error {
         match self {
             Self::Compose(error) => {
                 problem.excerpt = error.place().cloned();
+                problem.related = error
+                    .related()
+                    .map(|(place, what)| (place.clone(), what.to_owned()));
                 problem.hint = error.hint();
             }
             Self::Config(error) => return vec![config_problem(error)],

@@ -1,12 +1,21 @@
 //! castoff builds every service of a compose project and publishes all of them, or none.
 
+pub mod buildkit;
 pub mod cli;
 pub mod commands;
 pub mod compose;
+pub mod config;
+pub mod cx;
+pub mod engine;
+pub mod error;
+pub mod event;
 pub mod excerpt;
 pub mod execute;
 pub mod exit;
+pub mod facts;
+pub mod inputs;
 pub mod interpolate;
+pub mod ledger;
 pub mod oci;
 pub mod plan;
 pub mod registry;

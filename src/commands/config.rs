@@ -1,54 +1,30 @@
 //! `castoff config`: the resolved compose project.
 
-use std::io::Read as _;
-use std::path::PathBuf;
+use std::fmt::Write as _;
 
-use crate::cli::{Config, ConfigFormat, Global};
-use crate::compose::{self, LoadOptions, Project};
+use super::{Given, read};
+use crate::cli::{ConfigArguments, ConfigFormat};
+use crate::compose::Project;
+use crate::config::{self, Document};
+use crate::error::Error;
+use crate::exit::Exit;
 
-/// What a process knows of the world and `config` needs.
-#[derive(Clone, Debug)]
-pub struct World {
-    /// The folder that the program runs in.
-    pub working_directory: PathBuf,
-    /// The environment.
-    pub environment: std::collections::BTreeMap<String, String>,
-}
-
-/// What the compose room is to load.
-pub fn load_options(global: &Global, world: World, services: &[String]) -> LoadOptions {
-    LoadOptions {
-        working_directory: world.working_directory,
-        files: global.file.clone(),
-        project_directory: global.project_directory.clone(),
-        project_name: global.project_name.clone(),
-        profiles: global.profile.clone(),
-        env_files: global.env_file.clone(),
-        environment: world.environment,
-        standard_input: standard_input(global),
-        services: services.to_vec(),
+/// Prints the resolved compose project, or with `--publish` the resolved publish.toml.
+pub(super) fn run(given: &Given<'_>, arguments: &ConfigArguments) -> Result<Exit, Error> {
+    if arguments.publish {
+        let (_, document, project) = read::settings(given)?;
+        given.printer.result(&publish_text(&document));
+        read::warn(given, &read::project_warnings(&project));
+        return Ok(Exit::Done);
     }
-}
-
-/// The standard input, if a compose file is read from there; compose's own limit applies to it.
-fn standard_input(global: &Global) -> Option<String> {
-    if !global.file.iter().any(|file| file.as_os_str() == "-") {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    let input = std::io::stdin().lock();
-    input
-        .take(compose::LARGEST_FILE + 1)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    let project = read::project(given, &arguments.services)?;
+    read::warn(given, &read::project_warnings(&project));
+    given.printer.result(&text(&project, arguments));
+    Ok(Exit::Done)
 }
 
 /// What `castoff config` prints for a project.
-pub fn text(project: &Project, config: &Config) -> String {
-    if config.quiet {
-        return String::new();
-    }
+fn text(project: &Project, config: &ConfigArguments) -> String {
     if config.names {
         return lines(project.services.iter().map(|service| service.name.clone()));
     }
@@ -58,7 +34,7 @@ pub fn text(project: &Project, config: &Config) -> String {
             service.image.clone().unwrap_or_else(built)
         }));
     }
-    if config.profiles {
+    if config.known_profiles {
         return lines(project.known_profiles.iter().cloned());
     }
     match config.format {
@@ -69,4 +45,26 @@ pub fn text(project: &Project, config: &Config) -> String {
 
 fn lines(items: impl Iterator<Item = String>) -> String {
     items.map(|item| item + "\n").collect()
+}
+
+/// publish.toml with where each value comes from: what was said, then what holds because nobody said
+/// anything.
+fn publish_text(document: &Document) -> String {
+    let mut text = String::new();
+    let said = document.values();
+    let keys = said.iter().map(|(key, ..)| key.len());
+    let defaults = config::DEFAULTS.iter();
+    let width = keys
+        .chain(defaults.clone().map(|(key, _)| key.len()))
+        .max()
+        .unwrap_or(0);
+    for (key, value, origin) in &said {
+        let _ = writeln!(text, "{key:<width$} = {value}  # {origin}");
+    }
+    for (key, value) in defaults {
+        if !said.iter().any(|(said, ..)| said == key) {
+            let _ = writeln!(text, "{key:<width$} = {value}  # default");
+        }
+    }
+    text
 }

@@ -1,5 +1,98 @@
-//! One verb per file. The only room that may use all others, and where adapters are built.
+//! The verbs, one file each, and what they have in common.
 //!
-//! Start reading at the file of the verb.
+//! Knows which rooms a verb needs and in which order, and builds the real adapters. Must not decide
+//! what the rooms decide. Start reading at the file that is named as the verb.
 
-pub mod config;
+mod adapters;
+mod build;
+mod check;
+mod config;
+mod ls;
+mod plan;
+mod prune;
+mod publish;
+mod read;
+mod session;
+mod tags;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Error, failure_problems};
+use crate::execute::Failure;
+use crate::exit::Exit;
+use crate::facts::Environment;
+use crate::report::{Printer, Problem};
+
+/// What every verb is given.
+pub(crate) struct Given<'a> {
+    /// What was typed for every command.
+    pub(crate) global: &'a crate::cli::Global,
+    /// The environment, captured once.
+    pub(crate) environment: Environment,
+    /// The way to the terminal.
+    pub(crate) printer: Printer,
+}
+
+/// Carries out what was typed.
+pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
+    let given = Given {
+        global: &cli.global,
+        environment,
+        printer: printer.clone(),
+    };
+    let result = match &cli.command {
+        Command::Plan(arguments) => plan::run(&given, arguments),
+        Command::Publish(arguments) => publish::run(&given, arguments),
+        Command::Build(arguments) => build::run(&given, arguments),
+        Command::Config(arguments) => config::run(&given, arguments),
+        Command::Tags(arguments) => tags::run(&given, arguments),
+        Command::Check(arguments) => check::run(&given, arguments),
+        Command::Ls(arguments) => ls::run(&given, arguments),
+        Command::Prune(arguments) => prune::run(&given, arguments),
+        Command::Schema => {
+            printer.result(&pretty(&crate::config::schema()));
+            Ok(Exit::Done)
+        }
+        Command::Completions(arguments) => {
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "castoff", &mut script);
+            printer.result(&String::from_utf8_lossy(&script));
+            Ok(Exit::Done)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map(|()| {
+                    printer.result(&String::from_utf8_lossy(&page));
+                    Exit::Done
+                })
+                .map_err(|error| Error::Internal(error.to_string()))
+        }
+    };
+    result.unwrap_or_else(|error| {
+        for problem in error.problems() {
+            printer.problem(&problem);
+        }
+        error.exit()
+    })
+}
+
+/// A value as JSON for people and programs, with the end of its last line.
+fn pretty(value: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Says what went wrong, each thing once.
+fn complain(printer: &Printer, failures: &[Failure]) {
+    let mut said: Vec<Problem> = Vec::new();
+    for problem in failures.iter().flat_map(failure_problems) {
+        if !said.contains(&problem) {
+            printer.problem(&problem);
+            said.push(problem);
+        }
+    }
+}

@@ -1,13 +1,13 @@
 //! What every verb that concerns the project begins with: read, decide, look whether the inputs are
 //! there.
 
-use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::Given;
 use crate::compose::{self, LoadOptions, Project};
-use crate::config::{self, Override, Settings};
+use crate::config::{self, Document, Override, Settings};
 use crate::error::Error;
 use crate::facts::{self, Ask, Facts};
 use crate::plan::{self, BuildContext, Dockerfile, Plan, Target, Warning};
@@ -23,34 +23,7 @@ pub(super) struct Read {
 
 /// Reads publish.toml, the compose files, git and the rest of the world.
 pub(super) fn read(given: &Given<'_>) -> Result<Read, Error> {
-    let here = std::path::absolute(".").map_err(|error| Error::Internal(error.to_string()))?;
-    let ask = config::Ask {
-        file: publish_toml(given, &here)?,
-        overrides: overrides(given)?,
-    };
-    let environment: BTreeMap<String, String> = given
-        .environment
-        .iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let files = if given.global.files.is_empty() {
-        config::compose_files(&ask)?
-    } else {
-        given.global.files.clone()
-    };
-    let project = compose::load(&LoadOptions {
-        working_directory: here,
-        files,
-        project_directory: given.global.project_directory.clone(),
-        project_name: given.global.project_name.clone(),
-        profiles: given.global.profiles.clone(),
-        env_files: given.global.env_files.clone(),
-        environment,
-        ..LoadOptions::default()
-    })?;
-    // The variables of publish.toml are those of the compose files, `.env` included.
-    let lookup = |name: &str| project.environment.get(name).cloned();
-    let (settings, _) = config::load(&ask, &lookup)?;
+    let (settings, _, project) = settings(given)?;
     let facts = facts::gather(&Ask {
         directory: project.directory.clone(),
         environment: given.environment.clone(),
@@ -58,18 +31,7 @@ pub(super) fn read(given: &Given<'_>) -> Result<Read, Error> {
         event: None,
         wants: plan::wants(&settings),
     })?;
-    let mut warnings: Vec<Warning> = Vec::new();
-    warnings.extend(project.warnings.iter().map(|warning| {
-        Warning {
-            subject: warning
-                .place
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            message: warning.message.clone(),
-            hint: None,
-        }
-    }));
+    let mut warnings = project_warnings(&project);
     warnings.extend(settings.unset.iter().map(|(variable, key)| Warning {
         subject: config::FILE_NAME.to_owned(),
         message: format!("`{key}` uses the variable {variable}, which is not set"),
@@ -88,6 +50,85 @@ pub(super) fn read(given: &Given<'_>) -> Result<Read, Error> {
         facts,
         warnings,
     })
+}
+
+/// The compose project alone, with `services` and what they depend on.
+pub(super) fn project(given: &Given<'_>, services: &[String]) -> Result<Project, Error> {
+    load_project(given, &config_ask(given)?, services)
+}
+
+/// publish.toml, with the project that its variables come from.
+pub(super) fn settings(given: &Given<'_>) -> Result<(Settings, Document, Project), Error> {
+    let ask = config_ask(given)?;
+    let project = load_project(given, &ask, &[])?;
+    // The variables of publish.toml are those of the compose files, `.env` included.
+    let lookup = |name: &str| project.environment.get(name).cloned();
+    let (settings, document) = config::load(&ask, &lookup)?;
+    Ok((settings, document, project))
+}
+
+fn config_ask(given: &Given<'_>) -> Result<config::Ask, Error> {
+    Ok(config::Ask {
+        file: publish_toml(given)?,
+        overrides: overrides(given)?,
+    })
+}
+
+fn load_project(
+    given: &Given<'_>,
+    ask: &config::Ask,
+    services: &[String],
+) -> Result<Project, Error> {
+    let files = if given.global.files.is_empty() {
+        config::compose_files(ask)?
+    } else {
+        given.global.files.clone()
+    };
+    let is_input = files.iter().any(|file| file.as_os_str() == "-");
+    Ok(compose::load(&LoadOptions {
+        working_directory: here()?,
+        files,
+        project_directory: given.global.project_directory.clone(),
+        project_name: given.global.project_name.clone(),
+        profiles: given.global.profiles.clone(),
+        env_files: given.global.env_files.clone(),
+        environment: given
+            .environment
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        standard_input: is_input.then(standard_input).transpose()?,
+        services: services.to_vec(),
+    })?)
+}
+
+fn here() -> Result<PathBuf, Error> {
+    std::path::absolute(".").map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// The standard input, for `-f -`. The compose room refuses what is longer than its limit.
+fn standard_input() -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    let input = std::io::stdin().lock();
+    let read = input
+        .take(compose::LARGEST_FILE + 1)
+        .read_to_end(&mut bytes);
+    read.map_err(|error| Error::Internal(format!("read the standard input: {error}")))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What is odd about the compose files.
+pub(super) fn project_warnings(project: &Project) -> Vec<Warning> {
+    let warning = |warning: &compose::Warning| Warning {
+        subject: warning
+            .place
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        message: warning.message.clone(),
+        hint: None,
+    };
+    project.warnings.iter().map(warning).collect()
 }
 
 impl Read {
@@ -135,7 +176,7 @@ impl Read {
 }
 
 /// publish.toml: the file that is named, else the one in the project's folder.
-fn publish_toml(given: &Given<'_>, here: &Path) -> Result<Option<(PathBuf, String)>, Error> {
+fn publish_toml(given: &Given<'_>) -> Result<Option<(PathBuf, String)>, Error> {
     let (path, is_named) = match &given.global.config {
         Some(path) => (path.clone(), true),
         None => {
@@ -145,7 +186,7 @@ fn publish_toml(given: &Given<'_>, here: &Path) -> Result<Option<(PathBuf, Strin
             (folder.join(config::FILE_NAME), false)
         }
     };
-    match fs::read_to_string(here.join(&path)) {
+    match fs::read_to_string(&path) {
         Ok(text) => Ok(Some((path, text))),
         Err(error) if !is_named && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(config::Error::Read { path, source }.into()),

@@ -111,7 +111,9 @@ impl Layout {
         match kind {
             Kind::Forgotten | Kind::EnvFiles => None,
             Kind::Struct(object) => self.structure(map, object),
-            Kind::Command if self == Self::Json => Some(node.map_or(Out::Null, |node| self.list(node))),
+            Kind::Command if self == Self::Json => {
+                Some(node.map_or(Out::Null, |node| self.list(node)))
+            }
             Kind::Command => node.map(|node| self.list(node)),
             Kind::Pointer(object) => map.map(|map| self.object(map, object)),
             Kind::List(object) => node.and_then(Node::as_list).map(|items| {

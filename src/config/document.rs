@@ -106,6 +106,30 @@ impl Document {
         put(&mut self.root, path, value);
     }
 
+    /// Every value that somebody said, by its key, as TOML, with where it comes from.
+    pub fn values(&self) -> Vec<(String, String, Origin)> {
+        fn walk(
+            document: &Document,
+            table: &toml::Table,
+            path: &mut KeyPath,
+            values: &mut Vec<(String, String, Origin)>,
+        ) {
+            for (key, value) in table {
+                path.push(key.clone());
+                match value {
+                    toml::Value::Table(inner) => walk(document, inner, path, values),
+                    value => {
+                        values.push((path.join("."), value.to_string(), document.origin(path)))
+                    }
+                }
+                path.pop();
+            }
+        }
+        let mut values = Vec::new();
+        walk(self, &self.root, &mut Vec::new(), &mut values);
+        values
+    }
+
     /// Where the value at `path` comes from; of one that is part of another, where that comes from.
     pub fn origin(&self, path: &[String]) -> Origin {
         (0..=path.len())

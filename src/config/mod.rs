@@ -24,6 +24,18 @@ use crate::interpolate::{InterpolateError, Lookup};
 /// The name of the file where none is given.
 pub const FILE_NAME: &str = "publish.toml";
 
+/// What holds where nobody says anything, by the key that would say it, as TOML.
+pub const DEFAULTS: &[(&str, &str)] = &[
+    ("build.builder", "\"auto\""),
+    ("build.provenance", "\"off\""),
+    ("build.sbom", "false"),
+    ("build.pull", "false"),
+    ("build.no_cache", "false"),
+    ("cache.sources", "[]"),
+    ("cache.mode", "\"max\""),
+    ("cache.write", "true"),
+];
+
 /// What is to be read.
 #[derive(Clone, Debug, Default)]
 pub struct Ask {
@@ -331,6 +343,29 @@ mod tests {
         assert!(settings.general.pull);
         let error = read(text, &[("build.pul", "true")]).unwrap_err();
         assert_eq!(error.hint().unwrap(), "did you mean `pull`?");
+    }
+
+    #[test]
+    fn saying_a_default_changes_nothing() {
+        let silent = read("", &[]).unwrap();
+        for (key, value) in DEFAULTS {
+            let said = read("", &[(key, value)]).unwrap();
+            let (said, silent) = (&said.general, &silent.general);
+            let off = Some(ProvenanceMode::Off);
+            let provenance = said.provenance.filter(|mode| Some(*mode) != off);
+            assert_eq!(provenance, silent.provenance, "{key}");
+            assert_eq!(
+                (&said.builder, &said.sbom),
+                (&silent.builder, &silent.sbom),
+                "{key}"
+            );
+            assert_eq!(
+                (said.pull, said.no_cache),
+                (silent.pull, silent.no_cache),
+                "{key}"
+            );
+            assert_eq!(said.cache, silent.cache, "{key}");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Problem {
     pub causes: Vec<String>,
     /// Where.
     pub excerpt: Option<Excerpt>,
+    /// Another place that belongs to it, and what it is.
+    pub related: Option<(Excerpt, String)>,
     /// The last lines of a log.
     pub log: Vec<String>,
     /// What to do about it.
@@ -80,19 +82,10 @@ impl Problem {
             let _ = writeln!(text, "  caused by: {}", printable(cause));
         }
         if let Some(excerpt) = &self.excerpt {
-            let number = excerpt.line.to_string();
-            let gutter = " ".repeat(number.len());
-            let lead: String = excerpt.text.chars().take(excerpt.column - 1).collect();
-            let lead = " ".repeat(console::measure_text_width(&lead));
-            let carets = "^".repeat(excerpt.length);
-            let frame = Style::new().blue();
-            let _ = writeln!(text, "{gutter}{} {excerpt}", paint(frame.clone(), "-->"));
-            let _ = writeln!(text, "{gutter} {}", paint(frame.clone(), "|"));
-            let bar = paint(frame.clone(), &format!("{number} |"));
-            let _ = writeln!(text, "{bar} {}", excerpt.text);
-            let bar = paint(frame, "|");
-            let carets = paint(Style::new().red().bold(), &carets);
-            let _ = writeln!(text, "{gutter} {bar} {lead}{carets}");
+            show(&mut text, excerpt, "", &paint);
+        }
+        if let Some((excerpt, what)) = &self.related {
+            show(&mut text, excerpt, what, &paint);
         }
         for line in &self.log {
             let _ = writeln!(text, "  | {}", printable(line));
@@ -103,6 +96,22 @@ impl Problem {
         }
         text
     }
+}
+
+/// A line of a file with the place marked, and what it is.
+fn show(text: &mut String, excerpt: &Excerpt, what: &str, paint: &dyn Fn(Style, &str) -> String) {
+    let number = excerpt.line.to_string();
+    let gutter = " ".repeat(number.len());
+    let lead: String = excerpt.text.chars().take(excerpt.column - 1).collect();
+    let lead = " ".repeat(console::measure_text_width(&lead));
+    let frame = || Style::new().blue();
+    let _ = writeln!(text, "{gutter}{} {excerpt}", paint(frame(), "-->"));
+    let _ = writeln!(text, "{gutter} {}", paint(frame(), "|"));
+    let bar = paint(frame(), &format!("{number} |"));
+    let _ = writeln!(text, "{bar} {}", excerpt.text);
+    let carets = paint(Style::new().red().bold(), &"^".repeat(excerpt.length));
+    let line = format!("{lead}{carets} {what}");
+    let _ = writeln!(text, "{gutter} {} {}", paint(frame(), "|"), line.trim_end());
 }
 
 /// Text of others: control characters do not reach the terminal, further lines are set in.
