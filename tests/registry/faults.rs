@@ -55,7 +55,7 @@ async fn attempt(
     let client = Client::new();
     let published = publish(&client, &source, &target, tree);
     let published = tokio::time::timeout(Duration::from_secs(20), published).await;
-    let published = published.expect("it ends");
+    let published = published.unwrap_or_else(|_| panic!("{fault:?} at {index} does not end"));
     let seen = script.log()[index - 1].line();
     let is_right = matches!(published, Ok(true));
     assert!(

@@ -182,3 +182,75 @@ async fn a_proxy_that_forgets_to_say_that_it_speaks_tls_is_understood() {
     );
     assert!(registry.script().count("PUT", "/blobs/uploads/u1") > 0);
 }
+
+#[tokio::test]
+async fn http_2_carries_the_same() {
+    let source = TestRegistry::start();
+    let target = TestRegistry::secure(Settings::default(), Tls::Http2);
+    let tree = images::tree(images::fresh(), 3_000_000);
+    source.put_tree("a", "1", &tree);
+    let client = Client::with(with(&target, ca()));
+    let (registries, cx) = (&client.registries, &client.cx);
+    let (from, to) = (repository(&source, "a"), repository(&target, "a"));
+    target.script().on(
+        When::is("PUT", "/blobs/uploads/").times(1),
+        Fault::ResetWithin(100_000),
+    );
+    registries.check_write(cx, &to).await.unwrap();
+    let copied = registries.copy(cx, &from, tree.index.digest(), &to).await;
+    assert!(copied.unwrap().sent > 3_000_000);
+    assert!(target.is_whole("a", tree.index.digest().as_str()));
+    assert!(client.told.retries() > 0);
+    let references: Vec<_> = tree
+        .images
+        .iter()
+        .map(|image| to.with_digest(image.manifest.digest().clone()))
+        .collect();
+    let asking = references.iter().map(|one| registries.resolve(cx, one));
+    for found in futures_util::future::join_all(asking).await {
+        assert!(found.unwrap().is_some());
+    }
+    let versions = target.script().log();
+    assert!(versions.iter().all(|seen| seen.version == "HTTP/2.0"));
+}
+
+/// Run by the next test in a process of its own, whose environment names a proxy.
+#[tokio::test]
+#[ignore = "needs the environment that the next test gives it"]
+async fn within_a_proxys_reach() {
+    let near = TestRegistry::start();
+    let mut options = options();
+    let plain = HostSettings {
+        plain_http: Some(true),
+        ..HostSettings::default()
+    };
+    let far = "registry.example";
+    options.hosts.insert(far.to_owned(), plain);
+    let client = Client::with(options);
+    let pinged = client.registries.ping(&client.cx, near.host()).await;
+    pinged.unwrap();
+    assert_eq!(near.script().log().len(), 1, "it was asked directly");
+    client.registries.ping(&client.cx, far).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_but_not_for_this_machine() {
+    let proxy = TestRegistry::start();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tls::within_a_proxys_reach", "--ignored"])
+        .env("HTTP_PROXY", format!("http://{}", proxy.host()))
+        .env("http_proxy", format!("http://{}", proxy.host()))
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .env_remove("REQUEST_METHOD")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let asked = proxy.script().log();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].target, "registry.example");
+}

@@ -1,5 +1,7 @@
 //! Images made of pseudo-random bytes, for registries to hold.
 
+use std::io::Write as _;
+
 use castoff::oci::{Digest, RawManifest, media_type};
 use serde_json::{Value, json};
 
@@ -40,19 +42,59 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
     json!({ "mediaType": media_type, "digest": Digest::of(bytes), "size": bytes.len() })
 }
 
+/// A layer and the digest of what it unpacks to.
+#[derive(Clone, Debug)]
+struct Layer {
+    blob: Vec<u8>,
+    diff_id: Digest,
+}
+
+impl Layer {
+    /// `length` bytes of noise. Registries do not look into layers.
+    fn noise(seed: u64, length: usize) -> Self {
+        let blob = noise(seed, length);
+        let diff_id = Digest::of(&blob);
+        Self { blob, diff_id }
+    }
+
+    /// A compressed archive with one file of `length` bytes, for who does look.
+    fn archive(seed: u64, length: usize) -> Self {
+        let file = noise(seed, length);
+        let mut header = tar::Header::new_ustar();
+        header.set_size(length as u64);
+        header.set_mode(0o644);
+        let mut archive = tar::Builder::new(Vec::new());
+        let name = format!("file-{seed}");
+        archive
+            .append_data(&mut header, name, file.as_slice())
+            .unwrap();
+        let archive = archive.into_inner().unwrap();
+        let diff_id = Digest::of(&archive);
+        let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        compressed.write_all(&archive).unwrap();
+        let blob = compressed.finish().unwrap();
+        Self { blob, diff_id }
+    }
+}
+
 /// An image with a configuration and layers of the given sizes.
 pub fn image(seed: u64, architecture: &str, layers: &[usize]) -> Image {
-    let layer_type = "application/vnd.oci.image.layer.v1.tar+gzip";
-    let mut blobs: Vec<Vec<u8>> = (seed..)
-        .zip(layers)
-        .map(|(seed, size)| noise(seed, *size))
+    let layers = (seed..).zip(layers);
+    let layers: Vec<Layer> = layers
+        .map(|(seed, size)| Layer::noise(seed, *size))
         .collect();
-    let diff_ids: Vec<Digest> = blobs.iter().map(|blob| Digest::of(blob)).collect();
+    image_of(architecture, layers)
+}
+
+fn image_of(architecture: &str, layers: Vec<Layer>) -> Image {
+    let layer_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+    let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.diff_id).collect();
     let config = json!({
         "architecture": architecture, "os": "linux", "created": "2024-01-01T00:00:00Z",
         "config": {}, "rootfs": { "type": "layers", "diff_ids": diff_ids },
     });
     let config = serde_json::to_vec(&config).unwrap();
+    let mut blobs: Vec<Vec<u8>> = layers.into_iter().map(|layer| layer.blob).collect();
     let manifest = json!({
         "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
         "config": descriptor(media_type::OCI_CONFIG, &config),
@@ -91,21 +133,25 @@ fn attestation(seed: u64) -> Image {
 /// An index over amd64 and arm64, each with an attestation, as BuildKit makes it. The first layer
 /// is the same in both.
 pub fn tree(seed: u64, layer: usize) -> Tree {
-    tree_of(seed, layer, &["amd64", "arm64"])
+    tree_of(seed, &Layer::noise(seed, layer), &["amd64", "arm64"])
 }
 
 /// The same for amd64 alone.
 pub fn small_tree(seed: u64, layer: usize) -> Tree {
-    tree_of(seed, layer, &["amd64"])
+    tree_of(seed, &Layer::noise(seed, layer), &["amd64"])
 }
 
-fn tree_of(seed: u64, layer: usize, architectures: &[&str]) -> Tree {
+/// The same with layers that can be unpacked.
+pub fn real_tree(seed: u64, layer: usize) -> Tree {
+    tree_of(seed, &Layer::archive(seed, layer), &["amd64", "arm64"])
+}
+
+fn tree_of(seed: u64, shared: &Layer, architectures: &[&str]) -> Tree {
     let mut images = Vec::new();
     let mut entries = Vec::new();
     for (number, architecture) in (1..).zip(architectures) {
-        let mut platform = image(seed + number * 1000, architecture, &[layer, 100]);
-        let shared = noise(seed, layer);
-        platform = with_first_layer(platform, shared);
+        let own = Layer::archive(seed + number * 1000, 100);
+        let platform = image_of(architecture, vec![shared.clone(), own]);
         let mut entry = descriptor(media_type::OCI_MANIFEST, platform.manifest.bytes());
         entry["platform"] = json!({ "architecture": architecture, "os": "linux" });
         let digest = platform.manifest.digest().clone();
@@ -124,29 +170,6 @@ fn tree_of(seed: u64, layer: usize, architectures: &[&str]) -> Tree {
     Tree {
         index: index(&entries),
         images,
-    }
-}
-
-fn with_first_layer(image: Image, layer: Vec<u8>) -> Image {
-    let mut manifest: Value = serde_json::from_slice(image.manifest.bytes()).unwrap();
-    let mut config: Value = serde_json::from_slice(image.blobs.last().unwrap()).unwrap();
-    config["rootfs"]["diff_ids"][0] = json!(Digest::of(&layer));
-    let config = serde_json::to_vec(&config).unwrap();
-    let kind = manifest["layers"][0]["mediaType"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    manifest["layers"][0] = descriptor(&kind, &layer);
-    manifest["config"] = descriptor(media_type::OCI_CONFIG, &config);
-    let mut blobs = image.blobs;
-    blobs[0] = layer;
-    *blobs.last_mut().unwrap() = config;
-    Image {
-        manifest: RawManifest::new(
-            media_type::OCI_MANIFEST,
-            serde_json::to_vec(&manifest).unwrap(),
-        ),
-        blobs,
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -60,6 +60,8 @@ pub enum Tls {
     On,
     /// The same, and clients must show one of the same CA.
     Mutual,
+    /// With the certificate, and HTTP/2 for who wants it, as the large registries do.
+    Http2,
 }
 
 impl TestRegistry {
@@ -236,15 +238,18 @@ fn run(
                     serve::serve(Arc::clone(&inner), Arc::clone(&doom), request)
                 });
                 let http = hyper::server::conn::http1::Builder::new();
-                match acceptor {
-                    None => {
-                        let _ = http.serve_connection(TokioIo::new(line), service).await;
-                    }
-                    Some(acceptor) => {
-                        if let Ok(line) = acceptor.accept(line).await {
-                            let _ = http.serve_connection(TokioIo::new(line), service).await;
-                        }
-                    }
+                let Some(acceptor) = acceptor else {
+                    let _ = http.serve_connection(TokioIo::new(line), service).await;
+                    return;
+                };
+                let Ok(line) = acceptor.accept(line).await else {
+                    return;
+                };
+                if line.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    let _ = http.serve_connection(TokioIo::new(line), service).await;
+                } else {
+                    let _ = http.serve_connection(TokioIo::new(line), service).await;
                 }
             });
         }
@@ -279,6 +284,9 @@ fn acceptor(tls: Tls) -> Option<TlsAcceptor> {
     } else {
         config.with_no_client_auth()
     };
-    let config = config.with_single_cert(chain, key).unwrap();
+    let mut config = config.with_single_cert(chain, key).unwrap();
+    if tls == Tls::Http2 {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
     Some(TlsAcceptor::from(Arc::new(config)))
 }

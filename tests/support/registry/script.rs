@@ -27,6 +27,10 @@ pub struct Seen {
     pub method: String,
     pub path: String,
     pub query: String,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub version: String,
+    /// The host that the request itself names, as one to a proxy does; else empty.
+    pub target: String,
     /// `Basic`, `Bearer`, or empty.
     pub authorization: String,
     /// The fault that it met.

@@ -36,6 +36,8 @@ pub async fn serve(
         method: request.method().to_string(),
         path: uri.path().to_owned(),
         query: uri.query().unwrap_or_default().to_owned(),
+        version: format!("{:?}", request.version()),
+        target: uri.host().unwrap_or_default().to_owned(),
         authorization: scheme.unwrap_or_default().to_owned(),
         fault: None,
         status: 0,
