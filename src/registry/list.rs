@@ -113,7 +113,8 @@ struct CatalogPage {
 }
 
 impl Host {
-    /// All tags of a repository; empty where it does not exist.
+    /// All tags of a repository, sorted, as registry:2 lists them in any order; empty where it does
+    /// not exist.
     pub(super) async fn tags(
         &self,
         cx: &Cx,
@@ -130,7 +131,11 @@ impl Host {
         // A tag that is none could not be asked for, and leaving it out would make the list a lie.
         let tags = names.iter().map(|name| name.parse());
         let tags: Result<Vec<Tag>, _> = tags.collect();
-        tags.map_err(|error: crate::oci::ReferenceError| {
+        let sorted = tags.map(|mut tags| {
+            tags.sort();
+            tags
+        });
+        sorted.map_err(|error: crate::oci::ReferenceError| {
             let message = self.clean(&format!("it lists an impossible tag: {error}"));
             let tries = self.tries(cx, doing);
             tries.give_up(RegistryFault::Protocol { message })

@@ -30,11 +30,13 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
+        // About a quarter of a minute in all: half of all writes may fail, and a registry may be
+        // restarted, but one that is broken should not hold up the bad news.
         Self {
             attempts: 10,
             connects: 5,
             first: Duration::from_millis(200),
-            ceiling: Duration::from_secs(10),
+            ceiling: Duration::from_secs(4),
             total: Duration::from_mins(2),
         }
     }
@@ -210,7 +212,7 @@ mod tests {
         };
         assert_eq!(waits.len(), 9);
         for (index, wait) in waits.iter().enumerate() {
-            let full = (0.2 * f64::powi(2.0, i32::try_from(index).unwrap())).min(10.0);
+            let full = (0.2 * f64::powi(2.0, i32::try_from(index).unwrap())).min(4.0);
             assert!((full / 2.0..=full).contains(wait), "{index}: {wait}");
         }
         assert_eq!(

@@ -81,7 +81,7 @@ pub trait Registry: Send + Sync {
     /// digest only ([`RegistryFault::NotAllowed`] for a tag).
     async fn delete(&self, cx: &Cx, reference: &Reference) -> Result<bool, RegistryError>;
 
-    /// All tags of a repository, every page; empty where the repository does not exist.
+    /// All tags of a repository, every page, sorted; empty where the repository does not exist.
     async fn tags(&self, cx: &Cx, repository: &Repository) -> Result<Vec<Tag>, RegistryError>;
 
     /// The manifests whose subject is `digest`: by the referrers API, else by the fallback tag

@@ -1,0 +1,52 @@
+//! What test binaries share. Each of them uses a part of it.
+#![allow(
+    dead_code,
+    unused_imports,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::needless_pass_by_value,
+    clippy::return_self_not_must_use,
+    reason = "a test fails by panicking, and each test binary uses another part of this"
+)]
+
+pub mod images;
+pub mod registry;
+
+use std::sync::mpsc::{Receiver, channel};
+
+use castoff::cx::{Cx, Events};
+use castoff::event::{Envelope, Event};
+use tokio_util::sync::CancellationToken;
+
+/// What effects are handed, and the events that they told.
+pub fn cx() -> (Cx, Told) {
+    let (sender, receiver) = channel();
+    let events = Events::new(sender, jiff::Timestamp::now);
+    let cancel = CancellationToken::new();
+    (Cx { events, cancel }, Told(receiver))
+}
+
+/// The events of a run.
+pub struct Told(Receiver<Envelope>);
+
+impl Told {
+    /// Everything told by now.
+    pub fn events(&self) -> Vec<Event> {
+        self.0.try_iter().map(|envelope| envelope.event).collect()
+    }
+
+    /// How many retries were told by now.
+    pub fn retries(&self) -> usize {
+        let events = self.events();
+        let retries = events.iter();
+        retries
+            .filter(|event| matches!(event, Event::Retried { .. }))
+            .count()
+    }
+}
