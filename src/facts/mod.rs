@@ -161,13 +161,15 @@ pub fn gather(ask: &Ask) -> Result<Facts, Error> {
         },
         default_branch: ci.as_ref().and_then(|ci| ci.default_branch.as_deref()),
         typed: ask.reference.as_deref(),
+        commit: ci.as_ref().and_then(|ci| ci.sha.as_deref()),
     };
     let answer = git::read(&question, &mut warnings)?;
     let said = context::Said {
         reference: answer.typed,
         event: ask.event.as_deref(),
     };
-    let context = context::build(said, ci.as_ref(), answer.git.as_ref(), clock);
+    let mut context = context::build(said, ci.as_ref(), answer.git.as_ref(), clock);
+    context.commit_time = context.commit_time.or(answer.commit_time);
     let head = answer.git.as_ref().and_then(|git| git.head.as_ref());
     if let Some(head) = head {
         if ask.wants.reference && context.reference.is_none() {

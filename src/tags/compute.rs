@@ -123,25 +123,32 @@ impl Assembly<'_> {
         }
         .verdict()?;
         let outcome = match verdict {
-            Verdict::Silent(silence) => Outcome::Silent(silence),
+            Verdict::Silent(silence) => {
+                self.warn(renderer.warnings());
+                Outcome::Silent(silence)
+            }
             Verdict::Gives(given) => {
                 let flavor = &self.rules.flavor;
                 let prefix = affix(&renderer, "prefix", rule.prefix.as_ref(), &flavor.prefix)?;
                 let suffix = affix(&renderer, "suffix", rule.suffix.as_ref(), &flavor.suffix)?;
+                self.warn(renderer.warnings());
                 self.take(rule.index, given, &prefix, &suffix)
             }
         };
-        for warning in renderer.warnings() {
-            if !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
-            }
-        }
         self.explanations.push(Explanation {
             rule: rule.index,
             source: printable(&rule.source, 400),
             outcome,
         });
         Ok(())
+    }
+
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
     }
 
     fn take(&mut self, rule: usize, given: Given, prefix: &str, suffix: &str) -> Outcome {

@@ -274,6 +274,10 @@ impl Source for Library {
             .map_err(|error| failure(&error))
     }
 
+    fn needs_second_opinion(&self) -> bool {
+        true
+    }
+
     fn changes(&self) -> Result<Changes, Failure> {
         let mut options = StatusOptions::new();
         options

@@ -317,6 +317,10 @@ impl Source for Program {
         }
     }
 
+    fn needs_second_opinion(&self) -> bool {
+        false
+    }
+
     fn changes(&self) -> Result<Changes, Failure> {
         let text = self.ask(&["status", "--porcelain=v1", "-z", "--untracked-files=normal"])?;
         let mut changes = Changes::default();
