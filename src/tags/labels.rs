@@ -62,8 +62,9 @@ pub fn labels(
 ) -> Result<(Labels, Vec<Warning>), Error> {
     let renderer = Renderer::new(facts, names, None);
     let created = match input.created {
-        Created::Commit => renderer.commit_time(),
-        Created::Now => facts.clock.now,
+        // Where there is no commit, nobody expects its date.
+        Created::Commit if facts.context.sha.is_some() => renderer.commit_time(),
+        Created::Commit | Created::Now => facts.clock.now,
     };
     let project = facts.ci.as_ref().map(|ci| &ci.project);
     let git = facts.git.as_ref();
