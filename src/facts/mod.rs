@@ -99,11 +99,14 @@ pub enum Error {
     },
     /// HEAD is detached, and no branch or tag holds its commit.
     #[error(
-        "cannot tell which branch or tag {commit} is: HEAD is detached and nothing points to it"
+        "cannot tell which branch or tag {commit} is: HEAD is detached and {}",
+        if *given_up { "the history is too long to search" } else { "nothing points to it" }
     )]
     NoReference {
         /// The commit, shortened.
         commit: String,
+        /// Whether the search for one was given up, because it took too long.
+        given_up: bool,
     },
     /// `--ref` is a short name that is neither a tag nor a branch here.
     #[error("`{text}` is neither a tag nor a branch of this repository")]
@@ -175,6 +178,9 @@ pub fn gather(ask: &Ask) -> Result<Facts, Error> {
         if ask.wants.reference && context.reference.is_none() {
             return Err(Error::NoReference {
                 commit: git::brief(&head.sha),
+                given_up: warnings
+                    .iter()
+                    .any(|warning| matches!(warning, Warning::SearchGivenUp { .. })),
             });
         }
         warn_of_another_commit(ci.as_ref(), &context, head, &mut warnings);

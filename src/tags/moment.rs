@@ -34,6 +34,16 @@ pub(super) fn format(moment: &Zoned, format: &str) -> Option<String> {
     Some(written)
 }
 
+/// Whether a format tells one second from the next.
+pub(super) fn has_seconds(format: &str) -> bool {
+    let format = if format.is_empty() { DEFAULT } else { format };
+    format.len() <= MAX_FORMAT
+        && Pieces(&expand(format)).any(|piece| match piece {
+            Piece::Token(token) => token.ends_with(['s', 'X', 'x']),
+            Piece::Text(_) => false,
+        })
+}
+
 /// The long forms, which stand for other formats (moment's `expandFormat`). Five rounds, because
 /// a long form might hold another.
 fn expand(format: &str) -> String {
@@ -410,6 +420,16 @@ mod tests {
             let moment = at(&format!("{day}T12:00:00Z"), "UTC");
             assert_eq!(format(&moment, "w gggg").unwrap(), week, "{day}");
             assert_eq!(format(&moment, "W GGGG").unwrap(), iso, "{day}");
+        }
+    }
+
+    #[test]
+    fn a_format_with_seconds_tells_one_from_the_next() {
+        for format in ["", "X", "YYYYMMDD-HHmmss", "LTS", "[YYYY]s"] {
+            assert!(has_seconds(format), "{format}");
+        }
+        for format in ["YYYYMMDD", "[ss]", "\\s", "LT", "YYYYMMDD-HHmm"] {
+            assert!(!has_seconds(format), "{format}");
         }
     }
 

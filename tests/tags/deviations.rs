@@ -86,6 +86,7 @@ fn channels_are_told_from_what_stays() {
         "--rule=type=sha",
         "--rule=type=raw,value=stable",
         "--rule=type=raw,value={{date 'YYYYMMDD'}}",
+        "--rule=type=raw,value={{date 'YYYYMMDD-HHmmss'}}",
     ]);
     let channels: Vec<String> = json["details"]
         .as_array()
@@ -100,6 +101,7 @@ fn channels_are_told_from_what_stays() {
             r#""1.2" "version-channel" "1.2.3""#,
             r#""stable" "moving" null"#,
             r#""20200110" "date" null"#,
+            r#""20200110-003000" "time" null"#,
             r#""sha-860c190" "commit" null"#,
             r#""latest" "latest" "1.2.3""#,
         ]

@@ -307,6 +307,7 @@ fn what_libgit2_cannot_read_the_program_reads() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_repository_of_another_user_is_not_read() {
     let place = Place::repository();

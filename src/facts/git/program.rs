@@ -43,7 +43,7 @@ pub(super) fn open(
         "PATH",
         "HOME",
         "XDG_CONFIG_HOME",
-        "SystemRoot",
+        "SYSTEMROOT",
         "USERPROFILE",
         "GIT_DIR",
         "GIT_WORK_TREE",
