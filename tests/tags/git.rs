@@ -342,6 +342,9 @@ fn dirty_trees() {
     assert_eq!(with("refuse"), ["main", "latest"]);
     place.write("new", "");
     place.write("file", "changed");
+    let json = place.json(&["--label=state={{describe}} {{dirty}}"]);
+    let state = format!("{} true", &place.git("rev-parse HEAD")[..7]);
+    assert_eq!(json["labels"]["state"], state, "labels ask for facts, too");
     assert_eq!(with("allow"), ["main", "latest"]);
     assert_eq!(with("suffix"), ["main-dirty", "latest-dirty"]);
     insta::assert_snapshot!(place.shown(&["tags", "--dirty=refuse"]), @r#"
