@@ -59,7 +59,7 @@ fn computed(
     let images = Image::parse_all(&arguments.images)?;
     let rules =
         RuleSet::parse(&arguments.rules, &arguments.flavor)?.with_dirty(dirty(arguments.dirty));
-    let levels = levels(arguments, &environment)?;
+    let own = Own::read(arguments, &environment)?;
     let project = directory
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
@@ -69,14 +69,14 @@ fn computed(
         environment,
         reference: arguments.reference.clone(),
         event: arguments.event.clone(),
-        wants: rules.wants(),
+        wants: rules.wants() | tags::label_wants(&own.labels) | tags::label_wants(&own.annotations),
     })?;
     let names = Names {
         service: arguments.service.as_deref().unwrap_or_default(),
         project: &project,
     };
     let computed = tags::compute(&rules, &facts, &names)?;
-    let said = Said::by(arguments, &levels, &computed, &facts, &names)?;
+    let said = Said::by(&own, &computed, &facts, &names)?;
     let mut warnings = oddities(&facts, &computed, &said);
     let names = image_names(&images, &mut warnings);
     let result = match arguments.format {
@@ -94,12 +94,29 @@ fn dirty(choice: OnDirty) -> Dirty {
     }
 }
 
-fn levels(arguments: &TagsArguments, environment: &Environment) -> Result<Vec<Level>, Error> {
-    let variable = environment.non_empty("DOCKER_METADATA_ANNOTATIONS_LEVELS");
-    Ok(match arguments.annotation_levels.as_deref().or(variable) {
-        Some(list) => Level::parse_all(list)?,
-        None => vec![Level::Manifest],
-    })
+/// What the user wants to be said about the image.
+struct Own {
+    labels: Vec<(String, String)>,
+    annotations: Vec<(String, String)>,
+    levels: Vec<Level>,
+}
+
+impl Own {
+    fn read(arguments: &TagsArguments, environment: &Environment) -> Result<Self, Error> {
+        let pairs = |texts: &[String]| -> Result<Vec<_>, tags::Error> {
+            texts.iter().map(|text| tags::key_and_value(text)).collect()
+        };
+        let variable = environment.non_empty("DOCKER_METADATA_ANNOTATIONS_LEVELS");
+        let levels = match arguments.annotation_levels.as_deref().or(variable) {
+            Some(list) => Level::parse_all(list)?,
+            None => vec![Level::Manifest],
+        };
+        Ok(Self {
+            labels: pairs(&arguments.labels)?,
+            annotations: pairs(&arguments.annotations)?,
+            levels,
+        })
+    }
 }
 
 /// Labels and annotations.
@@ -110,25 +127,17 @@ struct Said {
 }
 
 impl Said {
-    fn by(
-        arguments: &TagsArguments,
-        levels: &[Level],
-        computed: &Computed,
-        facts: &Facts,
-        names: &Names<'_>,
-    ) -> Result<Self, Error> {
-        let pairs = |texts: &[String]| -> Result<Vec<_>, tags::Error> {
-            texts.iter().map(|text| tags::key_and_value(text)).collect()
-        };
-        let own = pairs(&arguments.labels)?;
+    fn by(own: &Own, computed: &Computed, facts: &Facts, names: &Names<'_>) -> Result<Self, Error> {
+        let version = computed.version.as_deref();
+        let created = Created::default();
         let input = |own| LabelInput {
             own,
-            version: computed.version.as_deref(),
-            created: Created::default(),
+            version,
+            created,
         };
-        let (labels, mut warnings) = tags::labels(&input(&own), facts, names)?;
-        let own = pairs(&arguments.annotations)?;
-        let (annotations, more) = tags::annotations(levels, &input(&own), facts, names)?;
+        let (labels, mut warnings) = tags::labels(&input(&own.labels), facts, names)?;
+        let (annotations, more) =
+            tags::annotations(&own.levels, &input(&own.annotations), facts, names)?;
         warnings.extend(more);
         Ok(Self {
             labels,
@@ -201,6 +210,7 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct Detail<'a> {
     tag: &'a str,
+    /// Counted from 1, as in messages.
     rule: Option<usize>,
     channel: bool,
     kind: &'static str,
@@ -219,6 +229,7 @@ struct Context<'a> {
 
 #[derive(Serialize)]
 struct Explained<'a> {
+    /// Counted from 1, as in messages.
     rule: usize,
     source: &'a str,
     fired: bool,
@@ -244,7 +255,7 @@ fn json(
             .iter()
             .map(|computed| Detail {
                 tag: computed.tag.as_str(),
-                rule: computed.rule,
+                rule: computed.rule.map(|rule| rule + 1),
                 channel: computed.channel.moves(),
                 kind: computed.channel.word(),
                 order: computed.channel.order().map(ToString::to_string),
@@ -271,7 +282,7 @@ fn json(
                     after,
                     role,
                 } => Explained {
-                    rule: explanation.rule,
+                    rule: explanation.rule + 1,
                     source: &explanation.source,
                     fired: true,
                     before: Some(before),
@@ -279,7 +290,7 @@ fn json(
                     because: role.to_string(),
                 },
                 Outcome::Silent(silence) => Explained {
-                    rule: explanation.rule,
+                    rule: explanation.rule + 1,
                     source: &explanation.source,
                     fired: false,
                     before: None,

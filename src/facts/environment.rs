@@ -9,10 +9,19 @@ use std::fmt;
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The environment of this process, as it is now.
+    /// The environment of this process, as it is now. Windows sees no case in names; there they
+    /// are in upper case.
     pub fn capture() -> Self {
         std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| {
+                let name = name.into_string().ok()?;
+                let name = if cfg!(windows) {
+                    name.to_uppercase()
+                } else {
+                    name
+                };
+                Some((name, value.into_string().ok()?))
+            })
             .collect()
     }
 

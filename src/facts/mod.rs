@@ -99,11 +99,14 @@ pub enum Error {
     },
     /// HEAD is detached, and no branch or tag holds its commit.
     #[error(
-        "cannot tell which branch or tag {commit} is: HEAD is detached and nothing points to it"
+        "cannot tell which branch or tag {commit} is: HEAD is detached and {}",
+        if *given_up { "the history is too long to search" } else { "nothing points to it" }
     )]
     NoReference {
         /// The commit, shortened.
         commit: String,
+        /// Whether the search for one was given up, because it took too long.
+        given_up: bool,
     },
     /// `--ref` is a short name that is neither a tag nor a branch here.
     #[error("`{text}` is neither a tag nor a branch of this repository")]
@@ -161,18 +164,23 @@ pub fn gather(ask: &Ask) -> Result<Facts, Error> {
         },
         default_branch: ci.as_ref().and_then(|ci| ci.default_branch.as_deref()),
         typed: ask.reference.as_deref(),
+        commit: ci.as_ref().and_then(|ci| ci.sha.as_deref()),
     };
     let answer = git::read(&question, &mut warnings)?;
     let said = context::Said {
         reference: answer.typed,
         event: ask.event.as_deref(),
     };
-    let context = context::build(said, ci.as_ref(), answer.git.as_ref(), clock);
+    let mut context = context::build(said, ci.as_ref(), answer.git.as_ref(), clock);
+    context.commit_time = context.commit_time.or(answer.commit_time);
     let head = answer.git.as_ref().and_then(|git| git.head.as_ref());
     if let Some(head) = head {
         if ask.wants.reference && context.reference.is_none() {
             return Err(Error::NoReference {
                 commit: git::brief(&head.sha),
+                given_up: warnings
+                    .iter()
+                    .any(|warning| matches!(warning, Warning::SearchGivenUp { .. })),
             });
         }
         warn_of_another_commit(ci.as_ref(), &context, head, &mut warnings);

@@ -9,8 +9,10 @@ use super::version::Ordered;
 /// told so (publish protocol, "Never backwards").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Channel {
-    /// The tag names one version, commit or day: it should not exist with another digest.
+    /// The tag names one version, commit or second: it should not exist with another digest.
     Fixed(Fixed),
+    /// A day, or a longer time: it goes from image to image while that lasts.
+    Dated,
     /// A part of a version, such as `1` or `1.2`: it goes from release to release.
     Version(Order),
     /// A branch, or `edge`: it goes from commit to commit. The branch's name, where there is one.
@@ -29,7 +31,7 @@ pub enum Fixed {
     Version,
     /// A git tag.
     GitTag,
-    /// A date.
+    /// A date, to the second.
     Date,
     /// A commit.
     Commit,
@@ -55,7 +57,7 @@ impl Channel {
         match self {
             Self::Version(order) => Some(order),
             Self::Latest(order) => order.as_ref(),
-            Self::Fixed(_) | Self::Branch(_) | Self::Moving => None,
+            Self::Fixed(_) | Self::Dated | Self::Branch(_) | Self::Moving => None,
         }
     }
 
@@ -69,8 +71,9 @@ impl Channel {
         match self {
             Self::Fixed(Fixed::Version) => "version",
             Self::Fixed(Fixed::GitTag) => "tag",
-            Self::Fixed(Fixed::Date) => "date",
+            Self::Fixed(Fixed::Date) => "time",
             Self::Fixed(Fixed::Commit) => "commit",
+            Self::Dated => "date",
             Self::Version(_) => "version-channel",
             Self::Branch(_) => "branch-channel",
             Self::Latest(_) => "latest",

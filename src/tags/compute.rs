@@ -4,9 +4,10 @@ use super::channel::{Channel, Fixed, Order};
 use super::error::{Error, RuleProblem};
 use super::explain::{Explanation, LatestReason, Outcome, Role};
 use super::flavor::{Affix, Latest};
+use super::moment;
 use super::render::{RenderError, Renderer};
-use super::rule::Rule;
-use super::template::Template;
+use super::rule::{Kind, Rule};
+use super::template::{Argument, Expression, Template};
 use super::verdict::{Given, Judge, Nature, Verdict};
 use super::version::{Ordered, Version};
 use super::warning::{NoTag, Warning};
@@ -123,25 +124,32 @@ impl Assembly<'_> {
         }
         .verdict()?;
         let outcome = match verdict {
-            Verdict::Silent(silence) => Outcome::Silent(silence),
+            Verdict::Silent(silence) => {
+                self.warn(renderer.warnings());
+                Outcome::Silent(silence)
+            }
             Verdict::Gives(given) => {
                 let flavor = &self.rules.flavor;
                 let prefix = affix(&renderer, "prefix", rule.prefix.as_ref(), &flavor.prefix)?;
                 let suffix = affix(&renderer, "suffix", rule.suffix.as_ref(), &flavor.suffix)?;
+                self.warn(renderer.warnings());
                 self.take(rule.index, given, &prefix, &suffix)
             }
         };
-        for warning in renderer.warnings() {
-            if !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
-            }
-        }
         self.explanations.push(Explanation {
             rule: rule.index,
             source: printable(&rule.source, 400),
             outcome,
         });
         Ok(())
+    }
+
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
     }
 
     fn take(&mut self, rule: usize, given: Given, prefix: &str, suffix: &str) -> Outcome {
@@ -327,6 +335,19 @@ fn ordered(given: &Given) -> Option<Ordered> {
     }
 }
 
+/// The formats of the dates in a template.
+fn dates(template: &Template) -> Vec<&str> {
+    let is_date = |it: &&Expression| it.is_named("date") || it.is_named("commit_date");
+    template
+        .expressions()
+        .filter(is_date)
+        .map(|expression| match expression.arguments.first() {
+            Some(Argument::Text(format)) => format.as_str(),
+            _ => "",
+        })
+        .collect()
+}
+
 /// How a tag moves: as its value does, unless an expression in it or around it names one commit
 /// or one day, which makes it fixed.
 fn channel(
@@ -341,7 +362,8 @@ fn channel(
         rule.suffix.as_ref().unwrap_or(&flavor.suffix.template),
     ];
     let value = match &rule.kind {
-        super::rule::Kind::Raw { value } => Some(value),
+        Kind::Raw { value } => Some(value),
+        Kind::Schedule { pattern } => Some(pattern),
         _ => None,
     };
     let templates: Vec<&Template> = around.into_iter().chain(value).collect();
@@ -349,8 +371,16 @@ fn channel(
     if uses("sha") || uses("describe") {
         return Channel::Fixed(Fixed::Commit);
     }
-    if uses("date") || uses("commit_date") {
-        return Channel::Fixed(Fixed::Date);
+    let dates: Vec<&str> = templates
+        .iter()
+        .flat_map(|template| dates(template))
+        .collect();
+    if !dates.is_empty() {
+        return if dates.iter().any(|format| moment::has_seconds(format)) {
+            Channel::Fixed(Fixed::Date)
+        } else {
+            Channel::Dated
+        };
     }
     match given.nature {
         Nature::Fixed(fixed, _) => Channel::Fixed(fixed),

@@ -9,7 +9,7 @@ use super::render::Renderer;
 use super::template::Template;
 use super::warning::Warning;
 use super::{Names, nearest, printable};
-use crate::facts::Facts;
+use crate::facts::{Facts, Wants};
 
 /// Where an image's date comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,8 +62,9 @@ pub fn labels(
 ) -> Result<(Labels, Vec<Warning>), Error> {
     let renderer = Renderer::new(facts, names, None);
     let created = match input.created {
-        Created::Commit => renderer.commit_time(),
-        Created::Now => facts.clock.now,
+        // Where there is no commit, nobody expects its date.
+        Created::Commit if facts.context.sha.is_some() => renderer.commit_time(),
+        Created::Commit | Created::Now => facts.clock.now,
     };
     let project = facts.ci.as_ref().map(|ci| &ci.project);
     let git = facts.git.as_ref();
@@ -125,6 +126,16 @@ pub fn annotations(
     let (annotations, warnings) = labels(input, facts, names)?;
     let levels = levels.iter().map(|level| (*level, annotations.clone()));
     Ok((levels.collect(), warnings))
+}
+
+/// Which facts the user's own labels need that cost time to find out. What is no template is for
+/// [`labels`] to refuse.
+pub fn label_wants(own: &[(String, String)]) -> Wants {
+    let templates = own
+        .iter()
+        .flat_map(|(key, value)| [key, value])
+        .filter_map(|text| Template::parse(text).ok());
+    super::wants_of(&templates.collect::<Vec<_>>())
 }
 
 /// Reads `key=value`, as `--label` gives it.

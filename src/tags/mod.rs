@@ -36,7 +36,9 @@ pub use error::{Error, FlavorProblem, ImageProblem, LabelProblem, RuleProblem};
 pub use explain::{Explanation, LatestReason, Outcome, Role, Silence};
 pub use flavor::{Flavor, Latest};
 pub use image::Image;
-pub use labels::{Created, LabelInput, Labels, Level, annotations, key_and_value, labels};
+pub use labels::{
+    Created, LabelInput, Labels, Level, annotations, key_and_value, label_wants, labels,
+};
 pub use regex::{Pattern, PatternError};
 pub use render::RenderError;
 pub use rule::Rule;
@@ -136,19 +138,13 @@ impl RuleSet {
     /// Which facts the rules need that cost time to find out.
     pub fn wants(&self) -> Wants {
         let flavor = [&self.flavor.prefix.template, &self.flavor.suffix.template];
-        let templates: Vec<&Template> = self
-            .rules
-            .iter()
-            .flat_map(Rule::templates)
-            .chain(flavor)
-            .collect();
-        let uses = |name: &str| templates.iter().any(|template| template.uses(name));
-        Wants {
+        let templates = self.rules.iter().flat_map(Rule::templates).chain(flavor);
+        let of_settings = Wants {
             reference: true,
-            changes: self.dirty != Dirty::Allow || uses("dirty"),
-            describe: uses("describe"),
-            on_branch: uses("on_branch"),
-        }
+            changes: self.dirty != Dirty::Allow,
+            ..Wants::default()
+        };
+        of_settings | wants_of(&templates.cloned().collect::<Vec<_>>())
     }
 
     /// The rules, the highest priority first; of equal ones, the first given first.
@@ -156,6 +152,17 @@ impl RuleSet {
         let mut sorted: Vec<&Rule> = self.rules.iter().collect();
         sorted.sort_by(|left, right| right.priority.total_cmp(&left.priority));
         sorted
+    }
+}
+
+/// What the expressions in templates ask of the world.
+fn wants_of(templates: &[Template]) -> Wants {
+    let uses = |name: &str| templates.iter().any(|template| template.uses(name));
+    Wants {
+        reference: false,
+        changes: uses("dirty"),
+        describe: uses("describe"),
+        on_branch: uses("on_branch"),
     }
 }
 

@@ -34,6 +34,16 @@ pub(super) fn format(moment: &Zoned, format: &str) -> Option<String> {
     Some(written)
 }
 
+/// Whether a format tells one second from the next.
+pub(super) fn has_seconds(format: &str) -> bool {
+    let format = if format.is_empty() { DEFAULT } else { format };
+    format.len() <= MAX_FORMAT
+        && Pieces(&expand(format)).any(|piece| match piece {
+            Piece::Token(token) => token.ends_with(['s', 'X', 'x']),
+            Piece::Text(_) => false,
+        })
+}
+
 /// The long forms, which stand for other formats (moment's `expandFormat`). Five rounds, because
 /// a long form might hold another.
 fn expand(format: &str) -> String {
@@ -44,7 +54,7 @@ fn expand(format: &str) -> String {
         let mut changed = false;
         while let Some(first) = rest.chars().next() {
             let length = bracketed(rest)
-                .or_else(|| escaped(rest, long_token))
+                .or_else(|| Some(1 + long_token(rest.strip_prefix('\\')?)?))
                 .or_else(|| long_token(rest));
             let (piece, behind) = rest.split_at(length.unwrap_or(first.len_utf8()));
             match long_form(piece) {
@@ -106,11 +116,6 @@ fn bracketed(text: &str) -> Option<usize> {
     Some(inner.get(..end)?.rfind(']')? + 2)
 }
 
-/// The length of `\` and the token behind it.
-fn escaped(text: &str, token: fn(&str) -> Option<usize>) -> Option<usize> {
-    Some(1 + token(text.strip_prefix('\\')?)?)
-}
-
 /// A format, piece by piece.
 struct Pieces<'a>(&'a str);
 
@@ -129,10 +134,12 @@ impl<'a> Iterator for Pieces<'a> {
             self.0 = behind;
             return Some(Piece::Text(text.get(1..length - 1).unwrap_or_default()));
         }
-        if let Some(length) = escaped(self.0, token) {
-            let (text, behind) = self.0.split_at(length);
+        // A backslash takes away the meaning of what is behind it, and goes away itself.
+        if let Some(behind) = self.0.strip_prefix('\\') {
+            let next = behind.chars().next().map_or(0, char::len_utf8);
+            let (text, behind) = behind.split_at(token(behind).unwrap_or(next));
             self.0 = behind;
-            return Some(Piece::Text(text.get(1..).unwrap_or_default()));
+            return Some(Piece::Text(if text == "\\" { "" } else { text }));
         }
         if let Some(length) = token(self.0) {
             let (token, behind) = self.0.split_at(length);
@@ -141,98 +148,23 @@ impl<'a> Iterator for Pieces<'a> {
         }
         let (text, behind) = self.0.split_at(first.len_utf8());
         self.0 = behind;
-        // A backslash before anything else goes away.
-        Some(Piece::Text(if text == "\\" { "" } else { text }))
+        Some(Piece::Text(text))
     }
 }
 
-/// Every token, those before their own beginnings.
-const TOKENS: &[&str] = &[
-    "Hmmss",
-    "Hmm",
-    "hmmss",
-    "hmm",
-    "Mo",
-    "MMMM",
-    "MMM",
-    "MM",
-    "M",
-    "Do",
-    "DDDo",
-    "DDDD",
-    "DDD",
-    "DD",
-    "D",
-    "dddd",
-    "ddd",
-    "dd",
-    "do",
-    "d",
-    "wo",
-    "ww",
-    "w",
-    "Wo",
-    "WW",
-    "W",
-    "Qo",
-    "Q",
-    "NNNNN",
-    "NNNN",
-    "NNN",
-    "NN",
-    "N",
-    "YYYYYY",
-    "YYYYY",
-    "YYYY",
-    "YY",
-    "yyyy",
-    "yyy",
-    "yy",
-    "yo",
-    "y",
-    "ggggg",
-    "gggg",
-    "gg",
-    "GGGGG",
-    "GGGG",
-    "GG",
-    "e",
-    "E",
-    "a",
-    "A",
-    "hh",
-    "h",
-    "HH",
-    "H",
-    "kk",
-    "k",
-    "mm",
-    "m",
-    "ss",
-    "s",
-    "SSSSSSSSS",
-    "SSSSSSSS",
-    "SSSSSSS",
-    "SSSSSS",
-    "SSSSS",
-    "SSSS",
-    "SSS",
-    "SS",
-    "S",
-    "x",
-    "X",
-    "zz",
-    "z",
-    "ZZ",
-    "Z",
-];
+/// Every token, those before their own beginnings. `w|` and `W|` are a slip of moment's that makes
+/// them themselves.
+const TOKENS: &str = "Hmmss Hmm hmmss hmm Mo MMMM MMM MM M Do DDDo DDDD DDD DD D dddd ddd dd do d \
+    wo w| ww w Wo W| WW W Qo Q NNNNN NNNN NNN NN N YYYYYY YYYYY YYYY YY yyyy yyy yy yo y \
+    ggggg gggg gg GGGGG GGGG GG e E a A hh h HH H kk k mm m ss s \
+    SSSSSSSSS SSSSSSSS SSSSSSS SSSSSS SSSSS SSSS SSS SS S x X zz z ZZ Z";
 
 /// The length of the token at the start of the text.
 fn token(text: &str) -> Option<usize> {
     TOKENS
-        .iter()
-        .find(|token| text.starts_with(**token))
-        .map(|token| token.len())
+        .split_ascii_whitespace()
+        .find(|token| text.starts_with(token))
+        .map(str::len)
 }
 
 const MONTHS: [&str; 12] = [
@@ -329,6 +261,7 @@ fn week_token(moment: &Zoned, token: &str) -> Option<String> {
         "GG" => padded(iso_year % 100, 2),
         "GGGG" => padded(iso_year, 4),
         "GGGGG" => padded(iso_year, 5),
+        "w|" | "W|" => token.to_owned(),
         _ => return None,
     })
 }
@@ -487,6 +420,16 @@ mod tests {
             let moment = at(&format!("{day}T12:00:00Z"), "UTC");
             assert_eq!(format(&moment, "w gggg").unwrap(), week, "{day}");
             assert_eq!(format(&moment, "W GGGG").unwrap(), iso, "{day}");
+        }
+    }
+
+    #[test]
+    fn a_format_with_seconds_tells_one_from_the_next() {
+        for format in ["", "X", "YYYYMMDD-HHmmss", "LTS", "[YYYY]s"] {
+            assert!(has_seconds(format), "{format}");
+        }
+        for format in ["YYYYMMDD", "[ss]", "\\s", "LT", "YYYYMMDD-HHmm"] {
+            assert!(!has_seconds(format), "{format}");
         }
     }
 

@@ -51,6 +51,12 @@ pub enum RenderError {
         /// `date` or `commit_date`.
         name: String,
     },
+    /// A part of a version with something behind its name.
+    #[error("`{name}` takes no argument")]
+    TakesNothing {
+        /// The part.
+        name: &'static str,
+    },
     /// A time zone that is none.
     #[error("unknown time zone `{zone}`")]
     UnknownZone {
@@ -98,7 +104,7 @@ impl RenderError {
             Self::NotBoolean { .. } => Some(
                 "for example {{is_default_branch}}, or an expression that is empty here".to_owned(),
             ),
-            Self::TooLong | Self::ShortLength { .. } => None,
+            Self::TakesNothing { .. } | Self::TooLong | Self::ShortLength { .. } => None,
         }
     }
 }
@@ -158,13 +164,16 @@ impl<'a> Renderer<'a> {
     ) -> Result<String, RenderError> {
         render(template, |expression| {
             let field = fields.iter().find(|(name, _)| expression.is_named(name));
-            match field {
-                Some((_, value)) if !expression.has_arguments() => Ok(value.clone()),
-                _ => {
-                    let known: Vec<&'static str> = fields.iter().map(|(name, _)| *name).collect();
-                    self.unknown(expression, &known)
+            if let Some((name, value)) = field {
+                // What the action hands to Handlebars are texts for a semantic version, and for one
+                // of Python functions, which do not mind an argument.
+                if expression.has_arguments() && fields.iter().any(|(name, _)| *name == "build") {
+                    return Err(RenderError::TakesNothing { name });
                 }
+                return Ok(value.clone());
             }
+            let known: Vec<&'static str> = fields.iter().map(|(name, _)| *name).collect();
+            self.unknown(expression, &known)
         })
     }
 

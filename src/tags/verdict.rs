@@ -116,12 +116,7 @@ impl Judge<'_> {
             }));
         }
         let value = self.renderer.dates(pattern).map_err(render("pattern"))?;
-        let nature = if pattern.uses("date") || pattern.uses("commit_date") {
-            Nature::Fixed(Fixed::Date, None)
-        } else {
-            Nature::Moving
-        };
-        Ok(gives(value, false, nature))
+        Ok(gives(value, false, Nature::Moving))
     }
 
     /// What a rule for versions or matches looks at: its value, else the git tag.

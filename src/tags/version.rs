@@ -76,7 +76,13 @@ impl Version {
         let version: pep440_rs::Version = text.parse().ok()?;
         let release = version.release();
         let part = |at: usize| release.get(at).copied().unwrap_or_default().to_string();
-        let clean = version.to_string();
+        // The action writes the parts of a local version with commas between them, which then
+        // become hyphens: 1.0+ubuntu.1 is 1.0-ubuntu-1.
+        let written = version.to_string();
+        let clean = match written.split_once('+') {
+            Some((public, local)) => format!("{public}+{}", local.replace('.', ",")),
+            None => written,
+        };
         Some(Self {
             raw: text.to_owned(),
             is_special: version.is_pre() || version.is_post() || version.is_dev(),
@@ -170,7 +176,7 @@ mod tests {
             ("2024.01.02", "2024.1.2", false),
             ("1.2.3-1", "1.2.3.post1", true),
             ("1!2.0", "1!2.0", false),
-            ("v1.0+Local_1", "1.0+local.1", false),
+            ("v1.0+Local_1", "1.0+local,1", false),
             ("1.2", "1.2", false),
             ("1.2.3c1", "1.2.3rc1", true),
         ] {

@@ -70,6 +70,7 @@ pub(super) fn read(environment: &Environment, warnings: &mut Vec<Warning>) -> Ci
             license: payload.repository.license.spdx_id,
         },
         actor: owned(environment, "GITHUB_ACTOR"),
+        head_ref: owned(environment, "GITHUB_HEAD_REF"),
         default_branch: payload.repository.default_branch,
         event,
         reference,

@@ -25,6 +25,8 @@ pub(super) fn read(environment: &Environment) -> Ci {
             .non_empty("CI_COMMIT_TIMESTAMP")
             .and_then(|text| text.parse().ok()),
         base_ref,
+        head_ref: owned(environment, "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
+            .or_else(|| owned(environment, "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME")),
         repository: owned(environment, "CI_PROJECT_PATH"),
         default_branch: owned(environment, "CI_DEFAULT_BRANCH"),
         actor: owned(environment, "GITLAB_USER_LOGIN"),

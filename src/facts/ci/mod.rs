@@ -36,6 +36,8 @@ pub struct Ci {
     /// The branch that a pull request wants to go to, or that a pushed tag was on; without
     /// `refs/heads/`.
     pub base_ref: Option<String>,
+    /// The branch that a pull request comes from; without `refs/heads/`.
+    pub head_ref: Option<String>,
     /// `owner/name`.
     pub repository: Option<String>,
     /// The repository's default branch.

@@ -172,6 +172,10 @@ impl Search<'_> {
         }
         tips.sort_by_key(|(is_here, seconds, _)| std::cmp::Reverse((*is_here, *seconds)));
         for (_, _, tip) in tips.into_iter().take(MAX_SEARCHED) {
+            if Instant::now() > self.until {
+                self.give_up();
+                return Ok(None);
+            }
             if self.holds(tip, commit)? {
                 return Ok(Some(tip.name.clone()));
             }

@@ -13,7 +13,7 @@ use super::{Changes, Commit, Failure, Head, Layout, MAX_POINTERS, Pointer, Sourc
 use crate::facts::{Environment, printable};
 
 /// How many commits one search through history looks at.
-const MAX_COMMITS: usize = 50_000;
+const MAX_COMMITS: usize = 200_000;
 /// How far commit times may run backwards before a search stops trusting them, in seconds.
 const CLOCK_SKEW: i64 = 24 * 60 * 60;
 
@@ -194,12 +194,14 @@ impl Source for Library {
             if found == wanted {
                 return Ok(Some(true));
             }
-            if count >= MAX_COMMITS || (count % 256 == 255 && Instant::now() > until) {
-                return Ok(None);
-            }
-            let seconds = self.seconds(&found.to_string())?;
-            if seconds < oldest {
-                break;
+            // Both looks cost more than a step does.
+            if count % 64 == 63 {
+                if count >= MAX_COMMITS || Instant::now() > until {
+                    return Ok(None);
+                }
+                if self.seconds(&found.to_string())? < oldest {
+                    break;
+                }
             }
         }
         Ok(Some(false))
@@ -272,6 +274,10 @@ impl Source for Library {
             .and_then(|described| described.format(Some(&DescribeFormatOptions::new())))
             .map(Some)
             .map_err(|error| failure(&error))
+    }
+
+    fn needs_second_opinion(&self) -> bool {
+        true
     }
 
     fn changes(&self) -> Result<Changes, Failure> {

@@ -165,6 +165,8 @@ trait Source {
     /// `git describe --tags --always`; `None` when the search was given up.
     fn describe(&self, commit: &Commit, until: Instant) -> Result<Option<String>, Failure>;
     fn changes(&self) -> Result<Changes, Failure>;
+    /// Whether it may take unchanged files for changed ones.
+    fn needs_second_opinion(&self) -> bool;
 }
 
 /// How many references are read.
@@ -181,6 +183,8 @@ pub(super) struct Question<'a> {
     pub(super) default_branch: Option<&'a str>,
     /// `--ref` as the user typed it.
     pub(super) typed: Option<&'a str>,
+    /// The commit that a CI system names, whose time is wanted where it is not that of HEAD.
+    pub(super) commit: Option<&'a str>,
 }
 
 /// What was read.
@@ -188,6 +192,8 @@ pub(super) struct Answer {
     pub(super) git: Option<Git>,
     /// `--ref` as a full name.
     pub(super) typed: Option<String>,
+    /// When the commit asked for was made, if the repository has it.
+    pub(super) commit_time: Option<Timestamp>,
 }
 
 /// Reads the repository that holds the directory; there may be none.
@@ -254,7 +260,7 @@ pub(super) fn read(question: &Question<'_>, warnings: &mut Vec<Warning>) -> Resu
         _ => None,
     };
     let changes = if question.wants.changes && layout.toplevel.is_some() {
-        Some(source.changes().map_err(failed("look for changed files"))?)
+        Some(changes(question, source).map_err(failed("look for changed files"))?)
     } else {
         None
     };
@@ -274,10 +280,31 @@ pub(super) fn read(question: &Question<'_>, warnings: &mut Vec<Warning>) -> Resu
         describe,
         changes,
     };
+    let is_name = |sha: &&str| {
+        matches!(sha.len(), 40 | 64) && sha.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let commit_time = question
+        .commit
+        .filter(is_name)
+        .and_then(|sha| source.seconds(sha).ok())
+        .map(library::timestamp);
     Ok(Answer {
         git: Some(git),
         typed,
+        commit_time,
     })
+}
+
+/// libgit2 knows no filters of others, such as that of large file storage, and may take a file that
+/// one has written for a changed one. So where it sees changes, git itself is asked, if it is there.
+fn changes(question: &Question<'_>, source: &dyn Source) -> Result<Changes, Failure> {
+    let changes = source.changes()?;
+    if !changes.is_dirty() || !source.needs_second_opinion() {
+        return Ok(changes);
+    }
+    let second = program::open(question.directory, question.environment, "")
+        .and_then(|program| program.changes());
+    Ok(second.unwrap_or(changes))
 }
 
 /// Without a repository a short `--ref` cannot be looked up.
@@ -291,7 +318,11 @@ fn without(question: &Question<'_>) -> Result<Answer, Error> {
         }
         typed => typed.map(str::to_owned),
     };
-    Ok(Answer { git: None, typed })
+    Ok(Answer {
+        git: None,
+        typed,
+        commit_time: None,
+    })
 }
 
 /// The commit's first digits, as messages show them.

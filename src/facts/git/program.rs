@@ -43,7 +43,7 @@ pub(super) fn open(
         "PATH",
         "HOME",
         "XDG_CONFIG_HOME",
-        "SystemRoot",
+        "SYSTEMROOT",
         "USERPROFILE",
         "GIT_DIR",
         "GIT_WORK_TREE",
@@ -315,6 +315,10 @@ impl Source for Program {
             Ok(output) if output.status.success() => Ok(Some(output.stdout.trim().to_owned())),
             Ok(output) => Err(refused("describe", &output)),
         }
+    }
+
+    fn needs_second_opinion(&self) -> bool {
+        false
     }
 
     fn changes(&self) -> Result<Changes, Failure> {

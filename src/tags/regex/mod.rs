@@ -168,7 +168,7 @@ impl Flags {
             flags: super::printable(text, 40),
         };
         let mut flags = Self::default();
-        let mut indices = false;
+        let (mut indices, mut sets) = (false, false);
         for letter in text.chars() {
             let flag = match letter {
                 'i' => &mut flags.ignore_case,
@@ -178,13 +178,16 @@ impl Flags {
                 'g' => &mut flags.global,
                 'y' => &mut flags.sticky,
                 'd' => &mut indices,
-                'v' => return Err(PatternError::Unsupported { what: "sets (`v`)" }),
+                'v' => &mut sets,
                 _ => return Err(refused()),
             };
             if *flag {
                 return Err(refused());
             }
             *flag = true;
+        }
+        if sets {
+            return Err(PatternError::Unsupported { what: "sets (`v`)" });
         }
         Ok(flags)
     }

@@ -100,7 +100,9 @@ fn mustache(open: &str) -> Result<(Part, &str, Strips), TemplateError> {
         return Err(cursor.unexpected());
     }
     let strips_behind = cursor.eat("~");
-    if !cursor.eat("}}") {
+    // One brace more would be the end of something else.
+    let is_end = strips_behind || !cursor.rest.starts_with("}}}");
+    if !is_end || !cursor.eat("}}") {
         return Err(cursor.unexpected());
     }
     if expression.is_named("else") {
@@ -261,24 +263,28 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A text in quotes; a backslash keeps a quote of the same kind in it.
+    /// A text in quotes. A backslash keeps a quote of the same kind in it, unless no other quote
+    /// would end the text (Handlebars' lexer, `STRING`).
     fn text(&mut self) -> Result<String, TemplateError> {
         let mut letters = self.rest.char_indices();
         let quote = letters.next().map(|(_, quote)| quote);
-        let mut text = String::new();
+        let mut end = None;
         while let Some((at, letter)) = letters.next() {
             if Some(letter) == quote {
-                self.rest = self.rest.get(at + letter.len_utf8()..).unwrap_or_default();
-                return Ok(text);
+                end = Some(at);
+                break;
             }
             if letter == '\\' && letters.as_str().chars().next() == quote {
-                text.extend(quote);
-                letters.next();
-            } else {
-                text.push(letter);
+                end = letters.next().map(|(at, _)| at);
             }
         }
-        Err(TemplateError::NotClosed { open: self.open })
+        let (Some(quote), Some(end)) = (quote, end) else {
+            return Err(TemplateError::NotClosed { open: self.open });
+        };
+        let (text, behind) = self.rest.split_at(end);
+        self.rest = behind.strip_prefix(quote).unwrap_or(behind);
+        let text = text.strip_prefix(quote).unwrap_or(text);
+        Ok(text.replace(&format!("\\{quote}"), &quote.to_string()))
     }
 
     fn number(&mut self) -> Option<String> {
@@ -454,6 +460,8 @@ mod tests {
             "{{else}}",
             "{{a}",
             "{{a,b}}",
+            "{{a}}}",
+            "{{{a}}}}",
             "{{a 'b''c'}}",
         ] {
             assert!(Template::parse(text).is_err(), "{text}");

@@ -1,0 +1,173 @@
+//! Messages, and what the action's users rely on.
+
+use crate::place::Place;
+
+/// What is shown for one wrong rule.
+fn refused(rule: &str) -> String {
+    Place::github("refs/tags/v1.2.3", "push").shown(&["tags", "--rule", rule])
+}
+
+#[test]
+fn errors_name_the_rule_and_the_attribute() {
+    let mut all = String::new();
+    for rule in [
+        "type=semvar,pattern={{version}}",
+        "type=semver",
+        "type=semver,patern={{version}}",
+        "type=ref",
+        "type=ref,event=brunch",
+        "type=sha,format=medium",
+        "type=sha,length=0",
+        "type=match,pattern=v(.*),group=first",
+        "type=match,pattern=v(.*",
+        "type=match,pattern=/api/v1",
+        r"type=match,pattern=(.*)(.*)(.*)(.*)(.*)\1x,value=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "type=raw,value=x,enable=maybe",
+        "type=raw,value={{brnach 'x'}}",
+        "type=raw,value={{date}}",
+        "type=raw,value={{date 'YYYY' zone='UTC'}}",
+        "type=raw,value={{sha",
+        "type=raw,value={{#if tag}}x{{/if}}",
+        "type=raw,value=\"x\"",
+        "type=raw",
+    ] {
+        all.push_str(&refused(rule));
+        all.push('\n');
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn warnings_name_the_rule_and_the_nearest_name() {
+    let place = Place::github("refs/tags/v1.2", "push");
+    insta::assert_snapshot!(place.shown(&[
+        "tags",
+        "--image=Acme/App:x",
+        "--rule=type=semver,pattern={{version}}",
+        "--rule=type=raw,value=a{{brnach}},prefxi=x-",
+        "--rule=type=raw,value=b,priority=high",
+        "--rule=type=schedule,pattern={{sha}}",
+        "--rule=type=match,pattern=^x",
+        "--rule=type=match,pattern=v,group=7",
+        "--rule=type=raw,value=c{{env.NOBODY}}",
+    ]));
+}
+
+#[test]
+fn flavors_and_images_that_are_wrong() {
+    let place = Place::empty();
+    let mut all = String::new();
+    for arguments in [
+        ["--flavor", "latest"],
+        ["--flavor", "latest=perhaps"],
+        ["--flavor", "perfix=x"],
+        ["--flavor", "prefix=x,onlatest=yes"],
+        ["--image", "a/b,enabel=false"],
+        ["--image", "name=,enable=true"],
+    ] {
+        all.push_str(&place.shown(&["tags", arguments[0], arguments[1]]));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn the_text_form_is_one_tag_a_line() {
+    let place = Place::github("refs/tags/v1.2.3", "push");
+    insta::assert_snapshot!(place.shown(&["tags", "--image=a/b", "--image=ghcr.io/A/c", "--image=d/e,enable=false"]), @r"
+    exit code 0
+    -- stdout
+    a/b:v1.2.3
+    a/b:latest
+    ghcr.io/a/c:v1.2.3
+    ghcr.io/a/c:latest
+    ");
+}
+
+#[test]
+fn an_entry_may_have_several_lines_and_comments() {
+    let place = Place::github("refs/heads/main", "push");
+    assert_eq!(
+        place.tags(&[
+            "# the branch\ntype=ref,event=branch\n\n  type=raw,value=x",
+            "#only this"
+        ]),
+        ["main", "x"]
+    );
+    assert_eq!(place.tags(&["# nothing"]), ["main"], "the default rules");
+}
+
+#[test]
+fn an_event_can_be_said() {
+    let place = Place::repository();
+    assert_eq!(
+        place.tags_with(&[], &["--event=schedule"]),
+        ["nightly", "main"]
+    );
+}
+
+#[test]
+fn gitlab_gives_the_same_words() {
+    let mut place = Place::empty();
+    place.set("GITLAB_CI", "true");
+    place.set("CI_COMMIT_BRANCH", "main");
+    place.set("CI_DEFAULT_BRANCH", "main");
+    place.set("CI_COMMIT_SHA", "860c1904a1ce19322e91ac35af1ab07466440c37");
+    place.set("CI_PIPELINE_SOURCE", "schedule");
+    place.set("CI_COMMIT_TIMESTAMP", "2022-01-31T16:47:55Z");
+    assert_eq!(
+        place.tags(&[
+            "type=schedule",
+            "type=edge",
+            "type=sha",
+            "type=raw,value={{commit_date 'YYYYMMDD'}},enable={{is_default_branch}}"
+        ]),
+        ["nightly", "edge", "20220131", "sha-860c190"]
+    );
+    place.set("CI_MERGE_REQUEST_IID", "7");
+    place.set("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main");
+    assert_eq!(
+        place.tags(&[
+            "type=ref,event=pr",
+            "type=raw,value={{base_ref}}-{{is_default_branch}}"
+        ]),
+        ["pr-7", "main-false"]
+    );
+}
+
+#[test]
+fn short_names_have_as_many_digits_as_asked_for() {
+    let mut place = Place::github("refs/heads/main", "push");
+    place.set("DOCKER_METADATA_SHORT_SHA_LENGTH", "10");
+    assert_eq!(
+        place.tags(&["type=sha", "type=raw,value={{sha}}"]),
+        ["860c1904a1", "sha-860c1904a1"]
+    );
+    place.set("DOCKER_METADATA_SHORT_SHA_LENGTH", "ten");
+    assert_eq!(
+        place.castoff(&["tags", "--rule=type=sha"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn control_characters_of_others_do_not_reach_the_terminal() {
+    let place = Place::github("refs/heads/a\u{1b}[31mb", "pu\u{7}sh");
+    let shown = place.shown(&[
+        "tags",
+        "--explain",
+        "--rule=type=ref,event=branch",
+        "--rule=type=edge",
+        "--rule=type=schedule",
+    ]);
+    assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown}");
+}
+
+#[test]
+fn a_payload_that_is_too_large_or_broken_is_a_warning() {
+    let mut place = Place::github("refs/heads/main", "push");
+    place.payload("{\"repository\": ");
+    assert!(place.warnings(&[])[0].contains("was ignored"));
+    place.payload(&format!("[{}]", "[],".repeat(9_000_000)));
+    let warnings = place.warnings(&[]);
+    assert!(warnings[0].contains("more than"), "{warnings:?}");
+}
