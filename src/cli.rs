@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Builds every service of a compose project and publishes all of them, or none.
 #[derive(Debug, Parser)]
@@ -14,6 +14,28 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What was typed. Ends the program where that is `--help`, `--version` or makes no sense, with
+    /// exit code 0 or 2.
+    pub fn typed() -> Self {
+        Self::parse()
+    }
+
+    /// The completion script of a shell.
+    pub fn completions(shell: clap_complete::Shell) -> String {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "castoff", &mut script);
+        String::from_utf8_lossy(&script).into_owned()
+    }
+
+    /// The manual page, in roff.
+    pub fn manual() -> std::io::Result<String> {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Self::command()).render(&mut page)?;
+        Ok(String::from_utf8_lossy(&page).into_owned())
+    }
 }
 
 /// What holds for every command.
@@ -172,7 +194,10 @@ pub struct BuildArguments {
 
 /// `castoff config`.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as clap wants it")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own, as clap wants it"
+)]
 pub struct ConfigArguments {
     /// Services to print, with those they depend on; all where none is named
     #[arg(value_name = "SERVICE")]

@@ -1,10 +1,12 @@
 //! A place in a file that somebody wrote, with the line as it stands there.
 //!
 //! Every room that reads files puts one into its errors, so that all of castoff points at a
-//! mistake in the same way. Knows nothing of ours.
+//! mistake in the same way.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use crate::printable::one_line;
 
 /// How much of a line an error carries: enough to see the mistake, whatever the file is.
 const SHOWN: usize = 240;
@@ -39,7 +41,7 @@ impl Excerpt {
         let marked = source.get(start..end).unwrap_or_default();
         let marked = marked.split(['\n', '\r']).next().unwrap_or_default();
         let column = lead.chars().count() + 1;
-        let text: String = full_line.chars().take(SHOWN).map(printable).collect();
+        let text = one_line(full_line, SHOWN);
         let room = text.chars().count().saturating_sub(column - 1).max(1);
         Self {
             path: path.to_owned(),
@@ -61,16 +63,6 @@ impl fmt::Display for Excerpt {
             self.line,
             self.column
         )
-    }
-}
-
-/// Tabs become one space, so that the caret stands right; other control characters cannot reach a
-/// terminal.
-fn printable(letter: char) -> char {
-    match letter {
-        '\t' => ' ',
-        letter if letter.is_control() => '\u{fffd}',
-        letter => letter,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod interpolate;
 pub mod ledger;
 pub mod oci;
 pub mod plan;
+pub mod printable;
 pub mod registry;
 pub mod report;
 pub mod secret;
@@ -40,7 +41,7 @@ pub fn run(cli: &Cli) -> Exit {
         ColorChoice::Auto => {
             environment.non_empty("NO_COLOR").is_none()
                 && environment.get("TERM") != Some("dumb")
-                && console::Term::stderr().is_term()
+                && Printer::is_terminal()
         }
     };
     let printer = Printer::new(color, cli.global.quiet);

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    castoff::run(&castoff::cli::Cli::parse()).into()
+    castoff::run(&castoff::cli::Cli::typed()).into()
 }

@@ -11,6 +11,10 @@ use super::status::Watch;
 use crate::excerpt::Excerpt;
 use crate::execute::ports::{BuildOrder, BuilderError, Output};
 use crate::oci::Repository;
+use crate::printable::{log_line, without_url_secrets};
+
+/// The longest line of a failure's message.
+const MAX_LINE: usize = 4096;
 
 /// What a failed solve says of itself, beside its message. The details of BuildKit's errors are
 /// JSON in protobuf's `Any` (solver/errdefs, typeurl).
@@ -167,51 +171,9 @@ fn plain(message: &str) -> String {
     for prefix in ["failed to solve: ", "rpc error: code = Unknown desc = "] {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
-    let text: String = console::strip_ansi_codes(text)
-        .chars()
-        .filter(|letter| !letter.is_control() || *letter == '\n')
-        .take(4096)
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| log_line(line.as_bytes(), MAX_LINE))
         .collect();
-    without_queries(text.trim_end())
-}
-
-/// The message without what stands behind `?` in an address: it may be a signature that lets
-/// whoever reads it write to a registry's storage.
-fn without_queries(message: &str) -> String {
-    message
-        .split_inclusive([' ', '"', '\n'])
-        .map(|word| match word.split_once('?') {
-            Some((address, rest)) if address.contains("://") => {
-                let end = rest.find(|letter: char| !is_query(letter));
-                let behind = end.and_then(|end| rest.get(end..)).unwrap_or_default();
-                format!("{address}{behind}")
-            }
-            _ => word.to_owned(),
-        })
-        .collect()
-}
-
-/// RFC 3986, "query", without the colon that ends an address in an error message.
-fn is_query(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || "-._~!$&'()*+,;=@/?%".contains(letter) || letter == ':'
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signed_address_is_shown_without_its_signature() {
-        let message = r#"Put "https://s3.example/x?X-Amz-Signature=abc&b=c": EOF"#;
-        assert_eq!(
-            without_queries(message),
-            r#"Put "https://s3.example/x": EOF"#
-        );
-        let message = "POST http://r/v2/x/blobs/uploads/?mount=sha256:12&from=a/b: 405 no\n";
-        assert_eq!(
-            without_queries(message),
-            "POST http://r/v2/x/blobs/uploads/ 405 no\n"
-        );
-        assert_eq!(without_queries("why? because"), "why? because");
-    }
+    without_url_secrets(lines.join("\n").trim_end())
 }

@@ -8,6 +8,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 use crate::cx::Events;
 use crate::event::{Event, StepOutcome};
 use crate::oci::Platform;
+use crate::printable::log_line;
 
 /// How many lines of a step's log are kept for the report of a failure.
 const KEPT_LINES: usize = 50;
@@ -235,18 +236,9 @@ impl Step {
     }
 }
 
-/// A line as a terminal may show it: no control sequences, of a line that overwrites itself only
-/// the last state.
+/// A line of the builder's, fit to be shown.
 fn clean_line(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let text = text.trim_end_matches(['\n', '\r']);
-    let text = text.rsplit('\r').next().unwrap_or_default();
-    console::strip_ansi_codes(text)
-        .chars()
-        .map(|letter| if letter == '\t' { ' ' } else { letter })
-        .filter(|letter| !letter.is_control())
-        .take(MAX_LINE)
-        .collect()
+    log_line(bytes, MAX_LINE)
 }
 
 /// `[linux/arm64 2/3] RUN x` is `[2/3] RUN x` for `linux/arm64`.
@@ -308,13 +300,5 @@ mod tests {
         ] {
             assert_eq!(split_platform(name), (platform, rest.to_owned()), "{name}");
         }
-    }
-
-    #[test]
-    fn nothing_of_a_control_sequence_is_left_in_a_line() {
-        assert_eq!(clean_line(b"\x1b[31mred\x1b[0m\tx\x07\n"), "red x");
-        assert_eq!(clean_line(b"10%\r50%\r100%\r\n"), "100%");
-        assert_eq!(clean_line(b"\x1b]0;title\x07shown"), "shown");
-        assert_eq!(clean_line(b"\xff\xfe"), "\u{fffd}\u{fffd}");
     }
 }

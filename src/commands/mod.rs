@@ -15,8 +15,6 @@ mod read;
 mod session;
 mod tags;
 
-use clap::CommandFactory as _;
-
 use crate::cli::{Cli, Command};
 use crate::error::{Error, failure_problems};
 use crate::execute::Failure;
@@ -55,21 +53,15 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
             Ok(Exit::Done)
         }
         Command::Completions(arguments) => {
-            let mut script = Vec::new();
-            clap_complete::generate(arguments.shell, &mut Cli::command(), "castoff", &mut script);
-            printer.result(&String::from_utf8_lossy(&script));
+            printer.result(&Cli::completions(arguments.shell));
             Ok(Exit::Done)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map(|()| {
-                    printer.result(&String::from_utf8_lossy(&page));
-                    Exit::Done
-                })
-                .map_err(|error| Error::Internal(error.to_string()))
-        }
+        Command::Man => Cli::manual()
+            .map(|page| {
+                printer.result(&page);
+                Exit::Done
+            })
+            .map_err(|error| Error::Internal(error.to_string())),
     };
     result.unwrap_or_else(|error| {
         for problem in error.problems() {

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::exit::Exit;
 use crate::facts::timestamp;
-use crate::report::{Console, Progress};
+use crate::report::{Console, Printer, Progress};
 
 /// Runs `work` with events shown and signals heard. `work` gives what it came to and the exit code,
 /// which a signal may still change.
@@ -118,7 +118,7 @@ fn progress(given: &Given<'_>) -> Progress {
         ProgressKind::Auto => {
             let is_dumb = given.environment.get("TERM") == Some("dumb");
             let is_ci = given.environment.non_empty("CI").is_some();
-            if console::Term::stderr().is_term() && !is_dumb && !is_ci {
+            if Printer::is_terminal() && !is_dumb && !is_ci {
                 Progress::Live
             } else {
                 Progress::Plain

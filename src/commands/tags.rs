@@ -385,13 +385,5 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 
 /// A text of others on one line of a terminal.
 fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|letter| {
-            if letter.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                letter
-            }
-        })
-        .collect()
+    crate::printable::one_line(text, 1000)
 }

@@ -119,7 +119,7 @@ impl Document {
                 match value {
                     toml::Value::Table(inner) => walk(document, inner, path, values),
                     value => {
-                        values.push((path.join("."), value.to_string(), document.origin(path)))
+                        values.push((path.join("."), value.to_string(), document.origin(path)));
                     }
                 }
                 path.pop();

@@ -17,6 +17,8 @@ mod warning;
 
 use std::path::PathBuf;
 
+use crate::printable::one_line as printable;
+
 pub use ci::{Cache, Ci, Project, System};
 pub use clock::{Clock, timestamp};
 pub use context::{Origin, RefContext, RefKind};
@@ -213,23 +215,4 @@ fn warn_of_another_commit(
             checked_out: git::brief(&head.sha),
         });
     }
-}
-
-/// A text of others, as messages may show it: without control characters, and not too long.
-fn printable(text: &str, limit: usize) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(limit)
-        .map(|letter| {
-            if letter.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                letter
-            }
-        })
-        .collect();
-    if text.chars().nth(limit).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -114,11 +114,6 @@ impl Platform {
             variant,
         }
     }
-
-    /// The platform that this program runs on, as far as the compiler knows it.
-    pub fn native() -> Self {
-        Self::from_parts(std::env::consts::OS, std::env::consts::ARCH, "", "")
-    }
 }
 
 impl FromStr for Platform {

@@ -7,6 +7,8 @@ use std::fmt;
 
 use url::Url;
 
+use crate::printable::{is_hidden, without_url_secrets};
+
 /// How many characters of a registry's message an error carries.
 const MESSAGE: usize = 300;
 
@@ -61,26 +63,6 @@ pub(super) fn clean<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) 
         shown.push('…');
     }
     shown
-}
-
-/// Control characters, and those that change the direction of text or are not seen at all.
-fn is_hidden(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// A word, and if it holds a URL without that URL's login and query.
-fn without_url_secrets(word: &str) -> String {
-    let Some((before, url)) = word.split_once("://") else {
-        return word.to_owned();
-    };
-    let cut = url.find(['?', '#']).unwrap_or(url.len());
-    let (kept, dropped) = url.split_at(cut);
-    let authority_end = kept.find('/').unwrap_or(kept.len());
-    let (authority, path) = kept.split_at(authority_end);
-    let authority = authority.rsplit('@').next().unwrap_or_default();
-    let mark = if dropped.is_empty() { "" } else { "?…" };
-    format!("{before}://{authority}{path}{mark}")
 }
 
 /// An error code as it may be shown: the letters of `UNAUTHORIZED`, or nothing.

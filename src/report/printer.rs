@@ -15,6 +15,11 @@ pub struct Printer {
 }
 
 impl Printer {
+    /// Whether standard error is a terminal.
+    pub fn is_terminal() -> bool {
+        Term::stderr().is_term()
+    }
+
     /// A printer that writes colours or does not, and that is quiet about everything but results
     /// and problems or is not.
     pub fn new(color: bool, quiet: bool) -> Self {

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use console::Style;
 
 use crate::excerpt::Excerpt;
+use crate::printable::one_line;
 
 /// Something that went wrong, as people are told of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,12 +115,9 @@ fn show(text: &mut String, excerpt: &Excerpt, what: &str, paint: &dyn Fn(Style, 
     let _ = writeln!(text, "{gutter} {} {}", paint(frame(), "|"), line.trim_end());
 }
 
-/// Text of others: control characters do not reach the terminal, further lines are set in.
+/// Text of others: further lines are set in.
 fn printable(text: &str) -> String {
-    let lines: Vec<String> = text
-        .lines()
-        .map(|line| line.chars().filter(|letter| !letter.is_control()).collect())
-        .collect();
+    let lines: Vec<String> = text.lines().map(|line| one_line(line, 2000)).collect();
     lines.join("\n    ")
 }
 
@@ -135,13 +133,13 @@ mod tests {
         let problem = Problem {
             message: "the context folder does not exist".to_owned(),
             causes: vec!["no such file\u{1b}[2J\nat all".to_owned()],
-            excerpt: Some(Excerpt::at(Path::new("compose.yaml"), source, 30, 36)),
+            excerpt: Some(Excerpt::at(Path::new("compose.yaml"), source, 28, 34)),
             hint: Some("create it".to_owned()),
             ..Problem::default()
         };
         insta::assert_snapshot!(problem.render(false), @r"
         error: the context folder does not exist
-          caused by: no such file[2J
+          caused by: no such file�[2J
             at all
          --> compose.yaml:3:12
           |

@@ -41,12 +41,9 @@ pub(super) fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// Text of others as a terminal may show it: one line, without control characters.
+/// Text of others on one line of a view.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter == '\n' { ' ' } else { letter })
-        .filter(|letter| !letter.is_control())
-        .collect()
+    crate::printable::one_line(text, 1000)
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub use template::{Template, TemplateError};
 pub use warning::{NoTag, Warning};
 
 use crate::facts::Wants;
+use crate::printable::one_line as printable;
 
 /// Whom the tags are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,23 +179,4 @@ fn nearest(typed: &str, known: &[&'static str]) -> Option<&'static str> {
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
-}
-
-/// A text of others, as messages may show it: without control characters, and not too long.
-fn printable(text: &str, limit: usize) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(limit)
-        .map(|letter| {
-            if letter.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                letter
-            }
-        })
-        .collect();
-    if text.chars().nth(limit).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -148,18 +148,7 @@ fn shortened(text: &str) -> String {
     let end = text
         .find("}}")
         .map_or(text.len(), |end| end.saturating_add(2));
-    text.get(..end)
-        .unwrap_or(text)
-        .chars()
-        .take(40)
-        .map(|letter| {
-            if letter.is_control() {
-                '\u{fffd}'
-            } else {
-                letter
-            }
-        })
-        .collect()
+    crate::printable::one_line(text.get(..end).unwrap_or(text), 40)
 }
 
 /// What is left of an expression.

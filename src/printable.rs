@@ -1,0 +1,125 @@
+//! Text of others, made fit to be shown.
+//!
+//! A build's log, a registry's answer, a branch's name: whoever wrote them may want to move the
+//! cursor, turn the text around, or be long. Every room that shows such text passes it through
+//! here. Imports nothing of ours.
+
+/// Characters that are not seen as they are: control characters, and those that change the direction
+/// of text, join it or take no room (Unicode, "Bidirectional Algorithm"; CVE-2021-42574).
+pub fn is_hidden(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// One line of at most `limit` characters: the ends of lines and tabs become spaces, every other
+/// hidden character U+FFFD, and what is left out an ellipsis.
+pub fn one_line(text: &str, limit: usize) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(limit)
+        .map(|letter| match letter {
+            '\n' | '\r' | '\t' => ' ',
+            letter if is_hidden(letter) => char::REPLACEMENT_CHARACTER,
+            letter => letter,
+        })
+        .collect();
+    if text.chars().nth(limit).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// A line of a program's log, as a terminal would show it in the end: without the sequences that
+/// colour it, and of a line that overwrites itself only the last state. At most `limit` characters.
+pub fn log_line(bytes: &[u8], limit: usize) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end_matches(['\n', '\r']);
+    let text = text.rsplit('\r').next().unwrap_or_default();
+    console::strip_ansi_codes(text)
+        .chars()
+        .map(|letter| if letter == '\t' { ' ' } else { letter })
+        .filter(|letter| !is_hidden(*letter))
+        .take(limit)
+        .collect()
+}
+
+/// The text with every URL in it cut off before its query, and without its login: both may hold
+/// what lets a reader in.
+pub fn without_url_secrets(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("://") {
+        let end = behind
+            .find(|letter: char| {
+                letter.is_whitespace() || matches!(letter, '"' | '\'' | '`' | '<' | '>')
+            })
+            .unwrap_or(behind.len());
+        let (url, after) = behind.split_at(end);
+        shown.push_str(before);
+        shown.push_str("://");
+        shown.push_str(&without_secrets(url));
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// What stands behind `://`, without login and query. A colon at its end belongs to the sentence.
+fn without_secrets(url: &str) -> String {
+    let cut = url.find(['?', '#']).unwrap_or(url.len());
+    let (kept, dropped) = url.split_at(cut);
+    let authority_end = kept.find('/').unwrap_or(kept.len());
+    let (authority, path) = kept.split_at(authority_end);
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    if dropped.is_empty() {
+        return format!("{authority}{path}");
+    }
+    let end = if dropped.ends_with(':') { ":" } else { "" };
+    format!("{authority}{path}?…{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_whatever_is_in_it() {
+        assert_eq!(
+            one_line("a\nb\u{1b}[2J\u{202e}c", 20),
+            "a b\u{fffd}[2J\u{fffd}c"
+        );
+        assert_eq!(one_line("abcdef", 3), "abc…");
+        assert_eq!(one_line("abc", 3), "abc");
+    }
+
+    #[test]
+    fn nothing_of_a_control_sequence_is_left_in_a_log_line() {
+        assert_eq!(log_line(b"\x1b[31mred\x1b[0m\tx\x07\n", 99), "red x");
+        assert_eq!(log_line(b"10%\r50%\r100%\r\n", 99), "100%");
+        assert_eq!(log_line(b"\x1b]0;title\x07shown", 99), "shown");
+        assert_eq!(log_line(b"\xff\xfe", 99), "\u{fffd}\u{fffd}");
+        assert_eq!(log_line(b"abcdef", 3), "abc");
+    }
+
+    #[test]
+    fn a_signed_address_is_shown_without_its_signature() {
+        for (text, shown) in [
+            (
+                r#"Put "https://s3.example/x?X-Amz-Signature=abc&b=c": EOF"#,
+                r#"Put "https://s3.example/x?…": EOF"#,
+            ),
+            (
+                "POST http://r/v2/blobs/?mount=sha256:12&from=a/b: 405",
+                "POST http://r/v2/blobs/?…: 405",
+            ),
+            (
+                "see https://me:pw@h/p?sig=1#x for more",
+                "see https://h/p?… for more",
+            ),
+            ("https://me:pw@h:5000", "https://h:5000"),
+            ("why? because", "why? because"),
+        ] {
+            assert_eq!(without_url_secrets(text), shown);
+        }
+    }
+}
