@@ -12,10 +12,14 @@
     clippy::must_use_candidate,
     clippy::needless_pass_by_value,
     clippy::return_self_not_must_use,
+    clippy::new_without_default,
     reason = "a test fails by panicking, and each test binary uses another part of this"
 )]
 
+pub mod bed;
+pub mod program;
 pub mod images;
+pub mod project;
 pub mod registry;
 
 use std::sync::mpsc::{Receiver, channel};

@@ -1,0 +1,122 @@
+use crate::support::project::Project;
+use crate::{COMPOSE, shop};
+
+#[test]
+fn without_publish_toml_the_compose_file_names_what_is_published() {
+    let project = shop();
+    let ran = project.castoff(["plan", "--offline"]).run().exits(0);
+    insta::assert_snapshot!(ran.shown(&[]), @r"");
+}
+
+#[test]
+fn a_plan_for_programs_has_everything_that_is_decided() {
+    let project = shop()
+        .file(
+            "publish.toml",
+            r#"
+[registries.ghcr]
+repository = "ghcr.io/${OWNER:-acme}/{{project}}/{{service}}"
+[registries.lan]
+repository = "registry.lan:5000/{{service}}"
+required = false
+[tags]
+rules = ["type=semver,pattern={{version}}", "type=semver,pattern={{major}}", "type=sha"]
+[labels]
+"org.opencontainers.image.vendor" = "Acme"
+[build]
+platforms = ["linux/amd64", "linux/arm64"]
+[cache]
+sources = ["registry"]
+"#,
+        )
+        .git();
+    project.run_git(&["tag", "v1.4.0"]);
+    project.run_git(&["checkout", "-q", "v1.4.0"]);
+    let ran = project
+        .castoff(["plan", "--offline", "--format", "json"])
+        .env("OWNER", "corp")
+        .run()
+        .exits(0);
+    let folder = project.path().canonicalize().unwrap();
+    let text = ran.stdout.replace(&*folder.to_string_lossy(), "[project]");
+    let text = text.replace(&*project.path().to_string_lossy(), "[project]");
+    insta::assert_snapshot!(text, @r"");
+}
+
+#[test]
+fn services_can_be_chosen_and_left_out() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "services:\n  a:\n    build: .\n    image: x/a\n  b:\n    build: .\n    image: x/b\n",
+        )
+        .file("Dockerfile", "FROM scratch\n")
+        .file("publish.toml", "[services.b]\nskip = true\n");
+    let services = |arguments: &[&str]| -> Vec<String> {
+        let ran = project
+            .castoff(["plan", "--offline", "--format", "json"])
+            .args(arguments)
+            .run()
+            .exits(0);
+        let plan = ran.json();
+        let targets = plan["targets"].as_array().unwrap();
+        targets
+            .iter()
+            .map(|target| target["service"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(services(&[]), ["a"]);
+    assert_eq!(services(&["b"]), ["b"], "a service that is named is meant");
+    assert_eq!(services(&["b", "a"]), ["a", "b"]);
+}
+
+#[test]
+fn publish_toml_shows_where_each_value_comes_from() {
+    let project = shop().file(
+        "publish.toml",
+        "[build]\nplatforms = [\"linux/amd64\"]\npull = true\n",
+    );
+    let ran = project
+        .castoff(["config", "--publish", "--set", "build.pull=false"])
+        .run()
+        .exits(0);
+    insta::assert_snapshot!(ran.stdout, @r"");
+}
+
+#[test]
+fn publish_toml_takes_its_variables_from_the_env_file_too() {
+    let project = shop()
+        .file(".env", "WHERE=example.com\n")
+        .file(
+            "publish.toml",
+            "[registries.a]\nrepository = \"${WHERE}/{{service}}\"\n",
+        )
+        .git();
+    let ran = project
+        .castoff(["plan", "--offline", "--format", "json"])
+        .run()
+        .exits(0);
+    let plan = ran.json();
+    assert_eq!(plan["targets"][0]["repositories"][0], "example.com/web");
+}
+
+#[test]
+fn the_schema_the_completions_and_the_manual_are_printed() {
+    let project = Project::new();
+    let schema = project.castoff(["schema"]).run().exits(0).json();
+    assert_eq!(schema["title"], "publish.toml");
+    let script = project.castoff(["completions", "bash"]).run().exits(0);
+    assert!(script.stdout.contains("_castoff()"));
+    let manual = project.castoff(["man"]).run().exits(0);
+    assert!(manual.stdout.starts_with(".ie"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let project = shop().file("compose.yaml", COMPOSE);
+    let mut command = project.castoff(["schema"]).command();
+    command.stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
