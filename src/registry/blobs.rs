@@ -7,7 +7,8 @@ use futures_util::TryStreamExt as _;
 use reqwest::Method;
 
 use super::Registries;
-use super::host::{Call, Host};
+use super::call::Call;
+use super::host::Host;
 use super::retry::Tries;
 use super::scope::Scopes;
 use super::source::Source;

@@ -9,9 +9,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::Method;
 use url::{Host as UrlHost, Url};
 
-use super::answer::{Answer, Asker, network_fault};
+use super::answer::{Answer, Asker};
 use super::clients::{Trust, is_loopback};
 use super::host::Host;
+use super::network::network_fault;
 use super::options::HostSettings;
 use super::shown::{Shown, authority};
 use crate::execute::ports::RegistryFault;
