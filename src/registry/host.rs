@@ -13,7 +13,7 @@ use super::challenge::Challenge;
 use super::clients::Clients;
 use super::flight::Flight;
 use super::options::{HostSettings, RegistryOptions};
-use super::pass::{Pass, Tokens};
+use super::pass::{Pass, Tokens, basic_text};
 use super::retry::Tries;
 use super::scope::Scopes;
 use super::shown;
@@ -271,7 +271,7 @@ impl Host {
             Challenge::Basic => asked.clone(),
             Challenge::Bearer { scope, .. } => {
                 self.tokens.void(pass);
-                asked.clone().and(Scopes::parse(scope))
+                asked.clone().with_actions_of(&Scopes::parse(scope))
             }
         };
         self.challenged(Some(challenge));
@@ -289,7 +289,11 @@ impl Host {
         let credentials = &self.common.credentials;
         let found = self.login.get(credentials.find(&self.name)).await?;
         match &found {
-            Some(Credential::Password { password, .. }) => self.hide(password.clone()),
+            Some(Credential::Password { username, password }) => {
+                self.hide(password.clone());
+                // Some registries say back the whole header.
+                self.hide(basic_text(username, password));
+            }
             Some(Credential::IdentityToken(token) | Credential::RegistryToken(token)) => {
                 self.hide(token.clone());
             }

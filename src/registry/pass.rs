@@ -1,6 +1,6 @@
 //! What lets a request in, and the tokens of a registry that are still good.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -100,6 +100,8 @@ impl Pass {
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     kept: Mutex<Vec<(Scopes, Arc<Token>)>>,
+    /// What tokens were given for, also where they have ended since.
+    given: Mutex<BTreeSet<Scopes>>,
     /// Held while a token for these scopes is being fetched, so that one request serves all.
     asking: Mutex<HashMap<Scopes, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -114,7 +116,24 @@ impl Tokens {
         found.map(|(_, token)| Arc::clone(token))
     }
 
+    /// The scopes to ask for where `scopes` are needed: those of a token that served before and
+    /// covers them, so that one token goes on serving reads and writes.
+    pub(super) fn worth_asking(&self, scopes: &Scopes) -> Scopes {
+        let given = self.given.lock().ok();
+        let wider = given.and_then(|given| {
+            let mut wider = given.iter();
+            let is_wider = |held: &&Scopes| held.cover(scopes) && held.name_as_many_as(scopes);
+            wider.find(is_wider).cloned()
+        });
+        wider.unwrap_or_else(|| scopes.clone())
+    }
+
     pub(super) fn keep(&self, scopes: Scopes, token: &Arc<Token>) {
+        if let Ok(mut given) = self.given.lock()
+            && given.len() < KEPT
+        {
+            given.insert(scopes.clone());
+        }
         if let Ok(mut kept) = self.kept.lock() {
             if kept.len() >= KEPT {
                 kept.clear();
@@ -139,11 +158,17 @@ impl Tokens {
     }
 }
 
+/// Name and password as they stand in a header.
+pub(super) fn basic_text(username: &str, password: &Secret) -> Secret {
+    Secret::new(BASE64_STANDARD.encode(format!("{username}:{}", password.expose())))
+}
+
 /// A header with name and password (RFC 7617).
 pub(super) fn basic(username: &str, password: &Secret) -> HeaderValue {
-    let text = BASE64_STANDARD.encode(format!("{username}:{}", password.expose()));
+    let text = basic_text(username, password);
     // Base64 is always a valid header value.
-    sensitive(&format!("Basic {text}")).unwrap_or_else(|_| HeaderValue::from_static("Basic"))
+    sensitive(&format!("Basic {}", text.expose()))
+        .unwrap_or_else(|_| HeaderValue::from_static("Basic"))
 }
 
 fn sensitive(text: &str) -> Result<HeaderValue, RegistryFault> {

@@ -39,6 +39,7 @@ impl Host {
         if let Some(token) = self.tokens.covering(scopes) {
             return Ok(Pass::bearer(token));
         }
+        let scopes = &self.tokens.worth_asking(scopes);
         let turn = self.tokens.turn(scopes);
         let _turn = turn.lock().await;
         if let Some(token) = self.tokens.covering(scopes) {
