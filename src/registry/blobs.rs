@@ -7,7 +7,8 @@ use futures_util::TryStreamExt as _;
 use reqwest::Method;
 
 use super::Registries;
-use super::host::{Call, Host};
+use super::call::Call;
+use super::host::Host;
 use super::retry::Tries;
 use super::scope::Scopes;
 use super::source::Source;
@@ -77,7 +78,9 @@ impl Host {
             format!("{path}/blobs/{digest}"),
             Scopes::push(path),
         );
-        let answer = self.ask(&call, &[200, 404]).await?;
+        // A refusal of HEAD has no body that would explain it. The upload that follows meets the same
+        // one with its explanation, or none, where only looking is refused (GHCR).
+        let answer = self.ask(&call, &[200, 403, 404, 405]).await?;
         Ok(answer.status.as_u16() == 200)
     }
 

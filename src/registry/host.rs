@@ -3,21 +3,20 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use http::HeaderValue;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
-use reqwest::Method;
+use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::answer::Answer;
+use super::call::{Call, Place, REFUSAL};
 use super::challenge::Challenge;
-use super::clients::{Clients, is_loopback};
+use super::clients::Clients;
 use super::flight::Flight;
 use super::options::{HostSettings, RegistryOptions};
+use super::pass::{Pass, Tokens, basic_text};
 use super::retry::Tries;
 use super::scope::Scopes;
 use super::shown;
-use super::token::{Pass, Tokens};
 use super::wire::{Request, bounded, same_origin, within};
 use crate::cx::Cx;
 use crate::execute::ports::{
@@ -25,8 +24,6 @@ use crate::execute::ports::{
 };
 use crate::secret::Secret;
 
-/// How much of a refusal's body is read.
-const REFUSAL: usize = 64 * 1024;
 /// How many secrets are remembered so that no message shows them.
 const SECRETS: usize = 64;
 
@@ -49,10 +46,10 @@ pub(super) struct Host {
     /// Host and port as they stand in references.
     pub(super) name: String,
     /// Host and port that answer the API.
-    api: String,
+    pub(super) api: String,
     pub(super) settings: HostSettings,
     pub(super) common: Arc<Common>,
-    contact: Flight<Arc<Url>, RegistryFault>,
+    pub(super) contact: Flight<Arc<Url>, RegistryFault>,
     challenge: Mutex<Option<Arc<Challenge>>>,
     login: Flight<Option<Credential>, CredentialError>,
     pub(super) tokens: Tokens,
@@ -64,71 +61,6 @@ pub(super) struct Host {
     /// Whether there is a referrers API: 0 unknown, 1 yes, 2 no.
     pub(super) referrers: AtomicU8,
     secrets: Mutex<VecDeque<Secret>>,
-}
-
-/// A request as a method, a place and what goes with it. Small, and may be sent again.
-#[derive(Clone, Debug)]
-pub(super) struct Call {
-    pub(super) method: Method,
-    pub(super) place: Place,
-    pub(super) headers: HeaderMap,
-    pub(super) body: bytes::Bytes,
-    pub(super) scopes: Scopes,
-    /// How many bytes the answer may have.
-    pub(super) limit: usize,
-}
-
-/// Where a request goes.
-#[derive(Clone, Debug)]
-pub(super) enum Place {
-    /// A path behind `/v2/`, with its query.
-    Path(String),
-    /// Where the registry told us to go.
-    Url(Url),
-}
-
-impl Call {
-    pub(super) fn new(method: Method, path: impl Into<String>, scopes: Scopes) -> Self {
-        Self::to(method, Place::Path(path.into()), scopes)
-    }
-
-    pub(super) fn to(method: Method, place: Place, scopes: Scopes) -> Self {
-        Self {
-            method,
-            place,
-            headers: HeaderMap::new(),
-            body: bytes::Bytes::new(),
-            scopes,
-            limit: REFUSAL,
-        }
-    }
-
-    pub(super) fn accepting(mut self, types: &[&str]) -> Self {
-        if let Ok(value) = HeaderValue::from_str(&types.join(", ")) {
-            self.headers.insert(ACCEPT, value);
-        }
-        self
-    }
-
-    pub(super) fn with_body(mut self, media_type: &str, body: bytes::Bytes) -> Self {
-        if let Ok(value) = HeaderValue::from_str(media_type) {
-            self.headers.insert(CONTENT_TYPE, value);
-        }
-        self.body = body;
-        self
-    }
-
-    pub(super) fn with_header(mut self, name: &'static str, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
-        }
-        self
-    }
-
-    pub(super) fn at_most(mut self, limit: usize) -> Self {
-        self.limit = limit;
-        self
-    }
 }
 
 /// An answer whose body has not been read.
@@ -339,14 +271,14 @@ impl Host {
             Challenge::Basic => asked.clone(),
             Challenge::Bearer { scope, .. } => {
                 self.tokens.void(pass);
-                asked.clone().and(Scopes::parse(scope))
+                asked.clone().with_actions_of(&Scopes::parse(scope))
             }
         };
         self.challenged(Some(challenge));
         Some(scopes)
     }
 
-    fn challenged(&self, challenge: Option<Challenge>) {
+    pub(super) fn challenged(&self, challenge: Option<Challenge>) {
         if let Ok(mut held) = self.challenge.lock() {
             *held = challenge.map(Arc::new);
         }
@@ -357,7 +289,11 @@ impl Host {
         let credentials = &self.common.credentials;
         let found = self.login.get(credentials.find(&self.name)).await?;
         match &found {
-            Some(Credential::Password { password, .. }) => self.hide(password.clone()),
+            Some(Credential::Password { username, password }) => {
+                self.hide(password.clone());
+                // Some registries say back the whole header.
+                self.hide(basic_text(username, password));
+            }
             Some(Credential::IdentityToken(token) | Credential::RegistryToken(token)) => {
                 self.hide(token.clone());
             }
@@ -366,84 +302,10 @@ impl Host {
         Ok(found)
     }
 
-    /// The registry's base URL, after it has answered once.
-    pub(super) async fn base(&self) -> Result<Arc<Url>, RegistryFault> {
-        self.contact.get(self.first_contact()).await
-    }
-
-    /// Finds out whether the registry speaks TLS, and how it wants to be asked.
-    ///
-    /// docker tries TLS first for a registry on this machine and falls back to plain HTTP. Here it
-    /// is the other way round: nothing secret goes out with this request, it never leaves the
-    /// machine, most such registries speak plain HTTP, and the system's certificates need not be
-    /// read for them. A TLS server answers it with 400 (Go, nginx) or an alert.
-    async fn first_contact(&self) -> Result<Arc<Url>, RegistryFault> {
-        let secure = self.base_of("https")?;
-        let plain = self.base_of("http")?;
-        let base = match self.settings.plain_http {
-            Some(true) => self.probe(&plain).await?,
-            None if is_loopback(&plain) => match self.probe(&plain).await {
-                Ok(base) => base,
-                Err(fault @ RegistryFault::Protocol { .. }) => {
-                    match self.probe(&secure).await {
-                        Ok(base) => base,
-                        // No TLS either: what was seen first is the better story.
-                        Err(RegistryFault::Tls { message, .. }) if is_not_tls(&message) => {
-                            return Err(fault);
-                        }
-                        Err(other) => return Err(other),
-                    }
-                }
-                Err(fault) => return Err(fault),
-            },
-            _ => self.probe(&secure).await?,
-        };
-        Ok(Arc::new(base))
-    }
-
-    /// Asks `/v2/` without a login (distribution-spec, "Determining Support").
-    async fn probe(&self, base: &Url) -> Result<Url, RegistryFault> {
-        let request = Request {
-            method: &Method::GET,
-            url: base,
-            headers: &HeaderMap::new(),
-            body: &bytes::Bytes::new(),
-            authorization: None,
-        };
-        let limit = self.common.options.timeouts.request;
-        let asking = async { bounded(self.follow(request).await?, REFUSAL).await };
-        let answer = within(limit, asking).await?;
-        let status = answer.status.as_u16();
-        if base.scheme() == "http" && status == 400 && is_loopback(base) {
-            return Err(RegistryFault::Protocol {
-                message: "it answers 400 to plain HTTP".to_owned(),
-            });
-        }
-        if status == 408 || status == 429 || status >= 500 {
-            return Err(self.refused(&answer));
-        }
-        let challenge = (status == 401).then(|| Challenge::of(&answer.headers));
-        self.challenged(challenge.flatten());
-        // A registry may send plain requests on to its TLS side.
-        if answer.url.host() == base.host() && answer.url.path() == base.path() {
-            return Ok(answer.url);
-        }
-        Ok(base.clone())
-    }
-
-    fn base_of(&self, scheme: &str) -> Result<Url, RegistryFault> {
-        Url::parse(&format!("{scheme}://{}/v2/", self.api)).map_err(|error| self.no_host(error))
-    }
-
-    fn no_host(&self, error: url::ParseError) -> RegistryFault {
+    pub(super) fn no_host(&self, error: url::ParseError) -> RegistryFault {
         RegistryFault::Unreachable {
             host: self.name.clone(),
             message: error.to_string(),
         }
     }
-}
-
-/// Whether a TLS failure says that the other side speaks something else.
-fn is_not_tls(message: &str) -> bool {
-    message.contains("corrupt message") || message.contains("InvalidContentType")
 }

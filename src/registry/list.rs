@@ -5,7 +5,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::answer::Answer;
-use super::host::{Call, Host, Place};
+use super::call::{Call, Place};
+use super::host::Host;
 use super::link::next_link;
 use super::scope::Scopes;
 use super::shown::authority;

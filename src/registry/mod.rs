@@ -4,9 +4,10 @@
 //! publish is, nor the environment: [`RegistryOptions`] brings what it is told. Whatever comes from
 //! a registry is taken for hostile: bounded, verified, and cleaned before it is shown.
 //!
-//! Start reading at [`Registries`]. A request goes from there through `host` (contact, logins, one
-//! more try with a new token) and `token` to `wire` (one exchange, redirects, limits); `retry` is
-//! the only place that tries again; `answer` says what a refusal means.
+//! Start reading at [`Registries`]. A request, a `call`, goes from there through `host` (one more try with
+//! a new token), `contact` (the first word), `token` and `pass` (logins) to `wire` (one exchange,
+//! redirects, limits); `retry` is the only place that tries again; `answer` and `network` say what
+//! a failure means. Blobs come out of a `source` and go in by an `upload`.
 //!
 //! Invariants: a login goes to its own registry and the token server that this registry names, and
 //! nowhere else; no blob is held in memory; nothing waits without a limit; everything ends when
@@ -14,16 +15,22 @@
 
 mod answer;
 mod blobs;
+mod call;
 mod challenge;
 mod clients;
+mod contact;
 mod copy;
 pub mod credentials;
+mod document;
 mod flight;
 mod host;
 mod link;
 mod list;
 mod manifests;
+mod network;
 mod options;
+mod outgoing;
+mod pass;
 mod referrers;
 mod retry;
 mod scope;
@@ -42,10 +49,11 @@ use async_trait::async_trait;
 use reqwest::Method;
 
 use self::blobs::Whereabouts;
+use self::call::{Call, Place};
 pub use self::challenge::Challenge;
 use self::clients::Clients;
 pub use self::credentials::DockerCredentials;
-use self::host::{Call, Common, Host, Place};
+use self::host::{Common, Host};
 pub use self::link::next_link;
 pub use self::options::{CredentialSources, HostSettings, RegistryOptions, Timeouts};
 pub use self::retry::Patience;

@@ -7,7 +7,8 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::host::{Call, Host};
+use super::call::Call;
+use super::host::Host;
 use super::list::Pages;
 use super::manifests::{HAS_REFERRERS, NO_REFERRERS};
 use super::scope::Scopes;

@@ -11,8 +11,9 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use reqwest::Method;
 use tokio::time::Instant;
 
-use super::answer::network_fault;
-use super::host::{Call, Host};
+use super::call::Call;
+use super::host::Host;
+use super::network::network_fault;
 use super::retry::Tries;
 use super::scope::Scopes;
 use super::verify::Verifier;

@@ -1,12 +1,9 @@
 //! Bearer tokens: who gives them out, for what, and for how long (distribution, "Token
 //! Authentication Specification" and its "OAuth 2 Token Authentication").
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
@@ -18,6 +15,7 @@ use url::{Url, form_urlencoded};
 use super::answer::{Answer, Asker};
 use super::challenge::Challenge;
 use super::host::Host;
+use super::pass::{Pass, Token, basic};
 use super::scope::Scopes;
 use super::wire::{Request, bounded, check_reach, within};
 use crate::execute::ports::{Credential, RegistryFault};
@@ -29,119 +27,6 @@ const ANSWER: usize = 256 * 1024;
 const DEFAULT_SECONDS: f64 = 60.0;
 /// No token is kept longer than this, whatever it says.
 const LONGEST_SECONDS: f64 = 3600.0;
-/// How many tokens of one registry are kept.
-const KEPT: usize = 512;
-
-/// What lets a request in.
-#[derive(Clone, Debug)]
-pub(super) struct Pass {
-    header: Option<HeaderValue>,
-    token: Option<Arc<Token>>,
-    /// In whose name it lets in.
-    pub(super) asker: Asker,
-    /// Whether the registry had said what it wants when this was made.
-    pub(super) was_asked: bool,
-}
-
-/// A bearer token.
-#[derive(Debug)]
-pub(super) struct Token {
-    header: HeaderValue,
-    until: Instant,
-    asker: Asker,
-}
-
-impl Pass {
-    /// For who has not asked for more.
-    pub(super) fn nothing() -> Self {
-        Self {
-            header: None,
-            token: None,
-            asker: Asker::Nobody,
-            was_asked: false,
-        }
-    }
-
-    /// Name and password, where there are any.
-    pub(super) fn basic(login: Option<&Credential>) -> Self {
-        let header = match login {
-            Some(Credential::Password { username, password }) => Some(basic(username, password)),
-            _ => None,
-        };
-        Self {
-            asker: if header.is_some() {
-                Asker::Login
-            } else {
-                Asker::Nobody
-            },
-            header,
-            token: None,
-            was_asked: true,
-        }
-    }
-
-    fn bearer(token: Arc<Token>) -> Self {
-        Self {
-            header: Some(token.header.clone()),
-            asker: token.asker,
-            token: Some(token),
-            was_asked: true,
-        }
-    }
-
-    /// The `Authorization` header.
-    pub(super) fn header(&self) -> Option<&HeaderValue> {
-        self.header.as_ref()
-    }
-
-    /// Whether it is a token.
-    pub(super) fn is_bearer(&self) -> bool {
-        self.token.is_some()
-    }
-}
-
-/// The tokens of one registry.
-#[derive(Debug, Default)]
-pub(super) struct Tokens {
-    kept: Mutex<Vec<(Scopes, Arc<Token>)>>,
-    /// Held while a token for these scopes is being fetched, so that one request serves all.
-    asking: Mutex<HashMap<Scopes, Arc<tokio::sync::Mutex<()>>>>,
-}
-
-impl Tokens {
-    /// A token that is good for `scopes` for a while yet.
-    fn covering(&self, scopes: &Scopes) -> Option<Arc<Token>> {
-        let mut kept = self.kept.lock().ok()?;
-        let now = Instant::now();
-        kept.retain(|(_, token)| token.until > now);
-        let found = kept.iter().find(|(held, _)| held.cover(scopes));
-        found.map(|(_, token)| Arc::clone(token))
-    }
-
-    fn keep(&self, scopes: Scopes, token: &Arc<Token>) {
-        if let Ok(mut kept) = self.kept.lock() {
-            if kept.len() >= KEPT {
-                kept.clear();
-            }
-            kept.push((scopes, Arc::clone(token)));
-        }
-    }
-
-    /// Forgets the token of a pass that was refused.
-    pub(super) fn void(&self, pass: &Pass) {
-        if let (Some(token), Ok(mut kept)) = (&pass.token, self.kept.lock()) {
-            kept.retain(|(_, other)| !Arc::ptr_eq(other, token));
-        }
-    }
-
-    fn turn(&self, scopes: &Scopes) -> Arc<tokio::sync::Mutex<()>> {
-        let Ok(mut asking) = self.asking.lock() else {
-            return Arc::default();
-        };
-        asking.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(asking.entry(scopes.clone()).or_default())
-    }
-}
 
 impl Host {
     /// A bearer token for `scopes`: one that is at hand, else a new one.
@@ -154,6 +39,7 @@ impl Host {
         if let Some(token) = self.tokens.covering(scopes) {
             return Ok(Pass::bearer(token));
         }
+        let scopes = &self.tokens.worth_asking(scopes);
         let turn = self.tokens.turn(scopes);
         let _turn = turn.lock().await;
         if let Some(token) = self.tokens.covering(scopes) {
@@ -176,12 +62,8 @@ impl Host {
         let realm = check_realm(realm, base).map_err(protocol)?;
         let login = self.login().await?;
         if let Some(Credential::RegistryToken(token)) = &login {
-            let header = sensitive(&format!("Bearer {}", token.expose()))?;
-            return Ok(Token {
-                header,
-                until: Instant::now() + Duration::from_secs_f64(LONGEST_SECONDS),
-                asker: Asker::Login,
-            });
+            let until = Instant::now() + Duration::from_secs_f64(LONGEST_SECONDS);
+            return Token::new(token, until, Asker::Login);
         }
         let began = Instant::now();
         let answer = match &login {
@@ -220,16 +102,13 @@ impl Host {
             return Err(self.token_refused(&Answer { asker, ..answer }));
         }
         let (text, lifetime) = read_token(&answer.body).map_err(protocol)?;
-        let header = sensitive(&format!("Bearer {}", text.expose()))?;
+        let asker = match asker {
+            Asker::Nobody => Asker::Nobody,
+            _ => Asker::Proved,
+        };
+        let token = Token::new(&text, began + lifetime, asker)?;
         self.hide(text);
-        Ok(Token {
-            header,
-            until: began + lifetime,
-            asker: match asker {
-                Asker::Nobody => Asker::Nobody,
-                _ => Asker::Proved,
-            },
-        })
+        Ok(token)
     }
 
     /// Asks with GET, which every token server of docker's world knows.
@@ -357,19 +236,6 @@ fn read_token(body: &[u8]) -> Result<(Secret, Duration), &'static str> {
     Ok((Secret::new(text), Duration::from_secs_f64(seconds * 0.8)))
 }
 
-fn basic(username: &str, password: &Secret) -> HeaderValue {
-    let text = BASE64_STANDARD.encode(format!("{username}:{}", password.expose()));
-    // Base64 is always a valid header value.
-    sensitive(&format!("Basic {text}")).unwrap_or_else(|_| HeaderValue::from_static("Basic"))
-}
-
-fn sensitive(text: &str) -> Result<HeaderValue, RegistryFault> {
-    let mut value =
-        HeaderValue::from_str(text).map_err(|_| protocol("a token that fits into no header"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 fn protocol(message: &str) -> RegistryFault {
     RegistryFault::Protocol {
         message: message.to_owned(),
@@ -424,20 +290,5 @@ mod tests {
         );
         assert!(read("{}").is_err());
         assert!(read("<html>").is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn tokens_serve_what_they_cover_until_they_end() {
-        let tokens = Tokens::default();
-        let token = Arc::new(Token {
-            header: HeaderValue::from_static("Bearer x"),
-            until: Instant::now() + Duration::from_secs(5),
-            asker: Asker::Proved,
-        });
-        tokens.keep(Scopes::push("a"), &token);
-        assert!(tokens.covering(&Scopes::pull("a")).is_some());
-        assert!(tokens.covering(&Scopes::pull("b")).is_none());
-        tokio::time::advance(Duration::from_secs(6)).await;
-        assert!(tokens.covering(&Scopes::pull("a")).is_none());
     }
 }

@@ -1,24 +1,21 @@
 //! Blobs on their way into a registry (distribution-spec, "Pushing blobs"): mounted where that
 //! works, else in one PUT, and in pieces where one PUT is too much or was cut.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
-use http::{HeaderMap, HeaderValue};
+use futures_util::StreamExt as _;
+use http::header::{LOCATION, RANGE};
 use reqwest::Method;
 use url::Url;
 
-use super::answer::{Answer, network_fault};
-use super::host::{Call, Host, Place};
+use super::answer::Answer;
+use super::call::{Call, Place};
+use super::host::Host;
 use super::retry::Tries;
 use super::scope::Scopes;
-use super::shown::authority;
-use super::source::{ALIVE, PROGRESS, Pieces, Source};
-use super::wire::{bounded, resolve};
+use super::source::{PROGRESS, Source};
+use super::wire::resolve;
 use crate::cx::Cx;
 use crate::execute::ports::{RegistryError, RegistryFault};
 use crate::oci::{Digest, Repository};
@@ -29,8 +26,6 @@ const FIRST_PIECE: u64 = 4 * 1024 * 1024;
 const SMALLEST_PIECE: u64 = 16 * 1024;
 /// The largest piece that a registry may demand, as a piece is held in memory.
 const LARGEST_PIECE: u64 = 32 * 1024 * 1024;
-/// How much of a refusal's body is read.
-const REFUSAL: usize = 64 * 1024;
 
 /// How a blob came to be in a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +61,8 @@ struct Session {
     offset: u64,
     /// The smallest piece that it takes, 0 where it does not say.
     at_least: u64,
+    /// Whether it goes on after a cut.
+    is_resumed: bool,
 }
 
 enum Begun {
@@ -80,7 +77,7 @@ impl Upload<'_> {
         let patience = self.host.common.options.patience;
         let name = &self.host.name;
         let mut tries = Tries::of_transfer(self.cx, patience, name, doing);
-        let mut session = None;
+        let (mut session, mut may_resume) = (None, true);
         let mut reached = 0;
         loop {
             let fault = match self.attempt(&mut session).await {
@@ -90,15 +87,15 @@ impl Upload<'_> {
             if let Some(error) = self.source.failure() {
                 return Err(error);
             }
-            let fault = self.made_temporary(fault, &mut session);
+            let fault = self.made_temporary(fault, &mut session, &mut may_resume);
             tries.after(fault).await?;
             let arrived = self.host.has_blob(self.repository, self.digest).await;
             if arrived.is_ok_and(|has| has) {
                 return Ok(Arrival::Present);
             }
             session = match session.take() {
-                Some(session) => self.progress(&session).await,
-                None => None,
+                Some(session) if may_resume => self.progress(&session).await,
+                _ => None,
             };
             if let Some(session) = &session
                 && session.offset >= reached + PROGRESS
@@ -110,22 +107,31 @@ impl Upload<'_> {
     }
 
     /// An upload that the registry no longer knows, or sees otherwise than we do, is begun anew:
-    /// that is worth as many attempts as a lost connection.
-    fn made_temporary(&self, fault: RegistryFault, session: &mut Option<Session>) -> RegistryFault {
+    /// that is worth as many attempts as a lost connection. So is one that it would not let us go
+    /// on with, which is not tried again.
+    fn made_temporary(
+        &self,
+        fault: RegistryFault,
+        session: &mut Option<Session>,
+        may_resume: &mut bool,
+    ) -> RegistryFault {
+        let is_resumed = session.as_ref().is_some_and(|session| session.is_resumed);
         let is_lost = match &fault {
-            RegistryFault::NotFound { code, .. } => code == "BLOB_UPLOAD_UNKNOWN",
+            RegistryFault::NotFound { code, .. } => is_resumed || code == "BLOB_UPLOAD_UNKNOWN",
+            RegistryFault::NotAllowed { .. } => is_resumed,
             RegistryFault::Refused { status, code, .. } => {
-                *status == 416
-                    || matches!(
-                        code.as_str(),
-                        "BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID" | "RANGE_INVALID"
-                    )
+                let is_void = matches!(
+                    code.as_str(),
+                    "BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID" | "RANGE_INVALID"
+                );
+                *status == 416 || is_void || is_resumed && *status < 500
             }
             _ => false,
         };
         if !is_lost || session.is_none() {
             return fault;
         }
+        *may_resume &= !is_resumed;
         *session = None;
         RegistryFault::Lost {
             host: self.host.name.clone(),
@@ -189,6 +195,7 @@ impl Upload<'_> {
                 .ok_or_else(|| protocol("an upload without a location"))?,
             offset: 0,
             at_least: at_least.and_then(|text| text.parse().ok()).unwrap_or(0),
+            is_resumed: false,
         })
     }
 
@@ -296,10 +303,11 @@ impl Upload<'_> {
             location: location.unwrap_or_else(|| session.location.clone()),
             offset,
             at_least: session.at_least,
+            is_resumed: true,
         })
     }
 
-    fn scopes(&self) -> Scopes {
+    pub(super) fn scopes(&self) -> Scopes {
         Scopes::push(self.repository.path())
     }
 
@@ -323,116 +331,6 @@ impl Upload<'_> {
     fn refused(&self, answer: &Answer) -> RegistryFault {
         self.host.refused(answer)
     }
-
-    /// Sends a body that cannot be sent twice. A pass that is void is told by the answer, which
-    /// makes the next attempt fetch a new one.
-    async fn pour(
-        &self,
-        method: Method,
-        url: Url,
-        length: u64,
-        range: Option<&str>,
-        body: Pieces,
-    ) -> Result<Answer, RegistryFault> {
-        let scopes = self.scopes();
-        let pass = self.host.pass_for(&url, &scopes).await?;
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/octet-stream"),
-        );
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        if let Some(range) = range.and_then(|range| HeaderValue::from_str(range).ok()) {
-            headers.insert(CONTENT_RANGE, range);
-        }
-        if let Some(authorization) = pass.header() {
-            headers.insert(http::header::AUTHORIZATION, authorization.clone());
-        }
-        let motion = Arc::new(Motion::default());
-        let watched = watch_body(body, length, Arc::clone(&motion));
-        let sending = async {
-            let request = self.host.client(&url)?.request(method, url.clone());
-            let request = request
-                .headers(headers)
-                .body(reqwest::Body::wrap_stream(watched));
-            let response = request.send().await;
-            let response = response.map_err(|error| network_fault(&error, &authority(&url)))?;
-            bounded(response, REFUSAL).await
-        };
-        let limits = self.host.common.options.timeouts;
-        let answer = tokio::select! {
-            answer = sending => answer?,
-            fault = motion.watch(limits.stall, limits.settle) => return Err(fault),
-        };
-        let answer = Answer {
-            asker: pass.asker,
-            ..answer
-        };
-        if answer.status.as_u16() == 401
-            && !self.is_renewed.swap(true, Ordering::Relaxed)
-            && self.host.learn(&pass, &answer.headers, &scopes).is_some()
-        {
-            return Err(RegistryFault::Lost {
-                host: self.host.name.clone(),
-                message: "the token ran out".to_owned(),
-            });
-        }
-        Ok(answer)
-    }
-}
-
-/// What a body does on its way out.
-#[derive(Debug, Default)]
-struct Motion {
-    moved: AtomicU64,
-    /// The next bytes are being waited for: the other side is not to blame.
-    is_waiting: AtomicBool,
-    is_done: AtomicBool,
-}
-
-impl Motion {
-    /// Ends with a fault when nothing has moved for too long.
-    async fn watch(&self, stall: Duration, settle: Duration) -> RegistryFault {
-        let mut before = 0;
-        loop {
-            let is_done = self.is_done.load(Ordering::Relaxed);
-            let limit = if is_done { settle } else { stall };
-            tokio::time::sleep(limit).await;
-            let moved = self.moved.load(Ordering::Relaxed);
-            let is_alive = moved >= before + ALIVE
-                || self.is_waiting.load(Ordering::Relaxed)
-                || self.is_done.load(Ordering::Relaxed) != is_done;
-            if !is_alive {
-                return RegistryFault::TimedOut { after: limit };
-            }
-            before = moved;
-        }
-    }
-}
-
-/// A body that keeps account of itself.
-fn watch_body(
-    body: Pieces,
-    length: u64,
-    motion: Arc<Motion>,
-) -> impl Stream<Item = Result<Bytes, RegistryError>> + Send + 'static {
-    if length == 0 {
-        motion.is_done.store(true, Ordering::Relaxed);
-    }
-    futures_util::stream::unfold(body, move |mut body| {
-        let motion = Arc::clone(&motion);
-        async move {
-            motion.is_waiting.store(true, Ordering::Relaxed);
-            let next = body.next().await;
-            motion.is_waiting.store(false, Ordering::Relaxed);
-            if let Some(Ok(bytes)) = &next {
-                let more = bytes.len() as u64;
-                let moved = motion.moved.fetch_add(more, Ordering::Relaxed) + more;
-                motion.is_done.store(moved >= length, Ordering::Relaxed);
-            }
-            Some((next?, body))
-        }
-    })
 }
 
 /// Statuses that say "not in one piece": too large, no length known, this method not here.
@@ -473,22 +371,5 @@ mod tests {
         assert_eq!(range_end("0-99"), Some(99));
         assert_eq!(range_end("bytes=0-99"), Some(99));
         assert_eq!(range_end("0"), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_move_ends_and_one_that_waits_for_its_source_does_not() {
-        let (stall, settle) = (Duration::from_mins(1), Duration::from_mins(5));
-        let began = tokio::time::Instant::now();
-        Motion::default().watch(stall, settle).await;
-        assert_eq!(began.elapsed(), stall);
-        let waiting = Motion::default();
-        waiting.is_waiting.store(true, Ordering::Relaxed);
-        let watch = tokio::time::timeout(Duration::from_secs(1000), waiting.watch(stall, settle));
-        assert!(watch.await.is_err());
-        let done = Motion::default();
-        done.is_done.store(true, Ordering::Relaxed);
-        let began = tokio::time::Instant::now();
-        done.watch(stall, settle).await;
-        assert_eq!(began.elapsed(), settle);
     }
 }

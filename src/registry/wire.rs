@@ -9,9 +9,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::Method;
 use url::{Host as UrlHost, Url};
 
-use super::answer::{Answer, Asker, network_fault};
+use super::answer::{Answer, Asker};
 use super::clients::{Trust, is_loopback};
 use super::host::Host;
+use super::network::network_fault;
 use super::options::HostSettings;
 use super::shown::{Shown, authority};
 use crate::execute::ports::RegistryFault;
@@ -73,7 +74,7 @@ impl Host {
         let clients = &self.common.clients;
         let host = authority(url);
         let is_own = |own: &Url| authority(own) == host;
-        let own = Url::parse(&format!("{}://{}", url.scheme(), self.name));
+        let own = Url::parse(&format!("{}://{}", url.scheme(), self.api));
         if own.is_ok_and(|own| is_own(&own)) {
             return clients.serving(url, Trust::Registry(self.name.clone()), &self.settings);
         }
@@ -147,8 +148,8 @@ pub(super) fn resolve(from: &Url, location: &HeaderValue) -> Result<Url, Registr
     Ok(url)
 }
 
-/// Refuses to be sent from a registry elsewhere to this machine or to a link-local address, where
-/// clouds keep their metadata service.
+/// Refuses to be sent to a link-local address, where clouds keep their metadata service, and from a
+/// registry elsewhere to this machine, unless that registry is one without TLS on somebody's desk.
 pub(super) fn check_reach(from: &Url, to: &Url) -> Result<(), &'static str> {
     if to.host() == from.host() {
         return Ok(());
@@ -158,7 +159,8 @@ pub(super) fn check_reach(from: &Url, to: &Url) -> Result<(), &'static str> {
         Some(UrlHost::Ipv6(address)) => address.is_unicast_link_local() || address.is_unspecified(),
         _ => false,
     };
-    if is_link_local || is_loopback(to) && !is_loopback(from) {
+    let is_outside = from.scheme() == "https" && !is_loopback(from);
+    if is_link_local || is_loopback(to) && is_outside {
         return Err("a redirect to an internal address");
     }
     Ok(())
@@ -287,6 +289,7 @@ mod tests {
             assert!(error.contains("internal address"), "{location}: {error}");
         }
         assert!(go("http://127.0.0.1:1/v2/", "http://127.0.0.1:2/x").is_ok());
+        assert!(go("http://r.lan/v2/", "http://localhost:2/x").is_ok());
         assert!(go("https://10.0.0.1/v2/", "https://10.0.0.2/x").is_ok());
     }
 

@@ -230,6 +230,27 @@ async fn short_lived_tokens_are_renewed_before_they_end() {
 }
 
 #[tokio::test]
+async fn reading_after_writing_renews_the_token_for_both() {
+    let registry = guarded(TokenServer {
+        expires_in: 0.2,
+        ..TokenServer::new()
+    });
+    registry.put("a", "1", &images::image(1, "amd64", &[10]));
+    let client = Client::logged_in(Some(me()));
+    let target = repository(&registry, "a");
+    let checked = client.registries.check_write(&client.cx, &target).await;
+    checked.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    let reference = tagged(&registry, "a", "1");
+    let found = client.registries.resolve(&client.cx, &reference).await;
+    assert!(found.unwrap().is_some());
+    let log = registry.script().log();
+    let asked: Vec<_> = log.iter().filter(|seen| seen.path == "/token").collect();
+    assert_eq!(asked.len(), 2);
+    assert!(asked.iter().all(|seen| seen.query.contains("pull%2Cpush")));
+}
+
+#[tokio::test]
 async fn anonymous_reading_needs_a_token_too() {
     let registry = guarded(TokenServer {
         anonymous: vec!["pull".to_owned()],
@@ -335,7 +356,7 @@ async fn messages_never_show_what_was_sent() {
     let echo = Canned::error(
         403,
         "DENIED",
-        "you sent token-1 to http://x/?sig=secret&token=token-1\u{1b}[31m",
+        "you sent token-1, bWU6cHc= to http://x/?sig=secret&token=token-1\u{1b}[31m",
     );
     registry
         .script()
@@ -349,7 +370,7 @@ async fn messages_never_show_what_was_sent() {
     assert!(
         error
             .to_string()
-            .ends_with("you sent *** to http://x/?… [31m"),
+            .ends_with("you sent ***, *** to http://x/?… [31m"),
         "{error}"
     );
     assert!(!shown.contains("token-1") && !shown.contains("secret"));

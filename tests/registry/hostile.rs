@@ -285,9 +285,10 @@ async fn a_registry_that_is_not_there_is_told_of_soon() {
     let host = listener.local_addr().unwrap().to_string();
     drop(listener);
     let fault = ask(&host).await;
-    assert_eq!(
-        fault.to_string(),
-        format!("cannot reach {host}: Connection refused (os error 111)")
+    let shown = fault.to_string();
+    assert!(
+        shown.starts_with(&format!("cannot reach {host}: Connection refused")),
+        "{shown}"
     );
     let fault = ask("castoff-no-such-host.invalid").await;
     assert!(

@@ -132,6 +132,26 @@ async fn an_upload_that_cannot_go_on_begins_anew() {
 }
 
 #[tokio::test]
+async fn an_upload_that_may_not_go_on_begins_anew_too() {
+    // It says how far it got, and knows no PATCH.
+    let registry = TestRegistry::start();
+    let client = Client::new();
+    registry.script().on(
+        When::is("PUT", "/blobs/uploads/").times(1),
+        Fault::ResetWithin(100_000),
+    );
+    registry.script().on(
+        When::is("PATCH", "/blobs/uploads/"),
+        Fault::Answer(Canned::error(405, "UNSUPPORTED", "no pieces")),
+    );
+    put(&client, &registry, &images::noise(1, 300_000))
+        .await
+        .unwrap();
+    assert_eq!(registry.script().count("PATCH", ""), 1);
+    assert_eq!(registry.script().count("PUT", "/blobs/uploads/"), 2);
+}
+
+#[tokio::test]
 async fn an_upload_whose_answer_was_lost_is_found() {
     let registry = TestRegistry::start();
     let client = Client::new();

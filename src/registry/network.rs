@@ -1,0 +1,63 @@
+//! What a network's failure means, by what lies at the bottom of it.
+
+use super::clients::deepest;
+use crate::execute::ports::RegistryFault;
+
+/// What a failed exchange with `host` means.
+pub(super) fn network_fault(error: &reqwest::Error, host: &str) -> RegistryFault {
+    let host = host.to_owned();
+    let message = deepest(error);
+    if let Some(tls) = tls_error(error) {
+        return RegistryFault::Tls {
+            host,
+            message: tls.to_string(),
+        };
+    }
+    if error.is_connect() {
+        let message = if error.is_timeout() {
+            "no connection in time".to_owned()
+        } else {
+            message
+        };
+        return RegistryFault::Unreachable { host, message };
+    }
+    if let Some(hyper) = find::<hyper::Error>(error)
+        && hyper.is_parse()
+    {
+        return RegistryFault::Protocol {
+            message: format!("not HTTP ({message})"),
+        };
+    }
+    RegistryFault::Lost { host, message }
+}
+
+/// The TLS library's error, wherever in the chain it hides; I/O errors hide theirs from the chain.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut error = Some(error);
+    while let Some(current) = error {
+        if let Some(found) = current.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        if let Some(io) = current.downcast_ref::<std::io::Error>()
+            && let Some(inner) = io.get_ref()
+            && let Some(found) = tls_error(inner)
+        {
+            return Some(found);
+        }
+        error = current.source();
+    }
+    None
+}
+
+fn find<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    let mut error = Some(error);
+    while let Some(current) = error {
+        if let Some(found) = current.downcast_ref::<E>() {
+            return Some(found);
+        }
+        error = current.source();
+    }
+    None
+}
