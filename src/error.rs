@@ -77,7 +77,10 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Facts(facts::Error::Git { .. })
-            | Self::Plan(plan::Error::Tags(tags::Error::Dirty { .. } | tags::Error::DirtUnknown))
+            | Self::Plan(plan::Error::Tags {
+                source: tags::Error::Dirty { .. } | tags::Error::DirtUnknown,
+                ..
+            })
             | Self::Tags(tags::Error::Dirty { .. } | tags::Error::DirtUnknown)
             | Self::Registry(_)
             | Self::Builder(_)

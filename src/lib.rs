@@ -44,6 +44,7 @@ pub fn run(cli: &Cli) -> Exit {
                 && Printer::is_terminal()
         }
     };
-    let printer = Printer::new(color, cli.global.quiet);
+    let here = std::path::absolute("").or_else(|_| std::path::absolute("."));
+    let printer = Printer::new(color, cli.global.quiet, here.unwrap_or_default());
     commands::run(cli, environment, &printer)
 }

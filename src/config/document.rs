@@ -44,6 +44,8 @@ pub struct Document {
     pub(super) root: toml::Table,
     /// Where each key and element stands, by its path.
     pub(super) origins: BTreeMap<KeyPath, Origin>,
+    /// Where each value stands, by its path.
+    values: BTreeMap<KeyPath, Excerpt>,
     /// Variables that were not set and had no default, each with the key that uses it.
     pub(super) unset: Vec<(String, String)>,
 }
@@ -68,14 +70,15 @@ impl Document {
             text,
             lookup,
             origins: BTreeMap::new(),
+            values: BTreeMap::new(),
             unset: Vec::new(),
         };
         let root = reader.table(parsed.get_ref(), &mut Vec::new())?;
-        let (origins, unset) = (reader.origins, reader.unset);
         Ok(Self {
             root,
-            origins,
-            unset,
+            origins: reader.origins,
+            values: reader.values,
+            unset: reader.unset,
         })
     }
 
@@ -104,6 +107,14 @@ impl Document {
         self.origins
             .insert(path.to_vec(), Origin::Flag(flag.to_owned()));
         put(&mut self.root, path, value);
+    }
+
+    /// As [`Document::origin`], but pointing at the value and not at its key.
+    pub(super) fn value_origin(&self, path: &[String]) -> Origin {
+        match (self.origin(path), self.values.get(path)) {
+            (Origin::File(_), Some(place)) => Origin::File(place.clone()),
+            (origin, _) => origin,
+        }
     }
 
     /// Every value that somebody said, by its key, as TOML, with where it comes from.
@@ -145,6 +156,7 @@ struct Reader<'a> {
     text: &'a str,
     lookup: &'a Lookup<'a>,
     origins: BTreeMap<KeyPath, Origin>,
+    values: BTreeMap<KeyPath, Excerpt>,
     unset: Vec<(String, String)>,
 }
 
@@ -167,6 +179,7 @@ impl Reader<'_> {
         value: &Spanned<DeValue<'_>>,
         path: &mut KeyPath,
     ) -> Result<toml::Value, Error> {
+        self.values.insert(path.clone(), self.place(&value.span()));
         Ok(match value.get_ref() {
             DeValue::Table(table) => toml::Value::Table(self.table(table, path)?),
             DeValue::Array(items) => {

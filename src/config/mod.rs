@@ -186,7 +186,7 @@ pub fn load(ask: &Ask, lookup: &Lookup<'_>) -> Result<(Settings, Document), Erro
         Error::Value {
             place: document.place(&path),
             key: path.join("."),
-            message: error.inner().to_string().trim_end().to_owned(),
+            message: first_line(error.inner()),
         }
     })?;
     let settings = Settings::new(file, &document, &folder)?;
@@ -239,6 +239,16 @@ fn apply(document: &mut Document, over: &Override) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a TOML error says, without the path that it repeats below.
+fn first_line(error: &toml::de::Error) -> String {
+    error
+        .message()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 fn key_path(path: &serde_path_to_error::Path) -> Vec<String> {
     use serde_path_to_error::Segment;
     path.iter()
@@ -253,7 +263,7 @@ fn key_path(path: &serde_path_to_error::Path) -> Vec<String> {
 impl Document {
     /// Where the value at `path` stands in the file.
     fn place(&self, path: &[String]) -> Option<Box<Excerpt>> {
-        match self.origin(path) {
+        match self.value_origin(path) {
             Origin::File(place) => Some(Box::new(place)),
             Origin::Flag(_) | Origin::Default => None,
         }
@@ -324,7 +334,7 @@ mod tests {
     #[test]
     fn a_wrong_type_and_a_wrong_value_have_their_place() {
         let error = read("[build]\npull = \"often\"\n", &[]).unwrap_err();
-        assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:1");
+        assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:8");
         let error = read("[build]\nplatforms = [\"linux/amd64\", \"a b\"]\n", &[]).unwrap_err();
         assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:29");
         let error = read("[cache]\nsources = [\"ftp\"]\n", &[]).unwrap_err();

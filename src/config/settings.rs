@@ -60,6 +60,8 @@ pub struct ServiceSettings {
     pub registries: Option<Vec<String>>,
     /// The tag rules; `None` where nobody gave any.
     pub rules: Option<Vec<String>>,
+    /// Where each rule stands.
+    pub rule_places: Vec<Origin>,
     /// The flavor.
     pub flavor: Vec<String>,
     /// Labels, as they are written.
@@ -141,7 +143,7 @@ impl Settings {
     pub(super) fn new(file: File, document: &Document, folder: &Path) -> Result<Self, Error> {
         let reading = Reading { document, folder };
         let mut general = ServiceSettings::default();
-        general.take_tags(file.tags.unwrap_or_default());
+        general.take_tags(file.tags.unwrap_or_default(), document, &["tags", "rules"]);
         reading.build(&mut general, file.build.unwrap_or_default(), &["build"])?;
         general.cache.take(file.cache.unwrap_or_default());
         general.labels = file.labels;
@@ -183,8 +185,14 @@ impl Settings {
 }
 
 impl ServiceSettings {
-    fn take_tags(&mut self, table: TagsTable) {
+    fn take_tags(&mut self, table: TagsTable, document: &Document, at: &[&str]) {
         if let Some(rules) = table.rules {
+            let place = |index: usize| {
+                let mut path: Vec<String> = at.iter().map(ToString::to_string).collect();
+                path.push(index.to_string());
+                document.value_origin(&path)
+            };
+            self.rule_places = (0..rules.len()).map(place).collect();
             self.rules = Some(rules);
         }
         if let Some(flavor) = table.flavor {
@@ -243,7 +251,7 @@ impl Reading<'_> {
             return Err(self.wrong(&["registries", &name, "repository"], message));
         }
         Ok(RegistrySettings {
-            origin: self.document.origin(&at("repository")),
+            origin: self.document.value_origin(&at("repository")),
             repository: table.repository,
             required: table.required.unwrap_or(true),
             plain_http: table.plain_http,
@@ -276,7 +284,8 @@ impl Reading<'_> {
             }
             settings.registries = Some(chosen);
         }
-        settings.take_tags(table.tags.unwrap_or_default());
+        let at = ["services", name, "tags", "rules"];
+        settings.take_tags(table.tags.unwrap_or_default(), self.document, &at);
         let build = BuildTable {
             platforms: table.platforms,
             builder: table.builder,

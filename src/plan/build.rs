@@ -68,9 +68,9 @@ pub struct BuildSpec {
     pub cache_to: Vec<CacheRef>,
 }
 
-/// Where the files of a build come from.
+/// Where the files of a build come from. In JSON the path or address alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum BuildContext {
     /// A folder on this machine.
     Local(PathBuf),
@@ -78,9 +78,9 @@ pub enum BuildContext {
     Remote(String),
 }
 
-/// The Dockerfile of a build.
+/// The Dockerfile of a build. In JSON its path, or its text where it is written in the compose file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum Dockerfile {
     /// A file, absolute; it may lie outside the context.
     Local(PathBuf),
@@ -90,9 +90,9 @@ pub enum Dockerfile {
     Inline(String),
 }
 
-/// A context that a Dockerfile can name in `FROM` and `COPY --from`.
+/// A context that a Dockerfile can name in `FROM` and `COPY --from`. In JSON the path or address alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum NamedContext {
     /// A folder on this machine.
     Local(PathBuf),

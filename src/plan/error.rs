@@ -10,7 +10,7 @@ pub enum Error {
     #[error("no service of the project has a `build` section: there is nothing to publish")]
     NothingToPublish,
     /// A service that was named does not exist.
-    #[error("no such service: {name}")]
+    #[error("service `{name}` does not exist")]
     NoSuchService {
         /// What was named.
         name: String,
@@ -38,7 +38,7 @@ pub enum Error {
         place: Box<Excerpt>,
     },
     /// Something of a service that no image reference or repository can be.
-    #[error("service `{service}`: {source}")]
+    #[error("the image of service `{service}` cannot be named")]
     Reference {
         /// The service.
         service: String,
@@ -57,7 +57,7 @@ pub enum Error {
         place: Option<Box<Excerpt>>,
     },
     /// A platform of the compose file.
-    #[error("service `{service}`: {source}")]
+    #[error("service `{service}` cannot be built for what it names")]
     Platform {
         /// The service.
         service: String,
@@ -68,8 +68,16 @@ pub enum Error {
         source: PlatformError,
     },
     /// The tag rules, labels or flavor of a service.
-    #[error(transparent)]
-    Tags(#[from] tags::Error),
+    #[error("the tags of service `{service}` cannot be computed")]
+    Tags {
+        /// The service.
+        service: String,
+        /// Where the rule stands, if in publish.toml.
+        place: Option<Box<Excerpt>>,
+        /// What is wrong.
+        #[source]
+        source: tags::Error,
+    },
     /// No rule gives a tag here.
     #[error("no tag rule of service `{service}` gives a tag here")]
     NoTags {
@@ -115,9 +123,9 @@ impl Error {
             | Self::Reference { place, .. }
             | Self::Template { place, .. }
             | Self::Platform { place, .. }
+            | Self::Tags { place, .. }
             | Self::Unsupported { place, .. } => place.as_deref(),
             Self::NothingToPublish
-            | Self::Tags(_)
             | Self::NoTags { .. }
             | Self::Collision { .. }
             | Self::NothingRequired { .. } => None,
@@ -139,7 +147,7 @@ impl Error {
             Self::Nowhere { service, .. } => format!(
                 "add `image: REGISTRY/NAME` to `{service}`, or a [registries.NAME] table to publish.toml"
             ),
-            Self::Tags(error) => return error.hint(),
+            Self::Tags { source, .. } => return source.hint(),
             Self::NoTags { .. } => "`castoff tags --explain` says why for each rule".to_owned(),
             Self::Collision { .. } => {
                 "put {{service}} into the repository, or give one of them tags of its own"

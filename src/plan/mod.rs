@@ -76,14 +76,22 @@ pub struct Target {
     pub destinations: Vec<Destination>,
 }
 
-/// Whether a target is built.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// Whether a target is built. In JSON the word alone; the digest stands beside the tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// It is built.
     Build,
     /// The image of this digest is taken as it is.
     Reuse(Digest),
+}
+
+impl Serialize for Action {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Build => "build",
+            Self::Reuse(_) => "reuse",
+        })
+    }
 }
 
 /// A registry that images go to.

@@ -252,12 +252,21 @@ fn by_rules(
     facts: &Facts,
 ) -> Result<(Vec<Wanted>, Computed), Error> {
     let none = Vec::new();
-    let rules = RuleSet::parse(settings.rules.as_ref().unwrap_or(&none), &settings.flavor)?;
+    let failed = |source: tags::Error| Error::Tags {
+        service: service.name.clone(),
+        place: match &source {
+            tags::Error::Rule { index, .. } => settings.rule_places.get(*index).and_then(place_of),
+            _ => None,
+        },
+        source,
+    };
+    let rules = RuleSet::parse(settings.rules.as_ref().unwrap_or(&none), &settings.flavor);
+    let rules = rules.map_err(failed)?;
     let names = Names {
         service: &service.name,
         project: &project.name,
     };
-    let computed = tags::compute(&rules, facts, &names)?;
+    let computed = tags::compute(&rules, facts, &names).map_err(failed)?;
     if computed.tags.is_empty() {
         return Err(Error::NoTags {
             service: service.name.clone(),

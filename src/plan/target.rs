@@ -112,7 +112,12 @@ fn labels(
         version,
         created: Created::Commit,
     };
-    let (mut labels, odd) = tags::labels(&input, facts, &names)?;
+    let found = tags::labels(&input, facts, &names);
+    let (mut labels, odd) = found.map_err(|source| Error::Tags {
+        service: service.name.clone(),
+        place: None,
+        source,
+    })?;
     warnings.extend(odd.iter().map(|warning| Warning {
         subject: service.name.clone(),
         message: warning.to_string(),

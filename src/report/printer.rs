@@ -1,4 +1,5 @@
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use console::{Style, Term};
 
@@ -12,6 +13,7 @@ use super::problem::Problem;
 pub struct Printer {
     color: bool,
     quiet: bool,
+    here: PathBuf,
 }
 
 impl Printer {
@@ -22,8 +24,10 @@ impl Printer {
 
     /// A printer that writes colours or does not, and that is quiet about everything but results
     /// and problems or is not.
-    pub fn new(color: bool, quiet: bool) -> Self {
-        Self { color, quiet }
+    ///
+    /// `here` is the working folder: files in it are shown by their names from there.
+    pub fn new(color: bool, quiet: bool, here: PathBuf) -> Self {
+        Self { color, quiet, here }
     }
 
     /// A result.
@@ -47,7 +51,8 @@ impl Printer {
 
     /// Something that went wrong, or may.
     pub fn problem(&self, problem: &Problem) {
-        let _ = write!(io::stderr().lock(), "{}", problem.render(self.color));
+        let text = problem.render(self.color, &self.here);
+        let _ = write!(io::stderr().lock(), "{text}");
     }
 
     /// Replaces the `drawn` last lines of the terminal by `lines`.

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::Path;
 
 use console::Style;
 
@@ -64,8 +65,8 @@ impl Problem {
         problem
     }
 
-    /// As text, with colours or without.
-    pub fn render(&self, color: bool) -> String {
+    /// As text, with colours or without. Files in `here` are shown by their names from there.
+    pub fn render(&self, color: bool, here: &Path) -> String {
         let paint = |style: Style, text: &str| {
             if color {
                 style.force_styling(true).apply_to(text).to_string()
@@ -83,10 +84,10 @@ impl Problem {
             let _ = writeln!(text, "  caused by: {}", printable(cause));
         }
         if let Some(excerpt) = &self.excerpt {
-            show(&mut text, excerpt, "", &paint);
+            show(&mut text, &seen_from(here, excerpt), "", &paint);
         }
         if let Some((excerpt, what)) = &self.related {
-            show(&mut text, excerpt, what, &paint);
+            show(&mut text, &seen_from(here, excerpt), what, &paint);
         }
         for line in &self.log {
             let _ = writeln!(text, "  | {}", printable(line));
@@ -97,6 +98,15 @@ impl Problem {
         }
         text
     }
+}
+
+/// The excerpt with its path as seen from `here`.
+fn seen_from(here: &Path, excerpt: &Excerpt) -> Excerpt {
+    let mut excerpt = excerpt.clone();
+    if let Ok(inside) = excerpt.path.strip_prefix(here) {
+        excerpt.path = inside.to_owned();
+    }
+    excerpt
 }
 
 /// A line of a file with the place marked, and what it is.
@@ -123,8 +133,6 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -137,7 +145,7 @@ mod tests {
             hint: Some("create it".to_owned()),
             ..Problem::default()
         };
-        insta::assert_snapshot!(problem.render(false), @r"
+        insta::assert_snapshot!(problem.render(false, Path::new("")), @r"
         error: the context folder does not exist
           caused by: no such file�[2J
             at all

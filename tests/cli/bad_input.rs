@@ -7,10 +7,12 @@ use crate::support::project::Project;
 fn shown(project: &Project, ran: Ran) -> String {
     assert!(!ran.stderr.contains("panicked") && !ran.stderr.contains("stack backtrace"));
     let folder = project.path().canonicalize().unwrap();
-    ran.shown(&[
+    let text = ran.shown(&[
         (&*folder.to_string_lossy(), "[project]"),
         (&*project.path().to_string_lossy(), "[project]"),
-    ])
+    ]);
+    let state = regex::Regex::new("shop-[0-9a-f]{12}").unwrap();
+    state.replace_all(&text, "shop-[key]").into_owned()
 }
 
 fn plan(project: &Project) -> String {
@@ -20,7 +22,13 @@ fn plan(project: &Project) -> String {
 #[test]
 fn no_compose_file() {
     let project = Project::new();
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: no compose file in [project] or a folder above it
+    hint: write a compose.yaml, or name the file with -f FILE
+    ");
 }
 
 #[test]
@@ -29,20 +37,50 @@ fn a_context_that_is_not_there() {
         "compose.yaml",
         "services:\n  web:\n    image: acme/web\n    build:\n      context: ./wbe\n",
     );
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: the context folder [project]/wbe does not exist
+     --> compose.yaml:5:16
+      |
+    5 |       context: ./wbe
+      |                ^^^^^
+    hint: create it, or correct the path
+    ");
 }
 
 #[test]
 fn a_dockerfile_that_is_not_there() {
     let project = shop();
     std::fs::remove_file(project.join("web/Dockerfile")).unwrap();
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: the Dockerfile [project]/web/Dockerfile does not exist
+     --> compose.yaml:4:12
+      |
+    4 |     build: web
+      |            ^^^
+    hint: create it, or correct the path
+    ");
 }
 
 #[test]
 fn an_unknown_key_of_the_compose_file() {
     let project = Project::new().file("compose.yaml", "services:\n  web:\n    biuld: .\n");
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: services.web has no key `biuld`
+     --> compose.yaml:3:5
+      |
+    3 |     biuld: .
+      |     ^^^^^
+    hint: did you mean `build`?
+    ");
 }
 
 #[test]
@@ -51,13 +89,38 @@ fn unknown_keys_of_publish_toml_all_at_once() {
         "publish.toml",
         "[registry.ghcr]\nrepository = \"ghcr.io/acme/{{service}}\"\n\n[build]\nplatfroms = [\"linux/amd64\"]\n",
     );
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: unknown key `registry`
+     --> publish.toml:1:2
+      |
+    1 | [registry.ghcr]
+      |  ^^^^^^^^
+    hint: did you mean `registries`?
+    error: unknown key `build.platfroms`
+     --> publish.toml:5:1
+      |
+    5 | platfroms = ["linux/amd64"]
+      | ^^^^^^^^^
+    hint: did you mean `platforms`?
+    "#);
 }
 
 #[test]
 fn a_publish_toml_that_is_no_toml() {
     let project = shop().file("publish.toml", "[build\nplatforms = []\n");
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: unclosed table, expected `]`
+     --> publish.toml:1:7
+      |
+    1 | [build
+      |       ^
+    ");
 }
 
 #[test]
@@ -66,7 +129,16 @@ fn a_value_of_the_wrong_type() {
         "publish.toml",
         "[registries.a]\nrepository = \"a/b\"\nrequired = \"no\"\n",
     );
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `registries.a.required`: invalid type: string "no", expected a boolean
+     --> publish.toml:3:12
+      |
+    3 | required = "no"
+      |            ^^^^
+    "#);
 }
 
 #[test]
@@ -75,12 +147,32 @@ fn a_required_variable_that_is_not_set() {
         "compose.yaml",
         "services:\n  web:\n    image: ${IMAGE:?name the image}\n    build: .\n",
     );
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: services.web.image: required variable IMAGE is missing a value: name the image
+     --> compose.yaml:3:12
+      |
+    3 |     image: ${IMAGE:?name the image}
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: set IMAGE in the environment, in .env, or in a file given with --env-file
+    ");
     let project = shop().file(
         "publish.toml",
         "[registries.a]\nrepository = \"${WHERE:?say where}/{{service}}\"\n",
     );
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: required variable WHERE is missing a value: say where
+     --> publish.toml:2:14
+      |
+    2 | repository = "${WHERE:?say where}/{{service}}"
+      |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: set WHERE in the environment, in .env, or in a file given with --env-file
+    "#);
 }
 
 #[test]
@@ -89,7 +181,18 @@ fn an_invalid_tag_rule() {
         "publish.toml",
         "[tags]\nrules = [\"type=semver,patern={{version}}\"]\n",
     );
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the tags of service `web` cannot be computed
+      caused by: tag rule 1 `type=semver,patern={{version}}`: type `semver` needs the attribute `pattern`
+     --> publish.toml:2:10
+      |
+    2 | rules = ["type=semver,patern={{version}}"]
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: `patern` was given: did you mean `pattern`?
+    "#);
 }
 
 #[test]
@@ -100,18 +203,50 @@ fn rules_that_give_no_tag() {
             "[tags]\nrules = [\"type=semver,pattern={{version}}\"]\n",
         )
         .git();
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: no tag rule of service `web` gives a tag here
+    hint: `castoff tags --explain` says why for each rule
+    ");
 }
 
 #[test]
 fn a_service_that_does_not_exist() {
     let project = shop();
     let ran = project.castoff(["plan", "--offline", "wbe"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @r"");
+    insta::assert_snapshot!(shown(&project, ran), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `wbe` does not exist
+    hint: did you mean `web`?
+    ");
     let ran = project.castoff(["plan", "--offline", "cache"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @r"");
+    insta::assert_snapshot!(shown(&project, ran), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `cache` has no `build` section: its image is somebody else's to publish
+     --> compose.yaml:6:3
+      |
+    6 |   cache:
+      |   ^^^^^
+    hint: name a service that is built
+    ");
     let project = shop().file("publish.toml", "[services.wbe]\nskip = true\n");
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `wbe` does not exist
+     --> publish.toml:1:11
+      |
+    1 | [services.wbe]
+      |           ^^^
+    hint: did you mean `web`?
+    ");
 }
 
 #[test]
@@ -119,7 +254,17 @@ fn a_service_that_goes_nowhere() {
     let project = Project::new()
         .file("compose.yaml", "services:\n  web:\n    build: .\n")
         .file("Dockerfile", "FROM scratch\n");
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web` goes nowhere: it has no `image`, and publish.toml names no registry for it
+     --> compose.yaml:2:3
+      |
+    2 |   web:
+      |   ^^^
+    hint: add `image: REGISTRY/NAME` to `web`, or a [registries.NAME] table to publish.toml
+    ");
 }
 
 #[test]
@@ -130,7 +275,13 @@ fn two_services_under_one_name() {
             "services:\n  a:\n    build: .\n    image: acme/x\n  b:\n    build: .\n    image: acme/x\n",
         )
         .file("Dockerfile", "FROM scratch\n");
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: services `a` and `b` would both be published as docker.io/acme/x:latest
+    hint: put {{service}} into the repository, or give one of them tags of its own
+    ");
 }
 
 #[test]
@@ -141,7 +292,17 @@ fn an_image_that_is_no_reference() {
             "services:\n  web:\n    image: ghcr.io/Acme/Web\n    build: .\n",
         )
         .file("Dockerfile", "FROM scratch\n");
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the image of service `web` cannot be named
+      caused by: invalid image reference `ghcr.io/Acme/Web`: a repository must be lower case
+     --> compose.yaml:3:12
+      |
+    3 |     image: ghcr.io/Acme/Web
+      |            ^^^^^^^^^^^^^^^^
+    ");
 }
 
 #[test]
@@ -150,20 +311,58 @@ fn a_repository_with_something_unknown_in_braces() {
         "publish.toml",
         "[registries.a]\nrepository = \"example.com/{{svc}}\"\n",
     );
-    insta::assert_snapshot!(plan(&project), @r"");
+    insta::assert_snapshot!(plan(&project), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `example.com/{{svc}}`: only {{service}} and {{project}} are known here
+     --> publish.toml:2:14
+      |
+    2 | repository = "example.com/{{svc}}"
+      |              ^^^^^^^^^^^^^^^^^^^^^
+    "#);
 }
 
 #[test]
 fn flags_that_make_no_sense() {
     let project = shop();
     let ran = project.castoff(["plan", "--set", "build"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @r"");
+    insta::assert_snapshot!(shown(&project, ran), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `--set build` is not of the form KEY=VALUE
+    hint: write for example `--set build.platforms=linux/amd64`
+    ");
     let ran = project.castoff(["plan", "--builder", "kaniko"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @r"");
+    insta::assert_snapshot!(shown(&project, ran), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `build.builder`: `kaniko` is no builder: expected auto, engine or unix:///path/of/buildkitd.sock
+    ");
     let ran = project.castoff(["plna"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @r"");
+    insta::assert_snapshot!(shown(&project, ran), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: unrecognized subcommand 'plna'
+
+      tip: a similar subcommand exists: 'plan'
+
+    Usage: castoff [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
     let ran = project.castoff(["plan", "--config", "missing.toml"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @r"");
+    insta::assert_snapshot!(shown(&project, ran), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: cannot read missing.toml
+      caused by: No such file or directory (os error 2)
+    hint: name another file with --config
+    ");
 }
 
 #[test]
@@ -183,7 +382,16 @@ fn an_engine_that_is_not_there() {
         .castoff(["build"])
         .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
         .run();
-    insta::assert_snapshot!(shown(&project, ran), @r"");
+    insta::assert_snapshot!(shown(&project, ran), @"
+    exit 3
+    --- stdout
+    --- stderr
+    plan     1 service to build, 0 to reuse, 0 tags
+    web      building with engine
+    error: build `web`
+      caused by: cannot reach the builder at unix:///nonexistent/docker.sock: No such file or directory (os error 2)
+    hint: start the Docker Engine, or name another one with DOCKER_HOST or --builder
+    ");
 }
 
 #[test]
@@ -196,7 +404,15 @@ fn a_state_folder_that_cannot_be_made() {
             project.join("file/state").display().to_string(),
         )
         .run();
-    insta::assert_snapshot!(shown(&project, ran), @r"");
+    insta::assert_snapshot!(shown(&project, ran), @"
+    exit 3
+    --- stdout
+    --- stderr
+    error: keep the state of this project
+      caused by: cannot create [project]/file/state/shop-[key]/releases
+      caused by: Not a directory (os error 20)
+    hint: set CASTOFF_STATE to a folder that may be written
+    ");
 }
 
 #[test]
@@ -205,5 +421,11 @@ fn an_events_file_that_cannot_be_written() {
     let ran = project
         .castoff(["publish", "--events", "missing/folder/events"])
         .run();
-    insta::assert_snapshot!(shown(&project, ran), @r"");
+    insta::assert_snapshot!(shown(&project, ran), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: write missing/folder/events
+      caused by: No such file or directory (os error 2)
+    ");
 }

@@ -5,7 +5,16 @@ use crate::{COMPOSE, shop};
 fn without_publish_toml_the_compose_file_names_what_is_published() {
     let project = shop();
     let ran = project.castoff(["plan", "--offline"]).run().exits(0);
-    insta::assert_snapshot!(ran.shown(&[]), @r"");
+    insta::assert_snapshot!(ran.shown(&[]), @"
+    exit 0
+    --- stdout
+     SERVICE  ACTION  PLATFORMS          REPOSITORY
+     web      build   the builder's own  ghcr.io/acme/shop-web
+
+     TAG                        NOW  THEN       RULE
+     ghcr.io/acme/shop-web:1.0  –    new image  image
+    --- stderr
+    ");
 }
 
 #[test]
@@ -40,7 +49,128 @@ sources = ["registry"]
     let folder = project.path().canonicalize().unwrap();
     let text = ran.stdout.replace(&*folder.to_string_lossy(), "[project]");
     let text = text.replace(&*project.path().to_string_lossy(), "[project]");
-    insta::assert_snapshot!(text, @r"");
+    insta::assert_snapshot!(text, @r#"
+    {
+      "project": "shop",
+      "targets": [
+        {
+          "service": "web",
+          "action": "build",
+          "because": [
+            "every publish builds"
+          ],
+          "platforms": [
+            "linux/amd64",
+            "linux/arm64"
+          ],
+          "build": {
+            "context": "[project]/web",
+            "dockerfile": "[project]/web/Dockerfile",
+            "no_cache": false,
+            "pull": false,
+            "provenance": "off"
+          },
+          "cache_from": [
+            {
+              "type": "registry",
+              "ref": "ghcr.io/corp/shop/web:buildcache"
+            }
+          ],
+          "cache_to": [
+            {
+              "type": "registry",
+              "ignore-error": "true",
+              "image-manifest": "true",
+              "mode": "max",
+              "oci-mediatypes": "true",
+              "ref": "ghcr.io/corp/shop/web:buildcache"
+            }
+          ],
+          "repositories": [
+            "ghcr.io/corp/shop/web",
+            "registry.lan:5000/web"
+          ],
+          "tags": [
+            {
+              "reference": "ghcr.io/corp/shop/web:1.4.0",
+              "from": null,
+              "to": null,
+              "channel": false,
+              "rule": "type=semver,pattern={{version}}"
+            },
+            {
+              "reference": "ghcr.io/corp/shop/web:1",
+              "from": null,
+              "to": null,
+              "channel": true,
+              "rule": "type=semver,pattern={{major}}"
+            },
+            {
+              "reference": "ghcr.io/corp/shop/web:sha-f631293",
+              "from": null,
+              "to": null,
+              "channel": false,
+              "rule": "type=sha"
+            },
+            {
+              "reference": "ghcr.io/corp/shop/web:latest",
+              "from": null,
+              "to": null,
+              "channel": true,
+              "rule": "type=semver,pattern={{version}}"
+            },
+            {
+              "reference": "registry.lan:5000/web:1.4.0",
+              "from": null,
+              "to": null,
+              "channel": false,
+              "rule": "type=semver,pattern={{version}}"
+            },
+            {
+              "reference": "registry.lan:5000/web:1",
+              "from": null,
+              "to": null,
+              "channel": true,
+              "rule": "type=semver,pattern={{major}}"
+            },
+            {
+              "reference": "registry.lan:5000/web:sha-f631293",
+              "from": null,
+              "to": null,
+              "channel": false,
+              "rule": "type=sha"
+            },
+            {
+              "reference": "registry.lan:5000/web:latest",
+              "from": null,
+              "to": null,
+              "channel": true,
+              "rule": "type=semver,pattern={{version}}"
+            }
+          ],
+          "labels": {
+            "dev.castoff.project": "shop",
+            "dev.castoff.service": "web",
+            "org.opencontainers.image.created": "2024-06-28T10:00:00Z",
+            "org.opencontainers.image.description": "",
+            "org.opencontainers.image.licenses": "",
+            "org.opencontainers.image.revision": "f631293765c147a7051415f1c5592adff79304a3",
+            "org.opencontainers.image.source": "",
+            "org.opencontainers.image.title": "shop",
+            "org.opencontainers.image.url": "",
+            "org.opencontainers.image.vendor": "Acme",
+            "org.opencontainers.image.version": "1.4.0"
+          }
+        }
+      ],
+      "order": [
+        [
+          "web"
+        ]
+      ],
+      "warnings": []
+    }
+    "#);
 }
 
 #[test]
@@ -80,7 +210,17 @@ fn publish_toml_shows_where_each_value_comes_from() {
         .castoff(["config", "--publish", "--set", "build.pull=false"])
         .run()
         .exits(0);
-    insta::assert_snapshot!(ran.stdout, @r"");
+    insta::assert_snapshot!(ran.stdout, @r#"
+    build.platforms  = ["linux/amd64"]  # publish.toml:2
+    build.pull       = false  # --set
+    build.builder    = "auto"  # default
+    build.provenance = "off"  # default
+    build.sbom       = false  # default
+    build.no_cache   = false  # default
+    cache.sources    = []  # default
+    cache.mode       = "max"  # default
+    cache.write      = true  # default
+    "#);
 }
 
 #[test]

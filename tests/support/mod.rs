@@ -17,8 +17,8 @@
 )]
 
 pub mod bed;
-pub mod program;
 pub mod images;
+pub mod program;
 pub mod project;
 pub mod registry;
 
