@@ -147,14 +147,30 @@ pub(super) fn classify(status: &Status, watch: &Watch, order: &BuildOrder) -> Bu
     }
 }
 
+/// The message without the names that BuildKit gives its own snapshots: ` of ref abc::def`.
+fn without_refs(message: &str) -> String {
+    let Some((before, rest)) = message.split_once(" of ref ") else {
+        return message.to_owned();
+    };
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == ':';
+    let end = rest.find(|letter| !is_name(letter)).unwrap_or(rest.len());
+    let (name, behind) = rest.split_at(end);
+    // The colon that ends the name belongs to the sentence.
+    let colon = if name.ends_with(':') { ":" } else { "" };
+    format!("{before}{colon}{behind}")
+}
+
 /// Which of the repositories a push failed for: BuildKit says `failed to push NAME: REASON`
 /// (exporter/containerimage, `pushImage`).
 fn pushed_to(message: &str, order: &BuildOrder) -> (Option<Repository>, String) {
     for output in &order.outputs {
-        if let Output::Push { repository, .. } = output
-            && let Some(reason) = message.strip_prefix(&format!("failed to push {repository}: "))
-        {
-            return (Some(repository.clone()), reason.to_owned());
+        let Output::Push { repositories, .. } = output else {
+            continue;
+        };
+        for repository in repositories {
+            if let Some(reason) = message.strip_prefix(&format!("failed to push {repository}: ")) {
+                return (Some(repository.clone()), reason.to_owned());
+            }
         }
     }
     (None, message.to_owned())
@@ -175,5 +191,5 @@ fn plain(message: &str) -> String {
         .lines()
         .map(|line| log_line(line.as_bytes(), MAX_LINE))
         .collect();
-    without_url_secrets(lines.join("\n").trim_end())
+    without_refs(&without_url_secrets(lines.join("\n").trim_end()))
 }

@@ -219,11 +219,11 @@ fn exporter(output: &Output) -> Exporter {
     let attributes = match output {
         // Nothing is named, kept or unpacked in the Engine: the cheapest way to a registry.
         Output::Push {
-            repository,
+            repositories,
             insecure,
         } => {
             let mut attributes = vec![
-                ("name", repository.to_string()),
+                ("name", joined(repositories)),
                 ("push", "true".to_owned()),
                 ("push-by-digest", "true".to_owned()),
                 ("store", "false".to_owned()),

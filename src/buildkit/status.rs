@@ -68,7 +68,7 @@ impl Watch {
     pub(super) fn failed_step(&self) -> Option<&Step> {
         self.steps
             .values()
-            .filter(|step| !step.error.is_empty())
+            .filter(|step| !step.error.is_empty() && !step.is_cache())
             .min_by_key(|step| step.error.contains("context canceled"))
     }
 
@@ -119,7 +119,15 @@ impl Watch {
         step.is_done = true;
         step.is_cached = vertex.cached;
         step.error = clean_line(vertex.error.as_bytes());
+        let trouble = step.cache_trouble();
         self.flush(&vertex.digest);
+        if let Some(message) = trouble {
+            self.events.tell(Event::Warned {
+                subject: self.service.clone(),
+                message,
+                hint: None,
+            });
+        }
         let outcome = if vertex.error.is_empty() {
             if vertex.cached {
                 StepOutcome::Cached
@@ -222,6 +230,26 @@ impl Step {
     /// Whether this step brings the result to where it goes.
     pub(super) fn is_export(&self) -> bool {
         self.name.starts_with("exporting to ") || self.name.starts_with("pushing ")
+    }
+
+    /// Whether this step only reads or writes a cache, which a build can do without.
+    fn is_cache(&self) -> bool {
+        self.name.starts_with("exporting cache") || self.name.starts_with("importing cache")
+    }
+
+    /// What a user should know of a cache. One that does not exist yet is no trouble.
+    fn cache_trouble(&self) -> Option<String> {
+        if self.error.is_empty() || !self.is_cache() || self.error.ends_with("context canceled") {
+            return None;
+        }
+        let verb = if self.name.starts_with("exporting") {
+            "written"
+        } else if self.error.ends_with(": not found") {
+            return None;
+        } else {
+            "read"
+        };
+        Some(format!("the cache could not be {verb}: {}", self.error))
     }
 
     pub(super) fn last_lines(&self) -> Vec<String> {

@@ -118,7 +118,7 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
     };
     let (digest, reused) = match &target.action {
         Action::Build => {
-            let outputs = places.iter().map(push).collect();
+            let outputs = outputs(target, &places);
             let built = build_one(cx, target, outputs, world).await?;
             (built.digest, false)
         }
@@ -163,10 +163,20 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
     Ok(image)
 }
 
-fn push(place: &Destination) -> Output {
-    Output::Push {
-        repository: place.repository.clone(),
-        insecure: place.insecure,
+/// How the builder is asked to push: to every repository at the same time, unless attestations would
+/// make each of those pushes another image.
+fn outputs(target: &Target, places: &[Destination]) -> Vec<Output> {
+    let push = |places: &[Destination]| Output::Push {
+        repositories: places
+            .iter()
+            .map(|place| place.repository.clone())
+            .collect(),
+        insecure: places.iter().any(|place| place.insecure),
+    };
+    if target.build.is_attested() {
+        vec![push(places)]
+    } else {
+        places.chunks(1).map(push).collect()
     }
 }
 

@@ -107,10 +107,16 @@ impl Ledger {
 /// Writes a file so that it is there whole or not at all.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |source| Error::files("write", path)(source);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    io::Write::write_all(&mut file, bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    // The name is the release's own, so nobody else writes to it.
+    let unfinished = path.with_extension("unfinished");
+    let write = || {
+        let mut file = fs::File::create(&unfinished)?;
+        io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&unfinished);
+        failed(error)
+    })
 }

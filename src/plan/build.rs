@@ -68,6 +68,13 @@ pub struct BuildSpec {
     pub cache_to: Vec<CacheRef>,
 }
 
+impl BuildSpec {
+    /// Whether the image comes with attestations.
+    pub fn is_attested(&self) -> bool {
+        self.provenance != Provenance::Off || self.sbom.is_some()
+    }
+}
+
 /// Where the files of a build come from. In JSON the path or address alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]

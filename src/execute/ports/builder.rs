@@ -57,11 +57,13 @@ pub struct BuildOrder {
 /// Where the result of a build goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// To a repository, under its digest only.
+    /// To repositories, under its digest only: the same image to all of them, one after the other.
+    /// Several such outputs are served at the same time, but each of them makes attestations of its
+    /// own, with dates in them, and so another digest.
     Push {
-        /// The repository.
-        repository: Repository,
-        /// Whether the registry is spoken to without TLS, or without checking its certificate.
+        /// The repositories.
+        repositories: Vec<Repository>,
+        /// Whether their registries are spoken to without TLS, or without checking certificates.
         insecure: bool,
     },
     /// Into the image store of the Engine that builds, under these names.

@@ -1,0 +1,113 @@
+//! Logins: docker's own file and its absence, and that no password is ever shown.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::Shop;
+use crate::support::bed::Bed;
+use crate::support::program::Castoff;
+
+/// A docker configuration with one login, besides what the bed's has.
+fn with_login(shop: &Shop, host: &str, user: &str, password: &str) -> Castoff {
+    let auth = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    let config = serde_json::json!({"auths": {host: {"auth": auth}}});
+    shop.project
+        .write(".home/docker/config.json", &config.to_string());
+    shop.castoff(["publish"]).env(
+        "DOCKER_CONFIG",
+        shop.project.join(".home/docker").display().to_string(),
+    )
+}
+
+#[test]
+fn a_login_of_docker_is_good_for_upload_and_tags() {
+    for kind in ["AUTH", "TOKEN"] {
+        let host = Bed::var(&format!("BED_REGISTRY_{kind}"));
+        let user = Bed::var(&format!("BED_REGISTRY_{kind}_USER"));
+        let password = Bed::var(&format!("BED_REGISTRY_{kind}_PASSWORD"));
+        let shop = Shop::going_to(&["api"], &[("a", host.clone())]);
+        let events = shop.project.join(".home/events");
+        let ran = with_login(&shop, &host, &user, &password)
+            .args(["--events"])
+            .args([&events])
+            .run()
+            .exits(0);
+        let told = std::fs::read_to_string(events).unwrap();
+        for text in [&ran.stdout, &ran.stderr, &told] {
+            assert!(!text.contains(&password));
+            assert!(!text.contains(&BASE64_STANDARD.encode(format!("{user}:{password}"))));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_password_is_found_before_anything_is_built() {
+    let host = Bed::var("BED_REGISTRY_AUTH");
+    let user = Bed::var("BED_REGISTRY_AUTH_USER");
+    let shop = Shop::going_to(&["api"], &[("a", host.clone())]);
+    let ran = with_login(&shop, &host, &user, "hunter2hunter2")
+        .run()
+        .exits(3);
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    let problem = ran.stderr.split_once("error: ").unwrap().1;
+    let shown = problem
+        .replace(&host, "[registry]")
+        .replace(&shop.prefix, "[prefix]");
+    insta::assert_snapshot!(shown, @"
+    [registry]/[prefix]-a/api: registry answered 401 UNAUTHORIZED; the login was refused
+    hint: the stored login is wrong or has expired: `docker login [registry]`
+    ");
+}
+
+#[test]
+fn a_missing_login_is_said_with_the_command_that_makes_one() {
+    let host = Bed::var("BED_REGISTRY_AUTH");
+    let shop = Shop::going_to(&["api"], &[("a", host.clone())]);
+    let ran = shop.castoff(["publish"]).run().exits(3);
+    let problem = ran.stderr.split_once("error: ").unwrap().1;
+    let shown = problem
+        .replace(&host, "[registry]")
+        .replace(&shop.prefix, "[prefix]");
+    insta::assert_snapshot!(shown, @"
+    [registry]/[prefix]-a/api: registry answered 401 UNAUTHORIZED; no login was found
+    hint: log in with `docker login [registry]`
+    ");
+}
+
+#[test]
+fn an_unknown_host_is_said() {
+    let shop = Shop::going_to(&["api"], &[("a", "registry.invalid".to_owned())]);
+    let ran = shop.castoff(["publish"]).run().exits(3);
+    let problem = ran.stderr.split_once("error: ").unwrap().1;
+    assert!(
+        problem.starts_with("registry.invalid: cannot reach registry.invalid"),
+        "{problem}"
+    );
+    assert!(
+        problem.contains("hint: is registry.invalid the right address"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_registry_behind_a_ca_of_ones_own() {
+    let host = Bed::var("BED_TLS");
+    let shop = Shop::going_to(&["api"], &[("a", host.clone())]);
+    let ran = shop.castoff(["publish"]).run().exits(3);
+    assert!(
+        ran.stderr.contains("no trusted TLS connection"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr
+            .contains("give the registry's CA in publish.toml"),
+        "{}",
+        ran.stderr
+    );
+    let publish = std::fs::read_to_string(shop.project.join("publish.toml")).unwrap();
+    let ca = format!("ca = \"{}\"\n[tags]", Bed::var("BED_CA"));
+    shop.project
+        .write("publish.toml", &publish.replace("[tags]", &ca));
+    shop.castoff(["publish"]).run().exits(0);
+}
