@@ -447,3 +447,29 @@ fn the_date_of_a_commit_that_is_not_checked_out_is_looked_up() {
         ["20240628"]
     );
 }
+
+#[test]
+fn without_the_program_such_a_repository_is_an_error_that_says_so() {
+    let mut place = Place::empty();
+    place.git("init --quiet --object-format=sha256");
+    place.set("PATH", "/nonexistent");
+    let shown = place.shown(&["tags"]);
+    insta::assert_snapshot!(shown);
+    place.set("GITHUB_ACTIONS", "true");
+    place.set("GITHUB_REF", "refs/heads/main");
+    place.set("GITHUB_SHA", "860c1904a1ce19322e91ac35af1ab07466440c37");
+    assert_eq!(
+        place.tags(&["type=sha"]),
+        ["sha-860c190"],
+        "CI knows enough"
+    );
+    assert!(place.warnings(&[])[0].starts_with("the git repository was ignored: open it"));
+}
+
+#[test]
+fn a_broken_repository_is_an_error_that_says_where() {
+    let place = Place::repository();
+    place.write(".git/HEAD", "nonsense");
+    let shown = place.shown(&["tags"]);
+    insta::assert_snapshot!(shown);
+}
