@@ -60,6 +60,7 @@ pub fn compute(rules: &RuleSet, facts: &Facts, names: &Names<'_>) -> Result<Comp
     for rule in rules.by_priority() {
         assembly.ask(rule).map_err(|problem| Error::Rule {
             index: rule.index,
+            entry: rule.entry,
             text: printable(&rule.source, 200),
             problem,
         })?;

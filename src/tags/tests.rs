@@ -117,3 +117,17 @@ proptest! {
         let _ = labels(&input, &facts("refs/heads/main", "push"), &NAMES);
     }
 }
+
+#[test]
+fn an_error_says_which_entry_and_which_rule() {
+    let rules = ["# one\ntype=sha\ntype=raw,value=x", "type=edge\ntype=ref"];
+    let error = RuleSet::parse(&rules, &[] as &[&str]).unwrap_err();
+    let super::Error::Rule {
+        index, entry, text, ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((*index, *entry, text.as_str()), (3, 1, "type=ref"));
+    assert!(error.to_string().starts_with("tag rule 4 `type=ref`"));
+}
