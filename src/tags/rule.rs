@@ -211,12 +211,12 @@ impl Attributes {
         let fields = rejoined(record, kind);
         let source = fields
             .iter()
-            .map(|field| csv::written(field))
+            .map(csv::written)
             .collect::<Vec<_>>()
             .join(",");
         let mut given: Vec<(String, String)> = Vec::new();
         for field in &fields {
-            let (key, value) = key_and_value(field);
+            let (key, value) = key_and_value(&field.text);
             if key == "type" {
                 continue;
             }
@@ -441,12 +441,12 @@ fn kind(record: &[Field]) -> Result<&'static str, RuleProblem> {
 
 /// The fields, with those put together again that a comma within an expression has parted: a
 /// regular expression or a date format needs no quotes around it.
-fn rejoined(record: &[Field], kind: &str) -> Vec<String> {
+fn rejoined(record: &[Field], kind: &str) -> Vec<Field> {
     let mut fields = Vec::new();
     let mut rest = record;
     while let [first, behind @ ..] = rest {
         rest = behind;
-        fields.push(first.text.clone());
+        fields.push(first.clone());
         if first.quoted {
             continue;
         }
@@ -475,7 +475,10 @@ fn rejoined(record: &[Field], kind: &str) -> Vec<String> {
             joined.push_str(&next.text);
             if !is_open(&joined) {
                 fields.pop();
-                fields.push(joined);
+                fields.push(Field {
+                    text: joined,
+                    quoted: false,
+                });
                 rest = behind.get(taken + 1..).unwrap_or_default();
                 break;
             }
