@@ -371,7 +371,6 @@ fn dirty_trees() {
 fn files_that_a_filter_has_written_are_no_changes() {
     let place = Place::empty();
     place.git("init --quiet --initial-branch=main");
-    place.git("config filter.upper.clean cat");
     place.write(".gitattributes", "*.bin filter=lower\n");
     place.git("config filter.lower.clean tr\u{a0}A-Z\u{a0}a-z");
     // Arguments are parted at spaces, and the filter has some.
