@@ -99,8 +99,8 @@ impl RuleSet {
             set.add(entry, text.as_ref())?;
         }
         if set.rules.is_empty() {
-            for (entry, text) in DEFAULT_RULES.into_iter().enumerate() {
-                set.add(entry, text)?;
+            for text in DEFAULT_RULES {
+                set.add(0, text)?;
             }
         }
         Ok(set)

@@ -148,7 +148,7 @@ impl Rule {
     }
 
     /// Which entry of the list it was read from, counted from 0. An entry may have several lines,
-    /// and so several rules.
+    /// and so several rules. The default rules stand in none, which is 0, too.
     pub fn entry(&self) -> usize {
         self.entry
     }
