@@ -49,7 +49,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let written: Vec<String> = rules.rules().iter().map(ToString::to_string).collect();
-    let again = RuleSet::parse(&written, &[&flavor]).expect("a rule that is written is read again");
+    let again = RuleSet::parse(&[written.join("\n")], &[&flavor])
+        .expect("a rule that is written is read again");
     assert_eq!(again.rules(), rules.rules());
     if let Ok(computed) = compute(&rules, &facts, &names) {
         for computed in &computed.tags {

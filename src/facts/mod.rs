@@ -168,7 +168,20 @@ pub fn gather(ask: &Ask) -> Result<Facts, Error> {
         typed: ask.reference.as_deref(),
         commit: ci.as_ref().and_then(|ci| ci.sha.as_deref()),
     };
-    let answer = git::read(&question, &mut warnings)?;
+    let knows_all = ci
+        .as_ref()
+        .is_some_and(|ci| ci.reference.is_some() && ci.sha.is_some());
+    let answer = match git::read(&question, &mut warnings) {
+        // What the CI system says is enough to go on with.
+        Err(Error::Git { doing, source, .. }) if knows_all => {
+            warnings.push(Warning::Unreadable {
+                doing,
+                reason: printable(&source.to_string(), 400),
+            });
+            git::without(&question)?
+        }
+        answer => answer?,
+    };
     let said = context::Said {
         reference: answer.typed,
         event: ask.event.as_deref(),

@@ -124,7 +124,10 @@ impl fmt::Display for Warning {
             Self::SearchGivenUp { search } => {
                 write!(formatter, "{search}: given up, the history is too long")
             }
-            Self::Unreadable { doing, reason } => write!(formatter, "{doing}: {reason}"),
+            Self::Unreadable { doing, reason } => write!(
+                formatter,
+                "the git repository was ignored: {doing}: {reason}"
+            ),
         }
     }
 }

@@ -60,6 +60,7 @@ pub fn compute(rules: &RuleSet, facts: &Facts, names: &Names<'_>) -> Result<Comp
     for rule in rules.by_priority() {
         assembly.ask(rule).map_err(|problem| Error::Rule {
             index: rule.index,
+            entry: rule.entry,
             text: printable(&rule.source, 200),
             problem,
         })?;
@@ -212,13 +213,16 @@ impl Assembly<'_> {
                 suffix: first.map(|it| it.suffix.clone()).unwrap_or_default(),
             }
         };
+        let of_latest = {
+            let ordered = self.first.as_ref().and_then(|it| it.ordered.clone());
+            Channel::Latest(ordered.map(&order))
+        };
         let mut tags: Vec<ComputedTag> = std::mem::take(&mut self.tags)
             .into_iter()
             .map(|(tag, index, given)| ComputedTag {
                 channel: match (self.suffix, self.rules.rule(index)) {
-                    ("", Some(rule)) => {
-                        channel(rule, &self.rules.flavor, tag.as_str(), given, &order)
-                    }
+                    ("", _) if tag.as_str() == "latest" => of_latest.clone(),
+                    ("", Some(rule)) => channel(rule, &self.rules.flavor, given, &order),
                     _ => Channel::Moving,
                 },
                 rule: Some(index),
@@ -243,21 +247,18 @@ impl Assembly<'_> {
                 Ok(tag) if tags.iter().any(|known| known.tag == tag) => {
                     reason = LatestReason::Given;
                 }
-                Ok(tag) => {
-                    let first = self.first.as_ref();
-                    tags.push(ComputedTag {
-                        channel: if self.suffix.is_empty() {
-                            Channel::Latest(first.and_then(|it| it.ordered.clone()).map(&order))
-                        } else {
-                            Channel::Moving
-                        },
-                        rule: match latest {
-                            LatestReason::Rule { rule, .. } => Some(rule),
-                            _ => None,
-                        },
-                        tag,
-                    });
-                }
+                Ok(tag) => tags.push(ComputedTag {
+                    channel: if self.suffix.is_empty() {
+                        of_latest
+                    } else {
+                        Channel::Moving
+                    },
+                    rule: match latest {
+                        LatestReason::Rule { rule, .. } => Some(rule),
+                        _ => None,
+                    },
+                    tag,
+                }),
             }
         }
         if tags.is_empty() {
@@ -353,7 +354,6 @@ fn dates(template: &Template) -> Vec<&str> {
 fn channel(
     rule: &Rule,
     flavor: &super::Flavor,
-    tag: &str,
     given: Given,
     order: &dyn Fn(Ordered) -> Order,
 ) -> Channel {
@@ -388,9 +388,7 @@ fn channel(
         Nature::Branch(name) => Channel::Branch(name),
         Nature::Moving => Channel::Moving,
         Nature::Text => {
-            if tag == "latest" {
-                Channel::Latest(None)
-            } else if value.is_some_and(|value| value.uses("tag")) {
+            if value.is_some_and(|value| value.uses("tag")) {
                 Channel::Fixed(Fixed::GitTag)
             } else if ["branch", "on_branch"].iter().any(|name| uses(name)) {
                 Channel::Branch(None)

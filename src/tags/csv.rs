@@ -94,10 +94,16 @@ fn quoted(
     Err(CsvError::NotClosed)
 }
 
-/// A field as it must be written to be read again.
-pub(super) fn written(text: &str) -> String {
+/// A field as it must be written to be read again. One that was quoted stays quoted: what is in
+/// quotes is not put together with what follows it.
+pub(super) fn written(field: &Field) -> String {
+    let text = &field.text;
     let is_special = |letter: char| letter == '#' || letter.is_whitespace();
-    if text.is_empty() || text.contains([',', '"', '\n', '\r']) || text.starts_with(is_special) {
+    if field.quoted
+        || text.is_empty()
+        || text.contains([',', '"', '\n', '\r'])
+        || text.starts_with(is_special)
+    {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()
@@ -144,8 +150,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         for text in ["a", "a,b", "a\"b", "#a", "", "a\nb", "ä"] {
-            let read = records(&format!("x,{}", written(text))).unwrap();
-            assert_eq!(read[0][1].text, text);
+            for quoted in [false, true] {
+                let field = Field {
+                    text: text.to_owned(),
+                    quoted,
+                };
+                let read = records(&format!("x,{}", written(&field))).unwrap();
+                assert_eq!(read[0][1].text, text);
+                assert!(read[0][1].quoted || !quoted);
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ pub enum Error {
     Rule {
         /// Which rule, counted from 0 over all rules of the list.
         index: usize,
+        /// Which entry of the list it is in, counted from 0: an entry may have several lines.
+        entry: usize,
         /// The rule, shortened.
         text: String,
         /// What is wrong with it.

@@ -96,20 +96,20 @@ impl RuleSet {
             dirty: Dirty::default(),
             warnings: Vec::new(),
         };
-        for text in rules {
-            set.add(text.as_ref())?;
+        for (entry, text) in rules.iter().enumerate() {
+            set.add(entry, text.as_ref())?;
         }
         if set.rules.is_empty() {
             for text in DEFAULT_RULES {
-                set.add(text)?;
+                set.add(0, text)?;
             }
         }
         Ok(set)
     }
 
-    fn add(&mut self, text: &str) -> Result<(), Error> {
+    fn add(&mut self, entry: usize, text: &str) -> Result<(), Error> {
         let first = self.rules.len();
-        let rules = Rule::parse_all(text, first, &mut self.warnings)?;
+        let rules = Rule::parse_all(text, entry, first, &mut self.warnings)?;
         self.rules.extend(rules);
         Ok(())
     }

@@ -17,8 +17,9 @@ pub(super) const TYPES: [&str; 8] = [
 /// The strings are those of docker/metadata-action (`tag.ts`), so that users can bring them along.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// Which one of the list it is, counted from 0.
+    /// Which one of all rules it is, counted from 0.
     pub(super) index: usize,
+    pub(super) entry: usize,
     pub(super) source: String,
     pub(super) kind: Kind,
     pub(super) enable: Template,
@@ -146,33 +147,36 @@ impl Rule {
         self.kind.name()
     }
 
+    /// Which entry of the list it was read from, counted from 0. An entry may have several lines,
+    /// and so several rules. The default rules stand in none, which is 0, too.
+    pub fn entry(&self) -> usize {
+        self.entry
+    }
+
     /// The rules of one entry of the list: one for each of its lines.
     pub(super) fn parse_all(
         text: &str,
+        entry: usize,
         first_index: usize,
         warnings: &mut Vec<Warning>,
     ) -> Result<Vec<Self>, Error> {
-        let refused = |index, problem| Error::Rule {
+        let refused = |index: usize, text: &str, problem| Error::Rule {
             index,
+            entry,
             text: super::printable(text.trim(), 200),
             problem,
         };
-        let records =
-            csv::records(text).map_err(|error| refused(first_index, RuleProblem::Csv(error)))?;
+        let records = csv::records(text)
+            .map_err(|error| refused(first_index, text, RuleProblem::Csv(error)))?;
         let mut rules = Vec::new();
         for record in records {
             let index = first_index + rules.len();
-            let attributes = Attributes::of(&record).map_err(|problem| refused(index, problem))?;
+            let attributes =
+                Attributes::of(&record).map_err(|problem| refused(index, text, problem))?;
             let source = attributes.source.clone();
-            let mut unknown = Vec::new();
             let rule = attributes
-                .rule(index, &mut unknown)
-                .map_err(|problem| Error::Rule {
-                    index,
-                    text: super::printable(&source, 200),
-                    problem,
-                })?;
-            warnings.extend(unknown);
+                .rule(entry, index, warnings)
+                .map_err(|problem| refused(index, &source, problem))?;
             rules.push(rule);
         }
         Ok(rules)
@@ -207,12 +211,12 @@ impl Attributes {
         let fields = rejoined(record, kind);
         let source = fields
             .iter()
-            .map(|field| csv::written(field))
+            .map(csv::written)
             .collect::<Vec<_>>()
             .join(",");
         let mut given: Vec<(String, String)> = Vec::new();
         for field in &fields {
-            let (key, value) = key_and_value(field);
+            let (key, value) = key_and_value(&field.text);
             if key == "type" {
                 continue;
             }
@@ -274,7 +278,12 @@ impl Attributes {
         Ok(self.template(attribute)?.filter(|it| !it.is_empty()))
     }
 
-    fn rule(self, index: usize, warnings: &mut Vec<Warning>) -> Result<Rule, RuleProblem> {
+    fn rule(
+        self,
+        entry: usize,
+        index: usize,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Rule, RuleProblem> {
         let kind = self.kind()?;
         let priority = match self.get("priority").map(|text| (text, number(text))) {
             None => default_priority(self.kind),
@@ -304,6 +313,7 @@ impl Attributes {
         };
         Ok(Rule {
             index,
+            entry,
             kind,
             enable: self
                 .template("enable")?
@@ -431,12 +441,12 @@ fn kind(record: &[Field]) -> Result<&'static str, RuleProblem> {
 
 /// The fields, with those put together again that a comma within an expression has parted: a
 /// regular expression or a date format needs no quotes around it.
-fn rejoined(record: &[Field], kind: &str) -> Vec<String> {
+fn rejoined(record: &[Field], kind: &str) -> Vec<Field> {
     let mut fields = Vec::new();
     let mut rest = record;
     while let [first, behind @ ..] = rest {
         rest = behind;
-        fields.push(first.text.clone());
+        fields.push(first.clone());
         if first.quoted {
             continue;
         }
@@ -465,7 +475,10 @@ fn rejoined(record: &[Field], kind: &str) -> Vec<String> {
             joined.push_str(&next.text);
             if !is_open(&joined) {
                 fields.pop();
-                fields.push(joined);
+                fields.push(Field {
+                    text: joined,
+                    quoted: false,
+                });
                 rest = behind.get(taken + 1..).unwrap_or_default();
                 break;
             }

@@ -117,3 +117,30 @@ proptest! {
         let _ = labels(&input, &facts("refs/heads/main", "push"), &NAMES);
     }
 }
+
+#[test]
+fn what_is_quoted_is_not_joined_with_what_follows_it() {
+    // Found by fuzzing: written without its quotes, the first field was read with the second.
+    let text = r#"type=raw,"prefix={{!",suffix=}}"#;
+    assert!(RuleSet::parse(&[text], &[] as &[&str]).is_err());
+    let text = r#"a=b,"pattern=x{{y",group=2}}"#;
+    let rules = RuleSet::parse(&[text], &[] as &[&str]).unwrap_err();
+    assert!(rules.to_string().contains("needs the attribute `value`"));
+    let text = r#"v,"pattern=x{{y",group=2}}"#;
+    let rules = RuleSet::parse(&[text], &[] as &[&str]).unwrap();
+    assert_eq!(rules.rules()[0].to_string(), text);
+}
+
+#[test]
+fn an_error_says_which_entry_and_which_rule() {
+    let rules = ["# one\ntype=sha\ntype=raw,value=x", "type=edge\ntype=ref"];
+    let error = RuleSet::parse(&rules, &[] as &[&str]).unwrap_err();
+    let super::Error::Rule {
+        index, entry, text, ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((*index, *entry, text.as_str()), (3, 1, "type=ref"));
+    assert!(error.to_string().starts_with("tag rule 4 `type=ref`"));
+}

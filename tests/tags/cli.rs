@@ -171,3 +171,19 @@ fn a_payload_that_is_too_large_or_broken_is_a_warning() {
     let warnings = place.warnings(&[]);
     assert!(warnings[0].contains("more than"), "{warnings:?}");
 }
+
+#[test]
+fn the_json_form() {
+    let place = Place::github("refs/tags/v1.2.3", "push");
+    let shown = place.shown(&[
+        "tags",
+        "--format=json",
+        "--image=ghcr.io/Acme/App",
+        "--rule=type=semver,pattern={{version}}",
+        "--rule=type=semver,pattern={{major}}.{{minor}}",
+        "--rule=type=ref,event=branch",
+        "--rule=type=ref,event=tag,prefix=git/",
+        "--label=maintainer=me",
+    ]);
+    insta::assert_snapshot!(shown);
+}

@@ -109,6 +109,24 @@ fn channels_are_told_from_what_stays() {
 }
 
 #[test]
+fn latest_goes_by_version_on_a_release_and_by_commit_on_a_branch() {
+    let kind = |reference: &str, rules: &[&str]| {
+        let json = Place::github(reference, "push").json(rules);
+        let details = json["details"].as_array().unwrap();
+        let latest = details.iter().find(|it| it["tag"] == "latest").unwrap();
+        format!("{} {}", latest["kind"], latest["order"])
+    };
+    let said = [
+        "--rule=type=semver,pattern={{raw}}",
+        "--rule=type=raw,value=latest",
+    ];
+    assert_eq!(kind("refs/tags/v1.2.3", &said), r#""latest" "1.2.3""#);
+    assert_eq!(kind("refs/heads/main", &said), r#""latest" null"#);
+    let match_rule = [r"--rule=type=match,pattern=v(\d+\.\d+),group=1"];
+    assert_eq!(kind("refs/tags/v1.2.3", &match_rule), r#""latest" "1.2.3""#);
+}
+
+#[test]
 fn explain_says_for_every_rule_why_it_fired_or_not() {
     let place = Place::github("refs/tags/api/v1.2.3", "push");
     let shown = place.shown(&[

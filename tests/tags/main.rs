@@ -11,3 +11,5 @@ mod git;
 mod labels;
 #[cfg(test)]
 mod place;
+#[cfg(test)]
+mod repositories;

@@ -188,3 +188,16 @@ impl Place {
         text.replace(&self.root().display().to_string(), "[root]")
     }
 }
+
+/// A rule for each kind of reference.
+pub(crate) const REFERENCES: [&str; 3] = [
+    "type=ref,event=branch",
+    "type=ref,event=tag",
+    "type=ref,event=pr",
+];
+
+/// The reference that castoff sees.
+pub(crate) fn reference(place: &Place) -> String {
+    let json = place.json(&[]);
+    json["context"]["ref"].as_str().unwrap_or("none").to_owned()
+}

@@ -21,7 +21,8 @@ pub(super) fn tags_at(pointers: &[Pointer], commit: Option<&Commit>) -> Vec<Stri
 }
 
 /// The default branch as the repository knows it: what `origin` said when it was cloned, else
-/// what git calls a first branch here, else the usual names, else the only branch.
+/// what git calls a first branch here, else the usual names, else the only branch. A clone of one
+/// branch has only one, too, and it may be any: so not where there are branches of a remote.
 pub(super) fn default(source: &dyn Source, pointers: &[Pointer]) -> Option<String> {
     let exists = |name: &str| {
         pointers.iter().any(|pointer| {
@@ -42,6 +43,12 @@ pub(super) fn default(source: &dyn Source, pointers: &[Pointer]) -> Option<Strin
         .find(|name| exists(name))
     {
         return Some(name);
+    }
+    if pointers
+        .iter()
+        .any(|pointer| pointer.name.starts_with("refs/remotes/"))
+    {
+        return None;
     }
     let mut branches = pointers
         .iter()

@@ -308,7 +308,7 @@ fn changes(question: &Question<'_>, source: &dyn Source) -> Result<Changes, Fail
 }
 
 /// Without a repository a short `--ref` cannot be looked up.
-fn without(question: &Question<'_>) -> Result<Answer, Error> {
+pub(super) fn without(question: &Question<'_>) -> Result<Answer, Error> {
     let typed = match question.typed {
         Some(typed) if !typed.starts_with("refs/") => {
             return Err(Error::UnknownReference {

@@ -78,7 +78,7 @@ mod tests {
             ),
             ("/srv/repositories/a.git", None),
             ("../a", None),
-            ("C:/work/a", None),
+            ("C:/code/a", None),
             ("file:///home/me/a", None),
         ] {
             assert_eq!(without_credentials(address).as_deref(), kept, "{address}");

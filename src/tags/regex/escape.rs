@@ -23,8 +23,7 @@ impl Translator {
                 self.at += 1;
                 let number = self.digits().unwrap_or(u64::MAX);
                 if let Some(group) = usize::try_from(number).ok().filter(|it| *it <= self.groups) {
-                    self.reference(group);
-                    return Ok(Term::Atom);
+                    return Ok(self.reference(group));
                 }
                 if self.flags.unicode {
                     return Err(self.syntax("a reference to a group that is not there"));
@@ -44,8 +43,7 @@ impl Translator {
                 let Some(group) = group else {
                     return Err(self.syntax("a reference to a group that is not there"));
                 };
-                self.reference(group + 1);
-                return Ok(Term::Atom);
+                return Ok(self.reference(group + 1));
             }
             _ => {}
         }
@@ -63,10 +61,14 @@ impl Translator {
         Ok(Term::Atom)
     }
 
-    /// What a group has captured; nothing where it took no part.
-    fn reference(&mut self, group: usize) {
+    /// What a group has captured; nothing where it took no part, or is not over yet.
+    fn reference(&mut self, group: usize) -> Term {
+        if self.open.contains(&group) {
+            return Term::Nothing;
+        }
         let case = if self.flags.ignore_case { "i" } else { "" };
         self.push_format(format_args!("(?:(?({group})(?{case}:\\{group})|))"));
+        Term::Atom
     }
 
     /// An escape that is possible within a class, too: adds a set, or gives one character.

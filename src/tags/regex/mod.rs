@@ -8,6 +8,7 @@
 
 mod class;
 mod escape;
+mod quantifier;
 mod translate;
 
 use fancy_regex::{Regex, RegexBuilder};
@@ -115,6 +116,9 @@ impl Pattern {
                         what: "look-behinds of this kind",
                     }
                 }
+                fancy_regex::Error::ParseError(..) => PatternError::Unsupported {
+                    what: "expressions of this kind",
+                },
                 _ => PatternError::TooLarge,
             })?;
         Ok(Self {
@@ -147,16 +151,23 @@ impl Pattern {
         Ok(Some(groups.collect()))
     }
 
+    /// Matches one after the other, the empty ones too; behind an empty one the next character is
+    /// skipped.
     fn find_all(&self, text: &str) -> Result<Option<Vec<Option<String>>>, TooHard> {
         let mut found = Vec::new();
-        let mut expected = 0;
-        for each in self.regex.find_iter(text).take(MAX_MATCHES) {
-            let each = each.map_err(|_| TooHard)?;
-            if self.flags.sticky && each.start() != expected {
+        let mut from = 0;
+        while found.len() < MAX_MATCHES {
+            let next = self.regex.find_from_pos(text, from).map_err(|_| TooHard)?;
+            let Some(next) = next.filter(|it| !self.flags.sticky || it.start() == from) else {
                 break;
-            }
-            expected = each.end();
-            found.push(Some(each.as_str().to_owned()));
+            };
+            found.push(Some(next.as_str().to_owned()));
+            let skipped = text.get(next.end()..).and_then(|rest| rest.chars().next());
+            from = match skipped {
+                _ if next.start() < next.end() => next.end(),
+                Some(letter) => next.end() + letter.len_utf8(),
+                None => break,
+            };
         }
         Ok((!found.is_empty()).then_some(found))
     }
@@ -253,6 +264,8 @@ mod tests {
         assert_eq!(find(r"/^V(\d.\d)$/i", "v1x2"), "v1x2|1x2");
         assert_eq!(find(r"/\d/g", "1a2b3"), "1|2|3");
         assert_eq!(find(r"/\d/gy", "12b3"), "1|2");
+        assert_eq!(find(r"/b|/g", "abc"), "|b||");
+        assert_eq!(find(r"/x?/gy", "xa"), "x||");
         assert_eq!(find(r"/\d/y", "a1"), "no match");
         assert_eq!(find(r"/a.b/s", "a\nb"), "a\nb");
         assert_eq!(find(r"/^b$/m", "a\nb"), "b");
@@ -267,6 +280,7 @@ mod tests {
         assert_eq!(find(r"(\w)\1", "abccd"), "cc|c");
         assert_eq!(find(r"(?<x>a)-\k<x>", "a-a"), "a-a|a");
         assert_eq!(find(r"(a)?\1b", "b"), "b|-");
+        assert_eq!(find(r"(a\1)(\3)(b)", "ab"), "ab|a||b");
         assert_eq!(find(r"/(a)\1/i", "aA"), "aA|a");
     }
 
@@ -286,7 +300,8 @@ mod tests {
         assert_eq!(find(r"\x41\u0042\103\cJ", "ABC\n"), "ABC\n");
         assert_eq!(find(r"\1", "\u{1}"), "\u{1}");
         assert_eq!(find(r"\k", "k"), "k");
-        assert_eq!(find(r"(?=a)*b", "b"), "b");
+        assert_eq!(find(r"(?=(a))*(b)", "b"), "b|-|b");
+        assert_eq!(find(r"(?:)*x(\b)+?()?", "x"), "x||-");
         assert_eq!(find(r"/[k]/i", "\u{212a}"), "no match");
         assert_eq!(find(r"a$", "a\n"), "no match");
         assert_eq!(find(r"/\p{Lu}\u{41}/u", "ÄA"), "ÄA");

@@ -7,8 +7,6 @@ use super::{Flags, PatternError};
 
 /// How deep groups may stand in each other.
 const MAX_DEPTH: usize = 50;
-/// How often the counts of repetitions within repetitions may multiply to.
-const MAX_REPETITIONS: u64 = 10_000;
 
 /// Writes the expression in the other syntax.
 pub(super) fn translate(source: &str, flags: Flags) -> Result<String, PatternError> {
@@ -22,6 +20,8 @@ pub(super) fn translate(source: &str, flags: Flags) -> Result<String, PatternErr
         flags,
         written: String::new(),
         depth: 0,
+        begun: 0,
+        open: Vec::new(),
     };
     translator.disjunction()?;
     if translator.at < translator.letters.len() {
@@ -67,13 +67,33 @@ pub(super) struct Translator {
     pub(super) names: Vec<Option<String>>,
     pub(super) written: String,
     depth: usize,
+    /// How many capturing groups have begun.
+    begun: usize,
+    /// Those that have begun and not ended.
+    pub(super) open: Vec<usize>,
+}
+
+/// What a piece of an expression can come to.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    /// How often its repetitions multiply to.
+    pub(super) repetitions: u64,
+    /// Whether it can take a character.
+    pub(super) takes: bool,
+}
+
+impl Extent {
+    const NOTHING: Self = Self {
+        repetitions: 1,
+        takes: false,
+    };
 }
 
 /// What a term was, which decides whether it may be repeated.
 pub(super) enum Term {
     Atom,
-    /// `(?=…)`, which Annex B lets be repeated, though it takes nothing.
-    LookAhead,
+    /// It takes nothing, and yet may be repeated: `(?=…)`, which Annex B lets be.
+    Nothing,
     Assertion,
 }
 
@@ -113,13 +133,12 @@ impl Translator {
         let _ = self.written.write_fmt(text);
     }
 
-    /// Reads alternatives; gives how often their repetitions multiply to.
-    fn disjunction(&mut self) -> Result<u64, PatternError> {
+    fn disjunction(&mut self) -> Result<Extent, PatternError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(PatternError::TooLarge);
         }
-        let mut repetitions = 1;
+        let mut extent = Extent::NOTHING;
         loop {
             match self.peek() {
                 None | Some(')') => break,
@@ -127,17 +146,24 @@ impl Translator {
                     self.at += 1;
                     self.push("|");
                 }
-                Some(_) => repetitions = repetitions.max(self.term()?),
+                Some(_) => {
+                    let term = self.term()?;
+                    extent.repetitions = extent.repetitions.max(term.repetitions);
+                    extent.takes |= term.takes;
+                }
             }
         }
         self.depth -= 1;
-        Ok(repetitions)
+        Ok(extent)
     }
 
-    fn term(&mut self) -> Result<u64, PatternError> {
+    fn term(&mut self) -> Result<Extent, PatternError> {
         let start = self.written.len();
         let begin = self.at;
-        let mut repetitions = 1;
+        let mut extent = Extent {
+            repetitions: 1,
+            takes: true,
+        };
         let term = match self.peek() {
             Some('^') => {
                 self.at += 1;
@@ -151,7 +177,7 @@ impl Translator {
             }
             Some('(') => {
                 let (term, inner) = self.group()?;
-                repetitions = inner;
+                extent = inner;
                 term
             }
             Some('*' | '+' | '?') => return Err(self.syntax("nothing to repeat")),
@@ -189,7 +215,8 @@ impl Translator {
             }
             None => Term::Assertion,
         };
-        self.quantifier(&term, start, repetitions)
+        extent.takes &= matches!(term, Term::Atom);
+        self.quantifier(&term, start, extent)
     }
 
     fn line_start(&mut self) {
@@ -222,17 +249,17 @@ impl Translator {
         }
     }
 
-    fn group(&mut self) -> Result<(Term, u64), PatternError> {
-        let flags = self.flags;
+    fn group(&mut self) -> Result<(Term, Extent), PatternError> {
+        let (flags, open) = (self.flags, self.open.len());
         let term = if self.eat("(?:") {
             self.push("(?:");
             Term::Atom
         } else if self.eat("(?=") {
             self.push("(?=");
-            Term::LookAhead
+            Term::Nothing
         } else if self.eat("(?!") {
             self.push("(?!");
-            Term::LookAhead
+            Term::Nothing
         } else if self.eat("(?<=") {
             self.push("(?<=");
             Term::Assertion
@@ -241,28 +268,35 @@ impl Translator {
             Term::Assertion
         } else if self.eat("(?<") {
             self.group_name()?;
-            self.push("(");
-            Term::Atom
+            self.capture()
         } else if self.eat("(?") {
             self.modifiers()?;
             self.push("(?:");
             Term::Atom
         } else {
             self.at += 1;
-            self.push("(");
-            Term::Atom
+            self.capture()
         };
-        let repetitions = self.disjunction()?;
+        let extent = self.disjunction()?;
         if !self.eat(")") {
             return Err(self.syntax("a group that is never closed"));
         }
+        self.open.truncate(open);
         self.push(")");
         self.flags = flags;
         let term = match term {
-            Term::LookAhead if self.flags.unicode => Term::Assertion,
+            Term::Nothing if self.flags.unicode => Term::Assertion,
             term => term,
         };
-        Ok((term, repetitions))
+        Ok((term, extent))
+    }
+
+    /// Begins a capturing group.
+    fn capture(&mut self) -> Term {
+        self.begun += 1;
+        self.open.push(self.begun);
+        self.push("(");
+        Term::Atom
     }
 
     fn group_name(&mut self) -> Result<(), PatternError> {
@@ -318,102 +352,6 @@ impl Translator {
             seen.push(letter);
             self.at += 1;
         }
-    }
-
-    /// The numbers of `{2}`, `{2,}`, `{2,3}`, where one stands.
-    fn count(&mut self) -> Result<Option<(u64, Option<u64>)>, PatternError> {
-        let start = self.at;
-        self.at += 1;
-        let Some(least) = self.digits() else {
-            self.at = start;
-            return Ok(None);
-        };
-        let most = if self.eat(",") {
-            if self.peek() == Some('}') {
-                None
-            } else if let Some(most) = self.digits() {
-                Some(most)
-            } else {
-                self.at = start;
-                return Ok(None);
-            }
-        } else {
-            Some(least)
-        };
-        if !self.eat("}") {
-            self.at = start;
-            return Ok(None);
-        }
-        if most.is_some_and(|most| most < least) {
-            return Err(self.syntax("a count whose numbers are out of order"));
-        }
-        Ok(Some((least, most)))
-    }
-
-    pub(super) fn digits(&mut self) -> Option<u64> {
-        let mut value: Option<u64> = None;
-        while let Some(digit) = self.peek().and_then(|letter| letter.to_digit(10)) {
-            let before = value.unwrap_or(0).saturating_mul(10);
-            value = Some(before.saturating_add(u64::from(digit)));
-            self.at += 1;
-        }
-        value
-    }
-
-    /// Reads what repeats the term that was written from `start` on.
-    fn quantifier(
-        &mut self,
-        term: &Term,
-        start: usize,
-        repetitions: u64,
-    ) -> Result<u64, PatternError> {
-        let begin = self.at;
-        let (least, most) = match self.peek() {
-            Some('*') => (0, None),
-            Some('+') => (1, None),
-            Some('?') => (0, Some(1)),
-            Some('{') => match self.count()? {
-                Some(count) => count,
-                None => return Ok(repetitions),
-            },
-            _ => return Ok(repetitions),
-        };
-        if self.at == begin {
-            self.at += 1;
-        }
-        let lazy = self.eat("?");
-        match term {
-            Term::Assertion => {
-                self.at = begin;
-                return Err(self.syntax("nothing to repeat"));
-            }
-            // Taking nothing once is taking nothing often.
-            Term::LookAhead => {
-                if least == 0 {
-                    self.written.truncate(start);
-                    self.push("(?:)");
-                }
-                return Ok(repetitions);
-            }
-            Term::Atom => {}
-        }
-        let most_often = most.unwrap_or(least).max(1);
-        let repetitions = repetitions.saturating_mul(most_often);
-        if repetitions > MAX_REPETITIONS {
-            return Err(PatternError::TooLarge);
-        }
-        // One atom, so that nothing written after it can be read as part of it.
-        let atom = self.written.split_off(start);
-        let count = match (least, most) {
-            (0, None) => "*".to_owned(),
-            (1, None) => "+".to_owned(),
-            (0, Some(1)) => "?".to_owned(),
-            (least, None) => format!("{{{least},}}"),
-            (least, Some(most)) => format!("{{{least},{most}}}"),
-        };
-        let lazy = if lazy { "?" } else { "" };
-        self.push_format(format_args!("(?:(?:{atom}){count}{lazy})"));
-        Ok(repetitions)
     }
 
     fn class(&mut self) -> Result<(), PatternError> {
