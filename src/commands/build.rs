@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::execute;
 use crate::exit::Exit;
 use crate::oci::{Digest, Reference};
-use crate::plan::{Plan, Target};
+use crate::plan::{Plan, Purpose, Target};
 
 /// What was built, for programs.
 #[derive(Serialize)]
@@ -21,18 +21,8 @@ struct Built {
 }
 
 pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit, Error> {
-    let read = read(given)?;
-    let mut plan = read.plan(&arguments.services)?;
-    for target in &mut plan.targets {
-        // The Engine holds one platform's image under a name: its own.
-        target.build.platforms.truncate(0);
-        target.platforms.truncate(0);
-        target.build.cache_to.clear();
-        target.cache_to.clear();
-        target.destinations.clear();
-        target.repositories.clear();
-        target.tags.clear();
-    }
+    let read = read(given, Purpose::Load)?;
+    let plan = read.plan(&arguments.services)?;
     let names = names(&read.project, &plan)?;
     let find = |target: &Target| {
         let found = names.iter().find(|(service, _)| *service == target.service);

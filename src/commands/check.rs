@@ -7,9 +7,10 @@ use crate::error::Error;
 use crate::event::Finding;
 use crate::execute::{self, Failure};
 use crate::exit::Exit;
+use crate::plan::Purpose;
 
 pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit, Error> {
-    let read = read(given)?;
+    let read = read(given, Purpose::Publish)?;
     let plan = read.plan(&arguments.services)?;
     let world = adapters::world(given, &read, &plan)?;
     let (findings, exit) = session::run(given, "check", &plan.project, |cx| {

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::execute::ports::{Registry, RegistryError};
 use crate::exit::Exit;
 use crate::oci::{Descriptor, Digest, Parsed, Platform, Reference, Repository};
+use crate::plan::Purpose;
 use crate::report::{Problem, registry_table};
 
 /// How many tags are read at the same time.
@@ -36,7 +37,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &LsArguments) -> Result<Exit, Er
         repositories.push(repository);
     }
     let registries = if repositories.is_empty() {
-        let read = read(given)?;
+        let read = read(given, Purpose::Publish)?;
         let plan = read.plan(&[])?;
         warn(given, &plan.warnings);
         for target in &plan.targets {

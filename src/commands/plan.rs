@@ -10,14 +10,14 @@ use crate::cx::Cx;
 use crate::error::Error;
 use crate::execute::ports::Registry;
 use crate::exit::Exit;
-use crate::plan::{Plan, Warning};
+use crate::plan::{Plan, Purpose, Warning};
 use crate::report::plan_table;
 
 /// How many tags are asked for at the same time.
 const AT_ONCE: usize = 16;
 
 pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, Error> {
-    let read = read(given)?;
+    let read = read(given, Purpose::Publish)?;
     let mut plan = read.plan(&arguments.services)?;
     let mut exit = Exit::Done;
     if !arguments.offline {

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::execute::ports::{Builder, Engine};
 use crate::exit::Exit;
 use crate::facts;
-use crate::plan::retention;
+use crate::plan::{Purpose, retention};
 use crate::report::pruned_table;
 
 /// Something that was removed, or would be.
@@ -27,7 +27,7 @@ pub(super) struct Pruned {
 
 pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit, Error> {
     let PrunePlace::Local = arguments.place;
-    let read = read(given)?;
+    let read = read(given, Purpose::Load)?;
     let Some(policy) = read.settings.prune_local.clone() else {
         return Err(Error::Usage {
             message: "publish.toml does not say what may be cleaned up here".to_owned(),

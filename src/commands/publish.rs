@@ -9,11 +9,11 @@ use crate::event::Event;
 use crate::execute::{self, Failure, Outcome, World};
 use crate::exit::Exit;
 use crate::facts::{self, System};
-use crate::plan::Plan;
+use crate::plan::{Plan, Purpose};
 use crate::report::{GithubFiles, Problem, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
-    let read = read(given)?;
+    let read = read(given, Purpose::Publish)?;
     let plan = read.plan(&arguments.services)?;
     let world = adapters::world(given, &read, &plan)?;
     let release = release_id();

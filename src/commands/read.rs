@@ -9,8 +9,8 @@ use super::Given;
 use crate::compose::{self, LoadOptions, Project};
 use crate::config::{self, Document, Override, Settings};
 use crate::error::Error;
-use crate::facts::{self, Ask, Facts};
-use crate::plan::{self, BuildContext, Dockerfile, Plan, Target, Warning};
+use crate::facts::{self, Ask, Facts, Wants};
+use crate::plan::{self, BuildContext, Dockerfile, Plan, Purpose, Target, Warning};
 use crate::report::{Problem, Severity};
 
 /// Everything that was read.
@@ -19,17 +19,21 @@ pub(super) struct Read {
     pub(super) settings: Settings,
     pub(super) facts: Facts,
     pub(super) warnings: Vec<Warning>,
+    purpose: Purpose,
 }
 
-/// Reads publish.toml, the compose files, git and the rest of the world.
-pub(super) fn read(given: &Given<'_>) -> Result<Read, Error> {
+/// Reads publish.toml, the compose files, git and the rest of the world, as far as `purpose` needs it.
+pub(super) fn read(given: &Given<'_>, purpose: Purpose) -> Result<Read, Error> {
     let (settings, _, project) = settings(given)?;
     let facts = facts::gather(&Ask {
         directory: project.directory.clone(),
         environment: given.environment.clone(),
         reference: None,
         event: None,
-        wants: plan::wants(&settings),
+        wants: match purpose {
+            Purpose::Publish => plan::wants(&settings),
+            Purpose::Load => Wants::default(),
+        },
     })?;
     let mut warnings = project_warnings(&project);
     warnings.extend(settings.unset.iter().map(|(variable, key)| Warning {
@@ -49,6 +53,7 @@ pub(super) fn read(given: &Given<'_>) -> Result<Read, Error> {
         settings,
         facts,
         warnings,
+        purpose,
     })
 }
 
@@ -132,9 +137,10 @@ pub(super) fn project_warnings(project: &Project) -> Vec<Warning> {
 }
 
 impl Read {
-    /// What a publish of `services` will do, with the inputs looked at.
+    /// What will be done with `services`, with the inputs looked at.
     pub(super) fn plan(&self, services: &[String]) -> Result<Plan, Error> {
-        let mut plan = plan::plan(&self.project, &self.settings, &self.facts, services)?;
+        let (project, settings, facts) = (&self.project, &self.settings, &self.facts);
+        let mut plan = plan::plan(project, settings, facts, services, self.purpose)?;
         for target in &plan.targets {
             self.check_inputs(target)?;
         }

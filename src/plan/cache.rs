@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::Error;
 use super::places::fill_in;
 use super::{CacheRef, Destination, PlannedTag, Warning};
-use crate::compose::{CacheEntry, Project, Service};
+use crate::compose::{Build, CacheEntry, Project, Service};
 use crate::config::{CacheMode, CacheSettings, CacheSource};
 use crate::facts::{Facts, System};
 
@@ -45,18 +45,22 @@ pub(super) fn caches(
         }
     }
     if let Some(build) = &service.build {
-        let baked = build.bake.as_ref();
-        let from = baked
-            .map(|bake| bake.cache_from.iter())
-            .into_iter()
-            .flatten();
-        let to = baked.map(|bake| bake.cache_to.iter()).into_iter().flatten();
-        caches
-            .from
-            .extend(build.cache_from.iter().chain(from).map(entry));
-        caches.to.extend(build.cache_to.iter().chain(to).map(entry));
+        let (from, to) = written(build);
+        caches.from.extend(from);
+        caches.to.extend(to);
     }
     Ok(caches)
+}
+
+/// The caches that the compose file names: to read, and to write.
+pub(super) fn written(build: &Build) -> (Vec<CacheRef>, Vec<CacheRef>) {
+    let baked = build.bake.as_ref();
+    let from = baked.into_iter().flat_map(|bake| &bake.cache_from);
+    let to = baked.into_iter().flat_map(|bake| &bake.cache_to);
+    (
+        build.cache_from.iter().chain(from).map(entry).collect(),
+        build.cache_to.iter().chain(to).map(entry).collect(),
+    )
 }
 
 fn entry(written: &CacheEntry) -> CacheRef {

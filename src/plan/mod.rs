@@ -21,11 +21,11 @@ pub use build::{
 };
 pub use error::Error;
 
-use crate::compose::Project;
+use crate::compose::{Build, Project, Service};
 use crate::config::Settings;
 use crate::facts::{Facts, Wants};
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
-use crate::tags::RuleSet;
+use crate::tags::{self, RuleSet};
 
 /// The label that says which compose project an image belongs to.
 pub const PROJECT_LABEL: &str = "dev.castoff.project";
@@ -178,15 +178,30 @@ pub fn wants(settings: &Settings) -> Wants {
         let rules = service.rules.as_ref().unwrap_or(&none);
         RuleSet::parse(rules, &service.flavor).ok()
     });
-    sets.fold(Wants::default(), |wants, rules| wants | rules.wants())
+    let wants = sets.fold(Wants::default(), |wants, rules| wants | rules.wants());
+    let all = std::iter::once(&settings.general).chain(settings.services.values());
+    all.fold(wants, |wants, service| {
+        let labels: Vec<_> = service.labels.clone().into_iter().collect();
+        wants | tags::label_wants(&labels)
+    })
 }
 
-/// Decides what a publish of `selection` will do; of everything that is built, where it is empty.
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Images go to registries, under tags.
+    Publish,
+    /// Images go to the Engine that builds them, for its own platform.
+    Load,
+}
+
+/// Decides what will be done with `selection`; with everything that is built, where it is empty.
 pub fn plan(
     project: &Project,
     settings: &Settings,
     facts: &Facts,
     selection: &[String],
+    purpose: Purpose,
 ) -> Result<Plan, Error> {
     check_names(project, settings, selection)?;
     let mut warnings: Vec<Warning> = Vec::new();
@@ -200,8 +215,17 @@ pub fn plan(
         if settings.service(&service.name).skip && selection.is_empty() {
             continue;
         }
-        let target = target::target(project, service, build, settings, facts, &mut warnings)?;
-        targets.push(target);
+        let subject = Subject {
+            project,
+            service,
+            build,
+            settings,
+            facts,
+        };
+        targets.push(match purpose {
+            Purpose::Publish => target::to_registries(&subject, &mut warnings)?,
+            Purpose::Load => target::to_engine(&subject, &mut warnings)?,
+        });
     }
     if targets.is_empty() {
         return Err(Error::NothingToPublish);
@@ -225,6 +249,15 @@ pub fn plan(
         targets,
         warnings: unique,
     })
+}
+
+/// A service, and all that decides about it.
+struct Subject<'a> {
+    project: &'a Project,
+    service: &'a Service,
+    build: &'a Build,
+    settings: &'a Settings,
+    facts: &'a Facts,
 }
 
 /// Whether every service that is named, on the command line and in publish.toml, is there.

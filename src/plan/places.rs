@@ -255,7 +255,7 @@ fn by_rules(
     let failed = |source: tags::Error| Error::Tags {
         service: service.name.clone(),
         place: match &source {
-            tags::Error::Rule { index, .. } => settings.rule_places.get(*index).and_then(place_of),
+            tags::Error::Rule { entry, .. } => settings.rule_places.get(*entry).and_then(place_of),
             _ => None,
         },
         source,

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::cache::{Caches, caches};
+use super::cache::{Caches, caches, written};
 use super::error::Error;
 use super::places::{Places, places};
 use super::{
     Action, BuildContext, BuildSpec, Dockerfile, NamedContext, PROJECT_LABEL, Provenance,
-    SERVICE_LABEL, SecretMount, SecretSource, Target, Ulimit, Warning,
+    SERVICE_LABEL, SecretMount, SecretSource, Subject, Target, Ulimit, Warning,
 };
-use crate::compose::{self, Build, Context, Project, Service};
-use crate::config::{ProvenanceMode, ServiceSettings, Settings};
+use crate::compose::{self, Build, Context, Service};
+use crate::config::{ProvenanceMode, ServiceSettings};
 use crate::excerpt::Excerpt;
-use crate::facts::Facts;
 use crate::oci::{Platform, Reference};
 use crate::tags::{self, Created, LabelInput, Names};
 
@@ -21,15 +20,18 @@ const CREATED_LABEL: &str = "org.opencontainers.image.created";
 /// The image that makes an SBOM where a compose file only says `sbom: true` (buildx, `attest.go`).
 const DEFAULT_SBOM_GENERATOR: &str = "docker.io/docker/buildkit-syft-scanner:stable-1";
 
-/// Plans one service.
-pub(super) fn target(
-    project: &Project,
-    service: &Service,
-    build: &Build,
-    settings: &Settings,
-    facts: &Facts,
+/// Plans one service whose image goes to registries.
+pub(super) fn to_registries(
+    subject: &Subject<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Target, Error> {
+    let Subject {
+        project,
+        service,
+        settings,
+        facts,
+        ..
+    } = *subject;
     let own = settings.service(&service.name);
     let Places {
         destinations,
@@ -41,63 +43,98 @@ pub(super) fn target(
             service: service.name.clone(),
         });
     }
-    if let Some(computed) = &computed {
-        warnings.extend(computed.warnings.iter().map(|warning| Warning {
-            subject: service.name.clone(),
-            message: warning.to_string(),
-            hint: warning.hint(),
-        }));
+    let mut version = None;
+    if let Some(computed) = computed {
+        tell(service, &computed.warnings, warnings);
+        version = computed.version;
     }
-    let version = computed.and_then(|computed| computed.version);
-    let labels = labels(
-        project,
+    let caches = caches(project, service, &own.cache, &destinations, &tags, facts)?;
+    let mut target = target(subject, version.as_deref(), caches, warnings)?;
+    target.repositories = destinations
+        .iter()
+        .map(|place| place.repository.clone())
+        .collect();
+    target.tags = tags;
+    target.destinations = destinations;
+    Ok(target)
+}
+
+/// Plans one service whose image goes to the Engine that builds it: for its own platform, without
+/// attestations, and without writing caches.
+pub(super) fn to_engine(
+    subject: &Subject<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    let caches = Caches {
+        from: written(subject.build).0,
+        ..Caches::default()
+    };
+    let mut target = target(subject, None, caches, warnings)?;
+    target.platforms = Vec::new();
+    target.build.platforms = Vec::new();
+    target.build.provenance = Provenance::Off;
+    target.build.sbom = None;
+    Ok(target)
+}
+
+/// What is the same for every purpose.
+fn target(
+    subject: &Subject<'_>,
+    version: Option<&str>,
+    caches: Caches,
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    let Subject {
         service,
         build,
-        own,
-        facts,
-        version.as_deref(),
-        warnings,
-    )?;
-    let found = caches(project, service, &own.cache, &destinations, &tags, facts)?;
-    let Caches {
-        from,
-        to,
-        warnings: of_caches,
-    } = found;
-    warnings.extend(of_caches);
-    let reading = Reading { service, build };
-    let mut spec = reading.spec(own, warnings)?;
+        settings,
+        ..
+    } = *subject;
+    let own = settings.service(&service.name);
+    let labels = labels(subject, version, warnings)?;
+    warnings.extend(caches.warnings);
+    let mut spec = Reading { service, build }.spec(own, warnings)?;
     spec.labels.clone_from(&labels);
-    spec.cache_from.clone_from(&from);
-    spec.cache_to.clone_from(&to);
+    spec.cache_from.clone_from(&caches.from);
+    spec.cache_to.clone_from(&caches.to);
     Ok(Target {
         service: service.name.clone(),
         action: Action::Build,
         because: vec!["every publish builds".to_owned()],
         platforms: spec.platforms.clone(),
         build: spec,
-        cache_from: from,
-        cache_to: to,
-        repositories: destinations
-            .iter()
-            .map(|place| place.repository.clone())
-            .collect(),
-        tags,
+        cache_from: caches.from,
+        cache_to: caches.to,
+        repositories: Vec::new(),
+        tags: Vec::new(),
         labels,
-        destinations,
+        destinations: Vec::new(),
     })
+}
+
+/// Passes the warnings of the tag rules on.
+fn tell(service: &Service, odd: &[tags::Warning], warnings: &mut Vec<Warning>) {
+    warnings.extend(odd.iter().map(|warning| Warning {
+        subject: service.name.clone(),
+        message: warning.to_string(),
+        hint: warning.hint(),
+    }));
 }
 
 /// The labels of the image: castoff's, then those of the compose file, then those of publish.toml.
 fn labels(
-    project: &Project,
-    service: &Service,
-    build: &Build,
-    settings: &ServiceSettings,
-    facts: &Facts,
+    subject: &Subject<'_>,
     version: Option<&str>,
     warnings: &mut Vec<Warning>,
 ) -> Result<BTreeMap<String, String>, Error> {
+    let Subject {
+        project,
+        service,
+        build,
+        settings,
+        facts,
+    } = *subject;
+    let settings = settings.service(&service.name);
     let names = Names {
         service: &service.name,
         project: &project.name,
@@ -118,11 +155,7 @@ fn labels(
         place: None,
         source,
     })?;
-    warnings.extend(odd.iter().map(|warning| Warning {
-        subject: service.name.clone(),
-        message: warning.to_string(),
-        hint: warning.hint(),
-    }));
+    tell(service, &odd, warnings);
     // Without a commit the date would be that of the run, and every run would make another image.
     let is_dated = facts.context.commit_time.is_some() || facts.clock.fixed;
     if !is_dated && !settings.labels.contains_key(CREATED_LABEL) {
