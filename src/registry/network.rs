@@ -22,13 +22,19 @@ pub(super) fn network_fault(error: &reqwest::Error, host: &str) -> RegistryFault
         return RegistryFault::Unreachable { host, message };
     }
     if let Some(hyper) = find::<hyper::Error>(error)
-        && hyper.is_parse()
+        && (hyper.is_parse() || spoke_first(hyper))
     {
         return RegistryFault::Protocol {
             message: format!("not HTTP ({message})"),
         };
     }
     RegistryFault::Lost { host, message }
+}
+
+/// Whether the other side spoke before it was asked, as no HTTP server does. hyper has this kind of
+/// error and no other way to tell it.
+fn spoke_first(error: &hyper::Error) -> bool {
+    error.to_string() == "received unexpected message from connection"
 }
 
 /// The TLS library's error, wherever in the chain it hides; I/O errors hide theirs from the chain.

@@ -133,7 +133,8 @@ impl Plain {
                     StepOutcome::Ran | StepOutcome::Cached if name.contains("[internal]") => {
                         return Vec::new();
                     }
-                    // The builder comes back to steps, such as fetching a base image in parts.
+                    // A base image is fetched in parts, each of which ends the step once more.
+                    StepOutcome::Ran if name.contains("] FROM ") => return Vec::new(),
                     StepOutcome::Ran if *took < 0.001 => return Vec::new(),
                     StepOutcome::Ran => seconds(*took),
                     StepOutcome::Cached => "cached".to_owned(),
