@@ -1,6 +1,10 @@
 //! What `castoff config` makes of compose files, through the binary.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod cases;
 mod errors;
