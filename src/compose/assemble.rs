@@ -82,7 +82,14 @@ fn assemble(options: &LoadOptions, loader: &mut Loader<'_>) -> Result<Project, B
     let secrets = document.get("secrets").cloned();
     profiles::only_used(&mut document, &enabled);
     Ok(finish(
-        document, enabled, &disabled, name, found, secrets, loader, warnings,
+        document,
+        enabled,
+        &disabled,
+        name,
+        found,
+        secrets.as_ref(),
+        loader,
+        warnings,
     ))
 }
 
@@ -96,13 +103,13 @@ fn finish(
     disabled: &Map,
     name: String,
     found: Found,
-    secrets: Option<Node>,
+    secrets: Option<&Node>,
     loader: &Loader<'_>,
     warnings: Vec<Warning>,
 ) -> Project {
     let assembly = services::Assembly {
         sources: &loader.sources,
-        secrets: secrets.as_ref().and_then(Node::as_map),
+        secrets: secrets.and_then(Node::as_map),
         environment: &found.environment,
     };
     let mut services = Vec::with_capacity(enabled.len());

@@ -136,10 +136,8 @@ fn build_keys(build: &mut Map, at: &str) -> Result<(), Box<Fault>> {
             "secrets" => each(node, &mut |item| file_reference(item, &at))?,
             "ulimits" => ulimits(node, &at)?,
             "ssh" => ssh(node, &at, key_place)?,
-            "provenance" | "sbom" => {
-                if !matches!(node.value, Value::Text(_)) {
-                    node.value = Value::Text(super::numbers::sprint(node).into());
-                }
+            "provenance" | "sbom" if !matches!(node.value, Value::Text(_)) => {
+                node.value = Value::Text(super::numbers::sprint(node).into());
             }
             "additional_contexts" => additional_contexts(node, &at, key_place)?,
             _ => {}
@@ -267,7 +265,7 @@ fn device(node: &mut Node, at: &str) -> Result<(), Box<Fault>> {
                 [source, target] => (*source, *target, "rwm"),
                 [source, target, permissions] => (*source, *target, *permissions),
                 _ => {
-                    let message = format!("{at}: `{text}` has too many colons; use the long form");
+                    let message = format!("{at}: a device has too many colons; use the long form");
                     return Err(Fault::rule(place, message));
                 }
             };

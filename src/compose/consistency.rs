@@ -130,7 +130,7 @@ struct One<'a> {
     place: Place,
 }
 
-impl<'a> One<'a> {
+impl One<'_> {
     fn check(&self) -> Result<(), Box<Fault>> {
         let service = self.service;
         if !service.has("build") && !service.has("image") && !service.has("provider") {

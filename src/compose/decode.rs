@@ -167,8 +167,9 @@ impl Decoding<'_> {
             Kind::Ssh => self.ssh(node, place),
             Kind::Ulimits => self.ulimits(node, place),
             Kind::EnvFiles => self.env_files(node, place),
-            Kind::Struct(object) => self.structure(node, place, object).map(Some),
-            Kind::Pointer(object) => self.structure(node, place, object).map(Some),
+            Kind::Struct(object) | Kind::Pointer(object) => {
+                self.structure(node, place, object).map(Some)
+            }
             Kind::List(object) => self.list(node, place, object),
             Kind::Map(object) => self.map(node, place, object, false),
             Kind::PointerMap(object) => self.map(node, place, object, true),

@@ -81,7 +81,7 @@ pub(super) fn discover(options: &LoadOptions, loader: &mut Loader<'_>) -> Result
     let mut files: Vec<String> = options.files.iter().map(|file| search.file(file)).collect();
     search.dotenv(&files, &env_files, &mut environment, loader)?;
     if files.is_empty() {
-        files = search.from_environment(&environment)?;
+        files = search.named_files(&environment)?;
     }
     if files.is_empty() {
         files = search.default_files(loader);
@@ -186,9 +186,7 @@ impl Search<'_> {
             let Ok(bytes) = source::read(Path::new(file)) else {
                 return;
             };
-            let before = variables.clone();
-            let known = &self.options.environment;
-            let lookup = |name: &str| known.get(name).or_else(|| before.get(name)).cloned();
+            let lookup = |name: &str| self.options.environment.get(name).cloned();
             if dotenv::parse(&bytes, &mut variables, &lookup, &mut Vec::new()).is_err() {
                 return;
             }
@@ -243,9 +241,7 @@ impl Search<'_> {
                 return Err(Error::Missing { what, path, place });
             }
             let bytes = source::read(&path)?;
-            let before = variables.clone();
-            let known = &*environment;
-            let lookup = |name: &str| known.get(name).or_else(|| before.get(name)).cloned();
+            let lookup = |name: &str| environment.get(name).cloned();
             let mut unset = Vec::new();
             dotenv::parse(&bytes, &mut variables, &lookup, &mut unset)
                 .map_err(|error| dotenv_error(&path, &bytes, error, None))?;
@@ -258,7 +254,7 @@ impl Search<'_> {
     }
 
     /// The files of `COMPOSE_FILE`.
-    fn from_environment(&self, environment: &Environment) -> Result<Vec<String>, Error> {
+    fn named_files(&self, environment: &Environment) -> Result<Vec<String>, Error> {
         let Some(names) = environment.get("COMPOSE_FILE") else {
             return Ok(Vec::new());
         };
@@ -359,9 +355,10 @@ pub(super) fn dotenv_error(
         .unwrap_or_default();
     let key = line.split(['=', ':']).next().unwrap_or_default();
     let mut place = Excerpt::at(path, &text, start, start + key.len());
-    place.text = match line.len() > key.len() {
-        true => format!("{key}=…"),
-        false => key.to_owned(),
+    place.text = if line.len() > key.len() {
+        format!("{key}=…")
+    } else {
+        key.to_owned()
     };
     Error::Invalid {
         problem: Box::new(Problem::Dotenv(error)),

@@ -14,7 +14,7 @@ const MOST_TEXT: usize = 16 << 20;
 /// The longest line of a raw file, in bytes: Go's `bufio.MaxScanTokenSize`.
 const LONGEST_RAW_LINE: usize = 64 * 1024;
 
-/// What a file sets, in its order of first mention.
+/// What a file sets.
 pub(super) type Variables = BTreeMap<String, String>;
 
 /// Why an env file cannot be read.
@@ -37,7 +37,7 @@ pub enum DotenvError {
     /// A quote that is not closed.
     #[error("line {line}: the quote is not closed")]
     Quote {
-        /// The line of the file's end, counted from 1.
+        /// The line where it is opened, counted from 1.
         line: usize,
     },
     /// A line without a name, at the end of the file or before the `=`.
@@ -99,6 +99,30 @@ impl DotenvError {
             | Self::Variable { line, .. } => *line,
         }
     }
+}
+
+/// The grammar of an env file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnvFormat {
+    /// compose's own, with quotes and variables.
+    Dotenv,
+    /// That of `docker run --env-file`.
+    Raw,
+}
+
+/// The variables that an env file sets. A value's variables are looked up with `lookup`, and then
+/// among those of the file; what is not set is empty.
+pub fn env_file(
+    bytes: &[u8],
+    format: EnvFormat,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>, DotenvError> {
+    let mut variables = Variables::new();
+    match format {
+        EnvFormat::Dotenv => parse(bytes, &mut variables, lookup, &mut Vec::new())?,
+        EnvFormat::Raw => parse_raw(bytes, &mut variables, lookup)?,
+    }
+    Ok(variables)
 }
 
 /// Reads a file into `variables`. A value's variables are looked up with `lookup`, and then among
@@ -219,16 +243,14 @@ impl<'a> Parser<'a> {
 
     fn value(&mut self) -> Result<String, DotenvError> {
         let text = self.rest;
-        let quote = match text.chars().next() {
-            Some(quote @ ('"' | '\'')) => quote,
-            _ => {
-                let (value, rest) = text.split_once('\n').unwrap_or((text, ""));
-                self.rest = rest;
-                self.line += 1;
-                let value = value.split(" #").next().unwrap_or_default().trim_end();
-                return self.expand(value);
-            }
+        let Some(quote @ ('"' | '\'')) = text.chars().next() else {
+            let (value, rest) = text.split_once('\n').unwrap_or((text, ""));
+            self.rest = rest;
+            self.line += 1;
+            let value = value.split(" #").next().unwrap_or_default().trim_end();
+            return self.expand(value);
         };
+        let opened = self.line;
         let mut value = String::new();
         let mut escaped = false;
         for (at, letter) in text.char_indices().skip(1) {
@@ -253,7 +275,7 @@ impl<'a> Parser<'a> {
             escaped = false;
             value.push(letter);
         }
-        Err(DotenvError::Quote { line: self.line })
+        Err(DotenvError::Quote { line: opened })
     }
 
     fn expand(&mut self, value: &str) -> Result<String, DotenvError> {
@@ -422,10 +444,10 @@ mod tests {
 
     #[test]
     fn doubling_values_end() {
-        let mut text = "A0=xxxxxxxxxxxxxxxx\n".to_owned();
-        for i in 0..40 {
-            text += &format!("A{}=$A{i}$A{i}\n", i + 1);
-        }
+        let lines: Vec<String> = (0..40)
+            .map(|i| format!("A{}=$A{i}$A{i}\n", i + 1))
+            .collect();
+        let text = format!("A0=xxxxxxxxxxxxxxxx\n{}", lines.concat());
         assert!(read(&text).is_err());
     }
 }

@@ -378,16 +378,10 @@ impl Problem {
             Self::Yaml { message } if message.contains("tab") => {
                 Some("YAML indents with spaces, not with tabs".to_owned())
             }
-            Self::Unknown {
-                at,
-                key,
-                nearest: None,
-            } => newer_key(at, key),
-            Self::Unknown { nearest, .. }
-            | Self::NoBase { nearest, .. }
-            | Self::Undefined { nearest, .. }
-                if nearest.is_some() =>
-            {
+            Self::Unknown { at, key, nearest } => {
+                newer_key(at, key).or_else(|| nearest.as_deref().map(did_you_mean))
+            }
+            Self::NoBase { nearest, .. } | Self::Undefined { nearest, .. } if nearest.is_some() => {
                 nearest.as_deref().map(did_you_mean)
             }
             Self::Undefined { profiles, .. } if !profiles.is_empty() => Some(format!(

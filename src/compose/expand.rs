@@ -8,6 +8,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::error::{Fault, Problem};
 use super::node::{Map, Node, Place, Value};
 use super::path::Path;
@@ -301,6 +304,17 @@ fn is_merge(written: &Written, text: &str) -> bool {
         }
 }
 
+/// Text that is written as base64.
+fn binary(written: &Written, text: &str) -> Result<Value, Box<Fault>> {
+    let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let bytes = STANDARD.decode(packed).ok();
+    if let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        return Ok(Value::Text(text.into()));
+    }
+    let tag = "!!binary".to_owned();
+    Err(Fault::new(written.place, Problem::Tag { tag }))
+}
+
 /// What a scalar means, its tag considered.
 fn scalar_value(written: &Written, text: &str, plain: bool) -> Result<Value, Box<Fault>> {
     let tag = written.tag.as_deref().filter(|tag| *tag != "!");
@@ -311,8 +325,11 @@ fn scalar_value(written: &Written, text: &str, plain: bool) -> Result<Value, Box
             Value::Text(Arc::from(text))
         });
     };
-    if tag == "!!str" {
-        return Ok(Value::Text(Arc::from(text)));
+    match tag {
+        "!!int" | "!!float" | "!!bool" | "!!null" | "!!timestamp" => {}
+        "!!binary" => return binary(written, text),
+        // A tag that nobody knows says nothing; the value is text.
+        _ => return Ok(Value::Text(Arc::from(text))),
     }
     let value = scalar::resolve(text);
     let fits = match (&value, tag) {

@@ -32,6 +32,8 @@ mod numbers;
 mod path;
 mod paths;
 mod profiles;
+#[cfg(test)]
+mod properties;
 mod scalar;
 mod schema;
 mod short;
@@ -43,7 +45,7 @@ mod yaml;
 pub use assemble::load;
 pub use discover::LoadOptions;
 pub use document::Document;
-pub use dotenv::DotenvError;
+pub use dotenv::{DotenvError, EnvFormat, env_file};
 pub use error::{Error, Problem};
 pub use model::{
     Bake, Build, BuildSecret, CacheEntry, Context, Dependency, Extension, Mistake, Places, Project,

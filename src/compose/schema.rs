@@ -92,13 +92,11 @@ fn value(place: Place, node: &Node, accepts: &Accepts, path: &Path<'_>) -> Resul
         }
         Accepts::Either(choices) => {
             let choice = choices.iter().find(|choice| is(node, types_of(choice)));
-            match choice {
-                Some(choice) => value(place, node, choice, path),
-                None => {
-                    let wanted = choices.iter().fold(0, |all, one| all | types_of(one));
-                    typed(place, node, wanted, path)
-                }
+            if let Some(choice) = choice {
+                return value(place, node, choice, path);
             }
+            let wanted = choices.iter().fold(0, |all, one| all | types_of(one));
+            typed(place, node, wanted, path)
         }
     }
 }

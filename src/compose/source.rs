@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::error::{Error, Fault, Problem};
 use super::node::Place;
+use super::short::gitref::without_password;
 use crate::excerpt::Excerpt;
 
 /// The largest file that is read, in bytes. Compose files of real projects stay below 1 MB.
@@ -24,6 +25,8 @@ pub(super) struct Sources {
 struct Source {
     path: PathBuf,
     text: Arc<str>,
+    /// Where lines begin, in bytes: places are shown often, and files may be long.
+    lines: Vec<u32>,
 }
 
 impl Sources {
@@ -33,8 +36,11 @@ impl Sources {
         if self.files.len() >= MOST_FILES {
             return Err(Error::TooManyFiles { limit: MOST_FILES });
         }
+        let begins = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(begins);
         self.files.push(Source {
             path: path.to_owned(),
+            lines: lines.filter_map(|at| u32::try_from(at).ok()).collect(),
             text,
         });
         Ok(number)
@@ -42,24 +48,75 @@ impl Sources {
 
     /// The place with its line, to be shown.
     pub(super) fn excerpt(&self, place: Place) -> Excerpt {
-        match self.files.get(place.file as usize) {
-            Some(source) => Excerpt::at(
-                &source.path,
-                &source.text,
-                place.start as usize,
-                place.end as usize,
-            ),
-            None => Excerpt::at(Path::new("-"), "", 0, 0),
-        }
+        let Some(source) = self.files.get(place.file as usize) else {
+            return Excerpt::at(Path::new("-"), "", 0, 0);
+        };
+        let line = source.lines.partition_point(|begin| *begin <= place.start);
+        let begin = source
+            .lines
+            .get(line.saturating_sub(1))
+            .copied()
+            .unwrap_or_default();
+        let end = source
+            .lines
+            .get(line)
+            .map_or(source.text.len(), |end| *end as usize);
+        let text = source.text.get(begin as usize..end).unwrap_or_default();
+        let within = |at: u32| at.saturating_sub(begin) as usize;
+        let mut excerpt = Excerpt::at(&source.path, text, within(place.start), within(place.end));
+        excerpt.line = line.max(1);
+        excerpt
+    }
+
+    /// The text at a place, as it stands in the file.
+    fn written(&self, place: Place) -> &str {
+        self.files
+            .get(place.file as usize)
+            .and_then(|source| source.text.get(place.start as usize..place.end as usize))
+            .unwrap_or_default()
     }
 
     /// The error that a fault is, with its line.
-    pub(super) fn error(&self, fault: Fault) -> Error {
+    ///
+    /// A value that comes from a variable may be a secret: what is shown is what the file says.
+    pub(super) fn error(&self, mut fault: Fault) -> Error {
+        let written = self.written(fault.place);
+        match &mut fault.problem {
+            Problem::Cast { text, .. } if written.contains('$') => {
+                *text = written.chars().take(80).collect();
+            }
+            Problem::Variable { source, .. } => {
+                let quote = usize::from(written.starts_with(['"', '\'']));
+                if let Some(at) = source.at()
+                    && let Some(rest) = written.get(quote + at.start..)
+                    && rest.starts_with("${")
+                {
+                    let offset = u32::try_from(quote + at.start).unwrap_or_default();
+                    let length = u32::try_from(at.len()).unwrap_or_default();
+                    fault.place.start += offset;
+                    fault.place.end = fault.place.end.min(fault.place.start + length);
+                }
+            }
+            _ => {}
+        }
+        let mut place = self.excerpt(fault.place);
+        if let Problem::Remote { .. } = fault.problem {
+            hide_password(&mut place, written);
+        }
         Error::Invalid {
             problem: Box::new(fault.problem),
-            place: Box::new(self.excerpt(fault.place)),
+            place: Box::new(place),
             related: fault.related.map(|place| Box::new(self.excerpt(place))),
         }
+    }
+}
+
+/// Takes the password of a location out of the line that shows it.
+fn hide_password(place: &mut Excerpt, written: &str) {
+    let hidden = without_password(written);
+    if hidden != written {
+        place.text = place.text.replace(written, &hidden);
+        place.length = hidden.chars().count();
     }
 }
 

@@ -83,12 +83,11 @@ fn unique(items: Vec<Node>, index: Index, path: &Path<'_>) -> Result<Vec<Node>, 
     let mut seen: HashMap<String, usize> = HashMap::new();
     for item in items {
         let key = index.of(&item, path)?;
-        match seen.get(&key).and_then(|at| kept.get_mut(*at)) {
-            Some(before) => *before = item,
-            None => {
-                seen.insert(key, kept.len());
-                kept.push(item);
-            }
+        if let Some(before) = seen.get(&key).and_then(|at| kept.get_mut(*at)) {
+            *before = item;
+        } else {
+            seen.insert(key, kept.len());
+            kept.push(item);
         }
     }
     Ok(kept)

@@ -3,13 +3,19 @@
 //! The tree still has anchors, aliases, tags and merge keys in it; [`expand`](super::expand)
 //! resolves them. Everything is bounded before it is built: the parser's own nesting limit, the
 //! number of nodes, and the file's size in [`source`](super::source).
+//!
+//! Compose reads YAML with go-yaml, a port of libyaml, which is more lenient than YAML 1.2 in some
+//! things and stricter in others. What differs is evened out here and in `repair`.
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StructureStyle, Tag};
 
 use super::error::{Fault, Problem};
 use super::node::Place;
+use repair::Repairs;
+
+mod repair;
 
 /// How deep mappings and sequences may stand in one another. Real files stay below 15.
 pub(super) const DEEPEST: usize = 100;
@@ -62,95 +68,241 @@ pub(super) struct Stream {
 struct Open {
     number: Number,
     key: Option<Number>,
+    /// Where it begins, if it is written with brackets.
+    flow: Option<usize>,
 }
 
 /// Reads the text of file number `file`.
 pub(super) fn parse(file: u32, text: &str) -> Result<Stream, Box<Fault>> {
+    let mut repairs = Repairs::default();
+    loop {
+        let repaired = repairs.apply(text);
+        let text = repaired.as_deref().unwrap_or(text);
+        match attempt(file, text, &repairs) {
+            Attempt::Done(stream) => return Ok(stream),
+            Attempt::Failed(fault) => return Err(fault),
+            Attempt::Refused {
+                kind,
+                at,
+                in_flow,
+                fault,
+            } => {
+                let repaired = match kind {
+                    ErrorKind::TabInIndentation
+                    | ErrorKind::TabInBlockIndentation
+                    | ErrorKind::TabNotAllowed
+                        if in_flow =>
+                    {
+                        repairs.tabs(text, at)
+                    }
+                    ErrorKind::InvalidQuotedScalarIndent => repairs.indent(text, at),
+                    ErrorKind::UnknownQuotedScalarEscape => repairs.quotes(text, at),
+                    _ => false,
+                };
+                if !repaired {
+                    return Err(fault);
+                }
+            }
+        }
+    }
+}
+
+enum Attempt {
+    Done(Stream),
+    Failed(Box<Fault>),
+    Refused {
+        kind: ErrorKind,
+        at: usize,
+        in_flow: bool,
+        fault: Box<Fault>,
+    },
+}
+
+fn attempt(file: u32, text: &str, repairs: &Repairs) -> Attempt {
     let mut options = granit_parser::options! {
         flow_nesting_limit: DEEPEST,
         block_nesting_limit: DEEPEST,
+        emit_anchor_events: true,
     };
     options.set_emit_comments(false);
     let mut parser = Parser::new_from_str_with_options(text, options);
     let mut builder = Builder {
         file,
         text,
+        repairs,
         stream: Stream::default(),
         open: Vec::new(),
         anchors: HashMap::new(),
+        any_document: false,
+        with_tabs: Vec::new(),
     };
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| {
-            let at = error.marker().byte_offset().unwrap_or(0);
-            Fault::new(place(file, at, at + 1), problem(&error.info()))
-        })?;
-        builder.take(event, span)?;
+        let taken = match event {
+            Ok((event, span)) => builder.take(event, span),
+            Err(error) => {
+                let at = error.marker().byte_offset().unwrap_or(0);
+                let fault = Fault::new(builder.place(at, at + 1), problem(&error.info()));
+                let kind = error.kind().clone();
+                let in_flow = builder.open.last().is_some_and(|open| open.flow.is_some());
+                return Attempt::Refused {
+                    kind,
+                    at,
+                    in_flow,
+                    fault,
+                };
+            }
+        };
+        if let Err(fault) = taken {
+            return Attempt::Failed(fault);
+        }
     }
-    Ok(builder.stream)
+    match builder.check_tabs() {
+        Ok(()) => Attempt::Done(builder.stream),
+        Err(fault) => Attempt::Failed(fault),
+    }
 }
 
 struct Builder<'a> {
     file: u32,
     text: &'a str,
+    repairs: &'a Repairs,
     stream: Stream,
     open: Vec<Open>,
     /// Anchors by the parser's number.
     anchors: HashMap<usize, Number>,
+    any_document: bool,
+    /// Quoted texts and flow collections, where a line may begin with a tab.
+    with_tabs: Vec<(usize, usize)>,
 }
 
 impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Box<Fault>> {
         let start = span.start.byte_offset().unwrap_or(0);
         let end = span.end.byte_offset().unwrap_or(start);
-        let place = place(self.file, start, end);
+        let place = self.place(start, end);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let kind = Kind::Scalar {
-                    text: text.into_owned(),
-                    plain: style == ScalarStyle::Plain,
-                };
-                self.add(place, anchor, tag.as_deref(), kind)?;
+                let written = self.text.get(start..end).unwrap_or_default();
+                if style == ScalarStyle::DoubleQuoted {
+                    check_escapes(written, place)?;
+                }
+                if matches!(style, ScalarStyle::DoubleQuoted | ScalarStyle::SingleQuoted) {
+                    self.with_tabs.push((start, end));
+                }
+                let mut text = text.into_owned();
+                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                if is_block && end >= self.text.len() && !self.text.ends_with('\n') {
+                    // A last line without an end has none in its value, either.
+                    text.truncate(text.trim_end_matches('\n').len());
+                }
+                let plain = style == ScalarStyle::Plain;
+                self.add(place, anchor, tag.as_deref(), Kind::Scalar { text, plain })?;
             }
             Event::Alias(anchor) => {
                 let Some(target) = self.anchors.get(&anchor).copied() else {
                     return Err(Fault::new(place, problem("unknown anchor")));
                 };
+                let name = self.text.get(start..end).unwrap_or_default();
+                check_name(name.trim_start_matches('*'), place)?;
                 self.add(place, 0, None, Kind::Alias(target))?;
             }
-            Event::SequenceStart(_, anchor, tag) => {
+            Event::Anchor(_, name) => check_name(&name, place)?,
+            Event::SequenceStart(style, anchor, tag) => {
                 self.open(place, anchor, tag.as_deref(), Kind::Sequence(Vec::new()))?;
+                self.flow(style, start);
             }
-            Event::MappingStart(_, anchor, tag) => {
+            Event::MappingStart(style, anchor, tag) => {
                 self.open(place, anchor, tag.as_deref(), Kind::Mapping(Vec::new()))?;
+                self.flow(style, start);
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(end)?,
+            Event::SequenceEnd | Event::MappingEnd => {
+                let flow = self.open.last().and_then(|open| open.flow);
+                self.with_tabs.extend(flow.map(|start| (start, end)));
+                self.close(place.end)?;
+            }
+            Event::DocumentStart(explicit, version) => {
+                let known = version
+                    .is_none_or(|version| version.major == 1 && matches!(version.minor, 1 | 2));
+                if !known {
+                    return Err(Fault::new(
+                        place,
+                        problem("a version of YAML other than 1.1 and 1.2"),
+                    ));
+                }
+                if !explicit && self.any_document {
+                    return Err(Fault::new(place, problem("expected `---` behind `...`")));
+                }
+                self.any_document = true;
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    fn place(&self, start: usize, end: usize) -> Place {
+        Place {
+            file: self.file,
+            start: offset(self.repairs.original(start)),
+            end: offset(self.repairs.original(end)),
+        }
     }
 
     fn open(
         &mut self,
         place: Place,
         anchor: usize,
-        tag: Option<&granit_parser::Tag>,
+        tag: Option<&Tag>,
         kind: Kind,
     ) -> Result<(), Box<Fault>> {
         if self.open.len() >= DEEPEST {
             return Err(Fault::new(place, too_deep()));
         }
         let number = self.add(place, anchor, tag, kind)?;
-        self.open.push(Open { number, key: None });
+        self.open.push(Open {
+            number,
+            key: None,
+            flow: None,
+        });
+        Ok(())
+    }
+
+    fn flow(&mut self, style: StructureStyle, start: usize) {
+        if style == StructureStyle::Flow
+            && let Some(open) = self.open.last_mut()
+        {
+            open.flow = Some(start);
+        }
+    }
+
+    /// Refuses lines that begin with a tab, even if nothing else is on them: libyaml takes the tab
+    /// for indentation.
+    fn check_tabs(&mut self) -> Result<(), Box<Fault>> {
+        self.with_tabs.sort_unstable();
+        let mut reach = 0;
+        let mut spans = self.with_tabs.iter().peekable();
+        for (newline, _) in self.text.match_indices("\n\t") {
+            let tab = newline + 1;
+            while let Some((_, end)) = spans.next_if(|(start, _)| *start < tab) {
+                reach = reach.max(*end);
+            }
+            if tab >= reach {
+                let place = self.place(tab, tab + 1);
+                return Err(Fault::new(
+                    place,
+                    problem("a tab at the beginning of a line"),
+                ));
+            }
+        }
         Ok(())
     }
 
     /// Closes the innermost collection; a mapping's last key has its value by now.
-    fn close(&mut self, end: usize) -> Result<(), Box<Fault>> {
+    fn close(&mut self, end: u32) -> Result<(), Box<Fault>> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
         if let Some(node) = self.stream.nodes.get_mut(open.number) {
-            node.place.end = offset(end).max(node.place.start);
+            node.place.end = end.max(node.place.start);
             if open.key.is_some() {
                 return Err(Fault::new(node.place, problem("a key without a value")));
             }
@@ -161,9 +313,9 @@ impl Builder<'_> {
     /// Adds a node to the collection that is open, or as a document's root.
     fn add(
         &mut self,
-        place: Place,
+        mut place: Place,
         anchor: usize,
-        tag: Option<&granit_parser::Tag>,
+        tag: Option<&Tag>,
         kind: Kind,
     ) -> Result<Number, Box<Fault>> {
         let number = self.stream.nodes.len();
@@ -172,11 +324,8 @@ impl Builder<'_> {
             let limit = MOST_NODES;
             return Err(Fault::new(place, Problem::Limit { what, limit }));
         }
-        let mut place = place;
-        // A block collection's place begins at its first key; one without text has none.
-        if place.end <= place.start {
-            place.end = offset((place.start as usize + 1).min(self.text.len())).max(place.start);
-        }
+        // A value without text has no length of its own.
+        place.end = place.end.max(place.start.saturating_add(1));
         self.stream.nodes.push(Written {
             place,
             tag: tag.map(short_tag),
@@ -185,23 +334,54 @@ impl Builder<'_> {
         if anchor != 0 {
             self.anchors.insert(anchor, number);
         }
-        match self.open.last_mut() {
-            None => self.stream.documents.push(number),
-            Some(open) => match self.stream.nodes.get_mut(open.number).map(|n| &mut n.kind) {
-                Some(Kind::Sequence(items)) => items.push(number),
-                Some(Kind::Mapping(entries)) => match open.key.take() {
-                    None => open.key = Some(number),
-                    Some(key) => entries.push((key, number)),
-                },
-                _ => {}
+        let Some(open) = self.open.last_mut() else {
+            self.stream.documents.push(number);
+            return Ok(number);
+        };
+        let parent = self.stream.nodes.get_mut(open.number);
+        match parent.map(|parent| &mut parent.kind) {
+            Some(Kind::Sequence(items)) => items.push(number),
+            Some(Kind::Mapping(entries)) => match open.key.take() {
+                None => open.key = Some(number),
+                Some(key) => entries.push((key, number)),
             },
+            _ => {}
         }
         Ok(number)
     }
 }
 
+/// Refuses the escapes that libyaml has not: `\/`, and halves of UTF-16 pairs.
+fn check_escapes(written: &str, place: Place) -> Result<(), Box<Fault>> {
+    let mut rest = written;
+    while let Some(at) = rest.find('\\') {
+        let escape = rest.get(at + 1..).unwrap_or_default();
+        let hex = escape.strip_prefix('u').and_then(|hex| hex.get(..4));
+        let code = hex.and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        if escape.starts_with('/') || code.is_some_and(|code| (0xd800..0xe000).contains(&code)) {
+            return Err(Fault::new(
+                place,
+                problem("unknown escape in a quoted text"),
+            ));
+        }
+        let next = escape.chars().next().map_or(0, char::len_utf8);
+        rest = escape.get(next..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Refuses anchors that libyaml cannot read.
+fn check_name(name: &str, place: Place) -> Result<(), Box<Fault>> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if name.bytes().all(fits) {
+        return Ok(());
+    }
+    let message = "an anchor's name has only letters, digits, `_` and `-`";
+    Err(Fault::new(place, problem(message)))
+}
+
 /// The tag as go-yaml writes it: `!!int` for the core ones.
-fn short_tag(tag: &granit_parser::Tag) -> String {
+fn short_tag(tag: &Tag) -> String {
     let full = format!("{}{}", tag.handle(), tag.suffix());
     match full.strip_prefix("tag:yaml.org,2002:") {
         Some(core) => format!("!!{core}"),
@@ -209,6 +389,7 @@ fn short_tag(tag: &granit_parser::Tag) -> String {
     }
 }
 
+/// The nesting is beyond the limit.
 pub(super) fn too_deep() -> Problem {
     Problem::Limit {
         what: "values stand too deep in one another",
@@ -220,14 +401,6 @@ pub(super) fn too_deep() -> Problem {
 fn problem(message: &str) -> Problem {
     Problem::Yaml {
         message: message.to_owned(),
-    }
-}
-
-fn place(file: u32, start: usize, end: usize) -> Place {
-    Place {
-        file,
-        start: offset(start),
-        end: offset(end),
     }
 }
 

@@ -34,9 +34,12 @@ const BAKE_KEYS: [&str; 11] = [
     "contexts",
 ];
 
+/// What no builder can build.
+pub(super) type Faults = Vec<Box<Fault>>;
+
 impl Assembly<'_> {
     /// One build. What no builder can build is added to `faults`.
-    pub(super) fn build(&self, build: &Map, faults: &mut Vec<Box<Fault>>) -> Build {
+    pub(super) fn build(&self, build: &Map, faults: &mut Faults) -> Build {
         let mut others = extensions(build);
         others.remove(BAKE);
         let bake = build
@@ -165,28 +168,27 @@ fn ulimit(node: &Node) -> Ulimit {
     }
 }
 
-fn cache_entries(map: &Map, key: &str, faults: &mut Vec<Box<Fault>>) -> Vec<CacheEntry> {
+fn cache_entries(map: &Map, key: &str, faults: &mut Faults) -> Vec<CacheEntry> {
     match map.entry(key) {
         Some(entry) => cache_list(&entry.node, entry.place(), faults),
         None => Vec::new(),
     }
 }
 
-fn cache_list(node: &Node, place: Place, faults: &mut Vec<Box<Fault>>) -> Vec<CacheEntry> {
+fn cache_list(node: &Node, place: Place, faults: &mut Faults) -> Vec<CacheEntry> {
     let mut entries = Vec::new();
     for written in list_of_text(node) {
         match cache_entry(&written) {
             _ if written.is_empty() => {}
             Some(entry) => entries.push(entry),
-            None => faults.push(malformed(place, &written)),
+            None => faults.push(malformed(place)),
         }
     }
     entries
 }
 
-fn malformed(place: Place, written: &str) -> Box<Fault> {
-    let message =
-        format!("`{written}` is no cache: expected a reference, or type=KIND,KEY=VALUE,…");
+fn malformed(place: Place) -> Box<Fault> {
+    let message = "a cache is a reference, or type=KIND,KEY=VALUE,…".to_owned();
     let hint = Some("for example type=registry,ref=ghcr.io/acme/api:cache");
     Fault::new(place, Problem::Rule { message, hint })
 }
@@ -235,7 +237,7 @@ fn csv(line: &str) -> Option<Vec<String>> {
 
 /// Reads `x-bake`. Bake's own rules: a key that it does not know is an error, and lists may be one
 /// text.
-fn read_bake(node: &Node, key: Place, faults: &mut Vec<Box<Fault>>) -> Bake {
+fn read_bake(node: &Node, key: Place, faults: &mut Faults) -> Bake {
     let mut bake = Bake::default();
     let map = match &node.value {
         Value::Null => return bake,
@@ -272,7 +274,7 @@ fn read_bake(node: &Node, key: Place, faults: &mut Vec<Box<Fault>>) -> Bake {
     bake
 }
 
-fn boolean(node: &Node, place: Place, faults: &mut Vec<Box<Fault>>) -> Option<bool> {
+fn boolean(node: &Node, place: Place, faults: &mut Faults) -> Option<bool> {
     match (&node.value, node.as_text()) {
         (Value::Bool(flag), _) => Some(*flag),
         (_, Some("true")) => Some(true),

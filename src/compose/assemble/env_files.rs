@@ -99,9 +99,9 @@ fn labels(
     key: Place,
     loader: &mut Loader<'_>,
 ) -> Result<(), Box<Stop>> {
-    let files = match service.remove("label_file").map(|entry| entry.node.value) {
-        Some(Value::List(files)) => files,
-        _ => return Ok(()),
+    let files = service.remove("label_file").map(|entry| entry.node.value);
+    let Some(Value::List(files)) = files else {
+        return Ok(());
     };
     let mut all = Environment::new();
     for file in files {

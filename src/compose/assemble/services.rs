@@ -9,6 +9,7 @@ use super::super::loader::Environment;
 use super::super::model::{Dependency, Extension, Mistake, Places, Service};
 use super::super::node::{Map, Node, Place, Value};
 use super::super::source::Sources;
+use super::build::Faults;
 use crate::excerpt::Excerpt;
 
 /// What services are made from.
@@ -25,7 +26,7 @@ impl Assembly<'_> {
     /// One service.
     pub(super) fn service(&self, name: &str, place: Place, service: &Map) -> Service {
         let build = service.get("build").and_then(Node::as_map);
-        let mut faults = Vec::new();
+        let mut faults = Faults::new();
         let build = build.map(|build| self.build(build, &mut faults));
         let mistakes = faults.into_iter().map(|fault| self.mistake(*fault));
         Service {

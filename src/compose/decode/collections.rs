@@ -23,8 +23,8 @@ impl Decoding<'_> {
     pub(super) fn test(&self, node: Node, place: Place) -> Decoded {
         match node.value {
             Value::Text(text) => {
-                let test = vec!["CMD-SHELL".to_owned(), text.to_string()];
-                Ok(Some(list(place, test)))
+                let words = vec!["CMD-SHELL".to_owned(), text.to_string()];
+                Ok(Some(list(place, words)))
             }
             Value::List(items) => not_empty(self.only_texts(items)?),
             _ => self.wrong(place, &node, "text or a list of text"),
@@ -326,6 +326,7 @@ fn list(place: Place, texts: Vec<String>) -> Value {
 }
 
 /// The value, unless it is an empty list or mapping, which Go's output leaves out.
+#[expect(clippy::unnecessary_wraps, reason = "each decoding ends with it")]
 fn not_empty(value: Value) -> Decoded {
     let empty = match &value {
         Value::List(items) => items.is_empty(),

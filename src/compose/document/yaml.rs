@@ -134,17 +134,18 @@ fn number(float: f64) -> String {
 
 fn scalar_text(text: &str, key: bool, indent: usize) -> String {
     let analysis = Analysis::of(text);
-    let plain = matches!(scalar::resolve(text), Value::Text(_))
-        && text != "<<"
-        && !is_base60(text)
-        && !is_old_boolean(text);
+    // go-yaml writes a key `<<` as it is, and cannot read that back; so it has quotes here.
+    let misread = key && text == "<<"
+        || is_base60(text)
+        || is_old_boolean(text)
+        || !matches!(scalar::resolve(text), Value::Text(_));
     if text.contains('\n') {
         if key || !analysis.block_allowed {
             return double_quoted(text);
         }
         return literal(text, indent);
     }
-    if !plain {
+    if misread {
         return double_quoted(text);
     }
     if analysis.plain_allowed && !(text.is_empty() && key) && !(key && analysis.multiline) {
@@ -295,7 +296,7 @@ fn double_quoted(text: &str) -> String {
                 let code = u32::from(letter);
                 let _ = match code {
                     0..=0xff => write!(out, "\\x{code:02X}"),
-                    0..=0xffff => write!(out, "\\u{code:04X}"),
+                    0x100..=0xffff => write!(out, "\\u{code:04X}"),
                     _ => write!(out, "\\U{code:08X}"),
                 };
                 continue;

@@ -148,13 +148,12 @@ impl Loader<'_> {
         let local = from_folder(view.files_from, path);
         let folder = self.relative_folder(view.files_from, path);
         let key = (local.clone(), folder.clone(), view.environment_number);
-        let base = match self.bases.get(&key) {
-            Some(base) => Rc::clone(base),
-            None => {
-                let base = Rc::new(self.read_base(&local, &folder, place, view)?);
-                self.bases.insert(key, Rc::clone(&base));
-                base
-            }
+        let base = if let Some(base) = self.bases.get(&key) {
+            Rc::clone(base)
+        } else {
+            let base = Rc::new(self.read_base(&local, &folder, place, view)?);
+            self.bases.insert(key, Rc::clone(&base));
+            base
         };
         if !base.services.has(&extends.service) {
             return Err(no_base(name, extends, &base.services, path).into());

@@ -1,6 +1,7 @@
 //! `include`: compose-go's `loader/include.go`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::super::discover::dotenv_error;
 use super::super::dotenv;
@@ -124,13 +125,7 @@ impl Loader<'_> {
             self.readable("the env file", &file, place)?;
             let path = self.real(&file);
             let bytes = source::read(&path)?;
-            let before = own.clone();
-            let lookup = |name: &str| {
-                view.environment
-                    .get(name)
-                    .or_else(|| before.get(name))
-                    .cloned()
-            };
+            let lookup = |name: &str| view.environment.get(name).cloned();
             let mut unset = Vec::new();
             dotenv::parse(&bytes, &mut own, &lookup, &mut unset).map_err(|error| {
                 dotenv_error(&path, &bytes, error, Some(self.sources.excerpt(place)))
@@ -188,7 +183,7 @@ impl Loader<'_> {
                     // Compose ignores it, and so hides a mistake.
                     let mut remark = format!("`include` has no key `{key}`; it is ignored");
                     if let Some(nearest) = nearest(key, KEYS.into_iter()) {
-                        remark.push_str(&format!(" (did you mean `{nearest}`?)"));
+                        let _ = write!(remark, " (did you mean `{nearest}`?)");
                     }
                     self.findings.remarks.push((remark, entry.key));
                 }

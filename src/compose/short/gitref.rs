@@ -1,5 +1,8 @@
 //! What compose takes for a git repository: BuildKit's `dfgitutil`.
 
+/// What a repository's address over HTTP ends with.
+const SUFFIX: &str = ".git";
+
 /// Whether a path of `include`, `extends` or `-f` names a git repository.
 pub(in crate::compose) fn is_git(path: &str) -> bool {
     if path.starts_with("./") || path.starts_with("../") {
@@ -17,7 +20,7 @@ pub(in crate::compose) fn is_git(path: &str) -> bool {
             "http" | "https" => rest
                 .split(['#', '?'])
                 .next()
-                .is_some_and(|path| path.contains('/') && path.ends_with(".git")),
+                .is_some_and(|path| path.contains('/') && path.ends_with(SUFFIX)),
             _ => false,
         },
         None => is_scp(path),

@@ -21,27 +21,28 @@ pub(in crate::compose) fn parse(text: &str) -> Result<Vec<Port>, String> {
     let (ip, host, container) = split(text);
     let (container, protocol) = container.split_once('/').unwrap_or((container, ""));
     if container.is_empty() {
-        return Err(format!("no port in `{text}`"));
+        return Err("a port is missing".to_owned());
     }
     let protocol = match protocol.to_lowercase().as_str() {
         "" | "tcp" => "tcp",
         "udp" => "udp",
         "sctp" => "sctp",
-        _ => return Err(format!("`{protocol}` is no protocol: tcp, udp or sctp")),
+        _ => return Err("the protocol must be tcp, udp or sctp".to_owned()),
     };
     let host_ip = address(&ip)?;
-    let (start, end) = range(container).ok_or_else(|| format!("`{container}` is no port"))?;
+    let (start, end) =
+        range(container).ok_or("the container's port must be a number up to 65535, or a range")?;
     let published = match host {
         "" => None,
-        host => Some(range(host).ok_or_else(|| format!("`{host}` is no port"))?),
+        host => {
+            Some(range(host).ok_or("the published port must be a number up to 65535, or a range")?)
+        }
     };
     if let Some((first, last)) = published
         && end - start != last - first
         && end != start
     {
-        return Err(format!(
-            "the ranges {host} and {container} have different lengths"
-        ));
+        return Err("the two ranges have different lengths".to_owned());
     }
     let mut ports: Vec<Port> = (start..=end)
         .map(|target| Port {
@@ -70,7 +71,7 @@ fn split(text: &str) -> (String, &str, &str) {
 }
 
 fn address(ip: &str) -> Result<String, String> {
-    let wrong = || format!("`{ip}` is no address");
+    let wrong = || "the address is none".to_owned();
     let bare = match ip.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').ok_or_else(wrong)?,
         None => ip,
