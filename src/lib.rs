@@ -1,4 +1,95 @@
 //! castoff builds every service of a compose project and publishes all of them, or none.
+//!
+//! This page is the architecture. The program is [`run`]: it reads what was typed, and hands over to
+//! the [`commands`].
+//!
+//! # The way of the data
+//!
+//! **Read → plan (pure) → execute (effects) → tell (events) → show (views).**
+//!
+//! ```text
+//! argv ── cli ──┐
+//! compose.yaml ─ compose::load ─→ Project ──┐
+//! publish.toml ─ config::load ──→ Settings ─┼─ plan::plan ─→ Plan ── execute::publish ─→ Outcome ─→ Exit
+//! git, env, now ─ facts::gather ─→ Facts ───┘                           │ cx.events.tell(Event)
+//!                                                  Run::apply(Event) ←──┴→ live | plain | json | github
+//! ```
+//!
+//! Each arrow makes a new value that nobody changes afterwards. What castoff decides is in the
+//! [`plan::Plan`], and can be read there before it is done: a dry run is not a flag that effects ask
+//! about, it ends where the plan stands. An effect is handed a [`cx::Cx`], which holds events and
+//! cancellation, and no setting.
+//!
+//! # The promise
+//!
+//! No tag is written before every required image is in every required registry under its digest, and
+//! none before the [`ledger`] says so on the disk. Whoever looks for the place where that is kept
+//! reads [`execute::publish`] from top to bottom.
+//!
+//! # Rooms
+//!
+//! A room is a module with one subject. Its first lines say what it knows, what it must not know, and
+//! where to start reading. `tests/architecture.rs` holds who may import whom.
+//!
+//! | values | what they know |
+//! |---|---|
+//! | [`oci`] | references, digests, platforms, manifests, sizes: values without I/O |
+//! | [`exit`], [`secret`], [`excerpt`], [`printable`], [`interpolate`] | exit codes; texts that must not be shown; places in files; text of others; `${VARIABLES}` |
+//!
+//! | reading | what it knows |
+//! |---|---|
+//! | [`cli`] | what can be typed; the only room that knows clap |
+//! | [`compose`] | compose files as docker compose reads them; the only one that knows YAML |
+//! | [`config`] | publish.toml, flags and defaults; the only one that knows TOML |
+//! | [`facts`] | git, CI systems, environment, clock; the only one that asks for them |
+//!
+//! | deciding (pure) | what it knows |
+//! |---|---|
+//! | [`tags`] | rules and facts → tags, labels, and why |
+//! | [`inputs`] | which files a build reads, in which order and with which modes |
+//! | [`plan`] | project, settings and facts → what to build, where it goes, which tags move |
+//!
+//! | doing | what it knows |
+//! |---|---|
+//! | [`execute`] | the order of effects, limits, and what to undo; all that happens at the same time; the ports |
+//! | [`buildkit`] | BuildKit's protocol; the only one that knows gRPC |
+//! | [`registry`] | the distribution API and logins; the only one that knows HTTP as a client |
+//! | [`engine`] | the Docker Engine's own API; the only one that knows bollard |
+//! | [`ledger`] | the journal and the records of releases |
+//!
+//! | telling and showing | what it knows |
+//! |---|---|
+//! | [`event`], [`cx`] | the public event format; what every effect is handed |
+//! | [`report`] | events → what people and programs see; the only one that writes to a terminal |
+//! | [`error`] | every room's errors: exit code and hint |
+//! | [`commands`] | one verb a file; the only one that builds real adapters |
+//!
+//! The adapters ([`buildkit`], [`registry`], [`engine`]) implement the traits in
+//! [`execute::ports`] and never import each other.
+//!
+//! # Where a line goes
+//!
+//! | if you add … | it goes in … |
+//! |---|---|
+//! | a flag | [`cli`], then where it is meant |
+//! | a key of publish.toml | `config/file.rs`, `config/settings.rs`, `templates/publish.toml`; schema and known keys follow |
+//! | a compose field | a row in `compose/fields`, and its merge rule |
+//! | a CI system, a fact of git | [`facts`] |
+//! | a tag rule | [`tags`] |
+//! | a decision | [`plan`], pure, with a test beside it |
+//! | an order, a limit, a wait | [`execute`] |
+//! | a way to reach a builder | `buildkit/dial.rs`, a variant and not a trait |
+//! | a registry's quirk | [`registry`], with a link and a test |
+//! | something a user should see | a kind in [`event`], then the views |
+//! | an error | the room's `Error`, with a hint; its exit code in [`error`] |
+//! | a rule everyone must keep | `tests/architecture.rs` |
+//! | a helper two rooms want | [`oci`] if it is a value; else it is written twice |
+//!
+//! # Whom we do not trust
+//!
+//! The compose file and what it includes (bombs, cycles), a build's log (control sequences), a
+//! registry's answers (sizes, digests, redirects), names from git. Each is bounded and checked at the
+//! door of its room, and digests are verified over the bytes that were read.
 
 pub mod buildkit;
 pub mod cli;
@@ -44,7 +135,7 @@ pub fn run(cli: &Cli) -> Exit {
                 && Printer::is_terminal()
         }
     };
-    let here = std::path::absolute("").or_else(|_| std::path::absolute("."));
-    let printer = Printer::new(color, cli.global.quiet, here.unwrap_or_default());
+    let here = std::path::absolute(".").unwrap_or_default();
+    let printer = Printer::new(color, cli.global.quiet, here);
     commands::run(cli, environment, &printer)
 }

@@ -90,6 +90,15 @@ fn target(
         settings,
         ..
     } = *subject;
+    // What compose prints without a word, and no builder can build.
+    if let Some(mistake) = service.mistakes.first() {
+        return Err(Error::Unsupported {
+            service: service.name.clone(),
+            what: mistake.message.clone(),
+            place: Some(Box::new(mistake.place.clone())),
+            hint: mistake.hint.clone(),
+        });
+    }
     let own = settings.service(&service.name);
     let labels = labels(subject, version, warnings)?;
     warnings.extend(caches.warnings);

@@ -4,7 +4,7 @@
 //! purpose. Pure: no files, no environment, no clock, no registry. It must not know where the
 //! rules come from, what the tags are for, or what they point to now.
 //!
-//! Start reading at [`RuleSet`] and [`compute`]. The way of a rule: `csv` splits it, `rule` reads
+//! Start reading at [`RuleSet`] and [`compute()`]. The way of a rule: `csv` splits it, `rule` reads
 //! it, `verdict` asks whether it gives something (with `render`, `version` and `regex`), `compute`
 //! puts the results together, and `channel` says how each tag moves.
 
@@ -131,7 +131,7 @@ impl RuleSet {
         self.rules.get(index)
     }
 
-    /// What is odd about the rules themselves. [`compute`] repeats it.
+    /// What is odd about the rules themselves. [`compute()`] repeats it.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }

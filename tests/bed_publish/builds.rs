@@ -96,7 +96,7 @@ fn secrets_reach_the_build_and_nothing_else() {
         .file(
             "compose.yaml",
             &format!(
-                r#"
+                r"
 services:
   app:
     image: {name}
@@ -110,7 +110,7 @@ secrets:
     file: ./secret.txt
   from_environment:
     environment: TEST_TOKEN
-"#,
+",
                 Bed::base()
             ),
         )

@@ -45,7 +45,7 @@ fn ctrl_c_in_the_middle_of_a_build_ends_it_on_the_server() {
             &format!("ARG BASE\nFROM $BASE\nCOPY file /file\nRUN {nap}\n"),
         );
         let started = shop.castoff(["publish", "--format", "json"]).start();
-        wait_until("the step runs", Duration::from_secs(60), || runs(&nap));
+        wait_until("the step runs", Duration::from_mins(1), || runs(&nap));
         started.signal(signal);
         let ended = wait_until("the step is gone", Duration::from_secs(10), || !runs(&nap));
         assert!(ended < Duration::from_secs(2), "ended after {ended:?}");
@@ -67,7 +67,7 @@ fn a_client_that_is_killed_leaves_no_build_behind() {
         &format!("ARG BASE\nFROM $BASE\nCOPY file /file\nRUN {nap}\n"),
     );
     let started = shop.castoff(["publish"]).start();
-    wait_until("the step runs", Duration::from_secs(60), || runs(&nap));
+    wait_until("the step runs", Duration::from_mins(1), || runs(&nap));
     started.signal("KILL");
     wait_until("the step is gone", Duration::from_secs(5), || !runs(&nap));
     started.wait();

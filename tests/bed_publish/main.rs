@@ -19,6 +19,8 @@ mod release;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::fmt::Write as _;
+
 use support::bed::Bed;
 use support::program::Castoff;
 use support::project::Project;
@@ -48,10 +50,11 @@ impl Shop {
         let mut compose = String::from("name: shop\nservices:\n");
         let mut project = Project::new();
         for service in services {
-            compose.push_str(&format!(
+            let _ = write!(
+                compose,
                 "  {service}:\n    build:\n      context: {service}\n      args:\n        BASE: {}\n",
                 Bed::base()
-            ));
+            );
             project = project
                 .file(
                     &format!("{service}/Dockerfile"),
@@ -61,9 +64,10 @@ impl Shop {
         }
         let mut publish = String::new();
         for (name, host) in registries {
-            publish.push_str(&format!(
+            let _ = write!(
+                publish,
                 "[registries.{name}]\nrepository = \"{host}/{prefix}-{name}/{{{{service}}}}\"\n"
-            ));
+            );
         }
         publish.push_str("[tags]\nrules = [\"type=raw,value=latest\", \"type=sha\"]\n");
         let project = project

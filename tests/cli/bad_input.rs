@@ -4,7 +4,7 @@ use crate::shop;
 use crate::support::program::Ran;
 use crate::support::project::Project;
 
-fn shown(project: &Project, ran: Ran) -> String {
+fn shown(project: &Project, ran: &Ran) -> String {
     assert!(!ran.stderr.contains("panicked") && !ran.stderr.contains("stack backtrace"));
     let folder = project.path().canonicalize().unwrap();
     let text = ran.shown(&[
@@ -16,7 +16,7 @@ fn shown(project: &Project, ran: Ran) -> String {
 }
 
 fn plan(project: &Project) -> String {
-    shown(project, project.castoff(["plan", "--offline"]).run())
+    shown(project, &project.castoff(["plan", "--offline"]).run())
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn rules_that_give_no_tag() {
 fn a_service_that_does_not_exist() {
     let project = shop();
     let ran = project.castoff(["plan", "--offline", "wbe"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @"
+    insta::assert_snapshot!(shown(&project, &ran), @"
     exit 2
     --- stdout
     --- stderr
@@ -224,7 +224,7 @@ fn a_service_that_does_not_exist() {
     hint: did you mean `web`?
     ");
     let ran = project.castoff(["plan", "--offline", "cache"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @"
+    insta::assert_snapshot!(shown(&project, &ran), @"
     exit 2
     --- stdout
     --- stderr
@@ -327,7 +327,7 @@ fn a_repository_with_something_unknown_in_braces() {
 fn flags_that_make_no_sense() {
     let project = shop();
     let ran = project.castoff(["plan", "--set", "build"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @"
+    insta::assert_snapshot!(shown(&project, &ran), @"
     exit 2
     --- stdout
     --- stderr
@@ -335,14 +335,14 @@ fn flags_that_make_no_sense() {
     hint: write for example `--set build.platforms=linux/amd64`
     ");
     let ran = project.castoff(["plan", "--builder", "kaniko"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @"
+    insta::assert_snapshot!(shown(&project, &ran), @"
     exit 2
     --- stdout
     --- stderr
     error: `build.builder`: `kaniko` is no builder: expected auto, engine or unix:///path/of/buildkitd.sock
     ");
     let ran = project.castoff(["plna"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @"
+    insta::assert_snapshot!(shown(&project, &ran), @"
     exit 2
     --- stdout
     --- stderr
@@ -355,7 +355,7 @@ fn flags_that_make_no_sense() {
     For more information, try '--help'.
     ");
     let ran = project.castoff(["plan", "--config", "missing.toml"]).run();
-    insta::assert_snapshot!(shown(&project, ran), @"
+    insta::assert_snapshot!(shown(&project, &ran), @"
     exit 2
     --- stdout
     --- stderr
@@ -382,7 +382,7 @@ fn an_engine_that_is_not_there() {
         .castoff(["build"])
         .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
         .run();
-    insta::assert_snapshot!(shown(&project, ran), @"
+    insta::assert_snapshot!(shown(&project, &ran), @"
     exit 3
     --- stdout
     --- stderr
@@ -404,7 +404,7 @@ fn a_state_folder_that_cannot_be_made() {
             project.join("file/state").display().to_string(),
         )
         .run();
-    insta::assert_snapshot!(shown(&project, ran), @"
+    insta::assert_snapshot!(shown(&project, &ran), @"
     exit 3
     --- stdout
     --- stderr
@@ -421,7 +421,7 @@ fn an_events_file_that_cannot_be_written() {
     let ran = project
         .castoff(["publish", "--events", "missing/folder/events"])
         .run();
-    insta::assert_snapshot!(shown(&project, ran), @"
+    insta::assert_snapshot!(shown(&project, &ran), @"
     exit 2
     --- stdout
     --- stderr
