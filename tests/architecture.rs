@@ -73,6 +73,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "report",
         &[
             "event",
+            "cx",
             "plan",
             "oci",
             "exit",

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Given;
@@ -41,9 +40,16 @@ where
         .build()
         .map_err(|error| Error::Internal(error.to_string()))?;
     let began = Instant::now();
-    let (console, sender) = Console::start(progress(given), given.printer.clone(), file, timestamp);
+    let (events, told) = Events::stream(timestamp);
+    let console = Console::start(
+        told,
+        progress(given),
+        given.printer.clone(),
+        file,
+        timestamp,
+    );
     let cx = Cx {
-        events: Events::new(sender, timestamp),
+        events,
         cancel: CancellationToken::new(),
     };
     cx.events.tell(Event::RunStarted {
@@ -76,18 +82,16 @@ where
 
 /// Hears signals: the first one cancels the run, the second one ends the process at once.
 async fn listen(cx: Cx, terminated: Arc<AtomicBool>) -> std::convert::Infallible {
-    let streams = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    );
-    let (Ok(mut interrupt), Ok(mut terminate)) = streams else {
+    let Some(mut signals) = Signals::listen() else {
         // Without handlers a signal ends the process as it always did.
         return std::future::pending().await;
     };
     loop {
-        let (name, exit) = tokio::select! {
-            _ = interrupt.recv() => ("SIGINT", Exit::Interrupted),
-            _ = terminate.recv() => ("SIGTERM", Exit::Terminated),
+        let exit = signals.next().await;
+        let name = if exit == Exit::Terminated {
+            "SIGTERM"
+        } else {
+            "SIGINT"
         };
         if cx.cancel.is_cancelled() {
             abort(exit);
@@ -97,6 +101,51 @@ async fn listen(cx: Cx, terminated: Arc<AtomicBool>) -> std::convert::Infallible
             signal: name.to_owned(),
         });
         cx.cancel.cancel();
+    }
+}
+
+/// The signals that end a run.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> Option<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Some(Self {
+            interrupt: signal(SignalKind::interrupt()).ok()?,
+            terminate: signal(SignalKind::terminate()).ok()?,
+        })
+    }
+
+    /// Waits for the next one, and says which exit code it asks for.
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+        }
+    }
+}
+
+/// Elsewhere there is only Ctrl-C.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> Option<Self> {
+        Some(Self)
+    }
+
+    async fn next(&mut self) -> Exit {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Exit::Interrupted,
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 

@@ -173,20 +173,16 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, channel};
-
     use http::HeaderValue;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::cx::Events;
-    use crate::event::Envelope;
+    use crate::cx::{Events, Told};
 
-    fn cx() -> (Cx, Receiver<Envelope>) {
-        let (sender, receiver) = channel();
-        let events = Events::new(sender, jiff::Timestamp::now);
+    fn cx() -> (Cx, Told) {
+        let (events, told) = Events::stream(jiff::Timestamp::now);
         let cancel = CancellationToken::new();
-        (Cx { events, cancel }, receiver)
+        (Cx { events, cancel }, told)
     }
 
     fn busy(retry_after: Option<u64>) -> RegistryFault {
@@ -204,7 +200,7 @@ mod tests {
             if let Err(error) = tries.after(busy(None)).await {
                 break error;
             }
-            let Event::Retried { wait, attempt, .. } = told.recv().unwrap().event else {
+            let Event::Retried { wait, attempt, .. } = told.try_next().unwrap().event else {
                 panic!("another event");
             };
             waits.push(wait);
@@ -241,7 +237,7 @@ mod tests {
             anonymous: true,
         };
         tries.after(denied).await.unwrap_err();
-        assert!(told.try_recv().is_err());
+        assert!(told.try_next().is_err());
         let began = Instant::now();
         let mut tries = Tries::of_request(&cx, Patience::default(), "h", "x");
         let gone = RegistryFault::Unreachable {

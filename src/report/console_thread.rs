@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::plain::Plain;
 use super::printer::Printer;
 use super::problem::{Problem, Severity};
 use super::run::Run;
+use crate::cx::Told;
 use crate::event::{Envelope, Event};
 
 /// How often the live view is drawn anew at most.
@@ -37,14 +38,14 @@ pub struct Console {
 }
 
 impl Console {
-    /// Starts the thread. Events go into the sender; it ends when every sender is gone.
+    /// Starts the thread. It ends with the stream.
     pub fn start(
+        told: Told,
         progress: Progress,
         printer: Printer,
         file: Option<File>,
         now: fn() -> Timestamp,
-    ) -> (Self, Sender<Envelope>) {
-        let (sender, receiver) = channel();
+    ) -> Self {
         let thread = std::thread::spawn(move || {
             let mut shown = Shown {
                 progress,
@@ -55,13 +56,13 @@ impl Console {
                 drawn: 0,
                 now,
             };
-            shown.follow(&receiver);
+            shown.follow(&told);
             shown.run
         });
-        (Self { thread }, sender)
+        Self { thread }
     }
 
-    /// Waits until everything that was told is shown. All senders have to be gone.
+    /// Waits until everything that was told is shown.
     pub fn finish(self) -> Run {
         self.thread.join().unwrap_or_default()
     }
@@ -79,13 +80,13 @@ struct Shown {
 }
 
 impl Shown {
-    fn follow(&mut self, receiver: &Receiver<Envelope>) {
+    fn follow(&mut self, told: &Told) {
         loop {
-            match receiver.recv_timeout(TICK) {
+            match told.next_within(TICK) {
                 Ok(envelope) => {
                     self.show(&envelope);
                     // Whatever came in the meantime is part of the same picture.
-                    while let Ok(envelope) = receiver.try_recv() {
+                    while let Ok(envelope) = told.try_next() {
                         self.show(&envelope);
                     }
                 }

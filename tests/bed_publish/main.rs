@@ -15,9 +15,11 @@ mod contexts;
 mod github;
 mod local;
 mod logins;
+mod readme;
 mod release;
 #[path = "../support/mod.rs"]
 mod support;
+mod views;
 
 use std::fmt::Write as _;
 

@@ -7,7 +7,7 @@ use crate::support::program::Castoff;
 use crate::support::project::Project;
 
 /// The variables by which the example is told of the bed's images and registries.
-fn example(project: &Project, prefix: &str) -> Castoff {
+pub(crate) fn example(project: &Project, prefix: &str) -> Castoff {
     Castoff::inside(project.path())
         .envs(Bed::environment())
         .env(

@@ -8,6 +8,8 @@
 )]
 
 mod bad_input;
+mod events;
+mod live;
 mod plans;
 #[path = "../support/mod.rs"]
 mod support;

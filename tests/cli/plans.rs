@@ -139,3 +139,57 @@ fn a_reader_that_goes_away_is_no_error() {
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn castoffs_own_publish_toml_and_the_examples_are_plans() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in [root.to_owned(), root.join("examples/pokedex")] {
+        let home = Project::new();
+        let ran = crate::support::program::Castoff::inside(&folder)
+            .env("HOME", home.path().display().to_string())
+            .args(["plan", "--offline", "--format", "json"])
+            // A clone of CI may be at no branch.
+            .env("GITHUB_ACTIONS", "true")
+            .env("GITHUB_EVENT_NAME", "push")
+            .env("GITHUB_REF", "refs/heads/main")
+            .env("GITHUB_SHA", "860c1904a1ce19322e91ac35af1ab07466440c37")
+            .run()
+            .exits(0);
+        assert!(!ran.json()["targets"].as_array().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn the_template_of_publish_toml_has_every_key_and_no_other() {
+    let template = include_str!("../../templates/publish.toml");
+    // With its examples switched on it is a valid file.
+    let uncommented: Vec<&str> = template
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(code) if code.starts_with('[') || code.contains(" = ") => code,
+            Some(_) => "",
+            None => line,
+        })
+        .collect();
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "services:\n  frontend:\n    build: .\n    image: x/y\n",
+        )
+        .file("Dockerfile", "FROM scratch\n")
+        .file("publish.toml", &uncommented.join("\n"))
+        .git();
+    project.castoff(["plan", "--offline"]).run().exits(0);
+    let schema = project.castoff(["schema"]).run().exits(0).json();
+    let definitions = schema["$defs"].as_object().unwrap().values();
+    let tables = definitions.chain(std::iter::once(&schema));
+    for key in tables
+        .filter_map(|table| table["properties"].as_object())
+        .flat_map(|keys| keys.keys())
+    {
+        assert!(
+            template.contains(key.as_str()),
+            "the template does not have `{key}`"
+        );
+    }
+}

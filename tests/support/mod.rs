@@ -22,27 +22,26 @@ pub mod program;
 pub mod project;
 pub mod registry;
 
-use std::sync::mpsc::{Receiver, channel};
-
 use castoff::cx::{Cx, Events};
-use castoff::event::{Envelope, Event};
+use castoff::event::Event;
 use tokio_util::sync::CancellationToken;
 
 /// What effects are handed, and the events that they told.
 pub fn cx() -> (Cx, Told) {
-    let (sender, receiver) = channel();
-    let events = Events::new(sender, jiff::Timestamp::now);
+    let (events, told) = Events::stream(jiff::Timestamp::now);
     let cancel = CancellationToken::new();
-    (Cx { events, cancel }, Told(receiver))
+    (Cx { events, cancel }, Told(told))
 }
 
 /// The events of a run.
-pub struct Told(Receiver<Envelope>);
+pub struct Told(castoff::cx::Told);
 
 impl Told {
     /// Everything told by now.
     pub fn events(&self) -> Vec<Event> {
-        self.0.try_iter().map(|envelope| envelope.event).collect()
+        std::iter::from_fn(|| self.0.try_next().ok())
+            .map(|envelope| envelope.event)
+            .collect()
     }
 
     /// How many retries were told by now.

@@ -60,9 +60,12 @@ impl Castoff {
     pub fn inside(folder: &Path) -> Self {
         let mut environment = BTreeMap::new();
         environment.insert("PATH".to_owned(), std::env::var("PATH").unwrap());
-        let home = folder.join(".home");
-        std::fs::create_dir_all(&home).unwrap();
-        environment.insert("HOME".to_owned(), home.display().to_string());
+        // Folders of the repository itself are left as they are.
+        if !folder.starts_with(env!("CARGO_MANIFEST_DIR")) {
+            let home = folder.join(".home");
+            std::fs::create_dir_all(&home).unwrap();
+            environment.insert("HOME".to_owned(), home.display().to_string());
+        }
         Self {
             folder: folder.to_owned(),
             arguments: Vec::new(),
