@@ -62,6 +62,17 @@ pub struct Global {
     /// Put a value over one of publish.toml: build.platforms=linux/amd64
     #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
     pub set: Vec<String>,
+    /// Publish as if on this branch or tag: `refs/tags/v1.2.3`, or a name that exists here
+    #[arg(
+        long = "ref",
+        value_name = "REF",
+        global = true,
+        allow_hyphen_values = true
+    )]
+    pub reference: Option<String>,
+    /// Publish as if started by this event, such as push, schedule or `pull_request`
+    #[arg(long, value_name = "EVENT", global = true)]
+    pub event: Option<String>,
     /// What builds: auto, engine, or a buildkitd by its socket's address
     #[arg(long, value_name = "BUILDER", global = true, env = "CASTOFF_BUILDER")]
     pub builder: Option<String>,
@@ -307,15 +318,9 @@ pub struct TagsArguments {
     /// The form of the output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Pretend to be on this branch or tag: `refs/tags/v1.2.3`, or a name that exists here
-    #[arg(long = "ref", value_name = "REF", allow_hyphen_values = true)]
-    pub reference: Option<String>,
-    /// Pretend to be started by this event, such as push, schedule or `pull_request`
-    #[arg(long, value_name = "EVENT")]
-    pub event: Option<String>,
     /// What to do about a working tree with changes
-    #[arg(long, value_enum, default_value_t = OnDirty::Allow)]
-    pub dirty: OnDirty,
+    #[arg(long, value_enum)]
+    pub dirty: Option<OnDirty>,
     /// What `{{service}}` is
     #[arg(long, value_name = "NAME")]
     pub service: Option<String>,

@@ -10,7 +10,8 @@ use super::session::Directory;
 use crate::execute::ports::{BuildOrder, Output};
 use crate::oci::Digest;
 use crate::plan::{
-    BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance, Ulimit,
+    AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
+    Ulimit,
 };
 
 /// The name of the Dockerfile where it is written in the compose file.
@@ -40,7 +41,11 @@ impl Solve {
             session: session.to_owned(),
             frontend: "dockerfile.v0".to_owned(),
             cache: Some(words.cache(spec)),
-            exporters: order.outputs.iter().map(exporter).collect(),
+            exporters: order
+                .outputs
+                .iter()
+                .map(|output| exporter(output, spec))
+                .collect(),
             entitlements: entitlements(spec),
             frontend_attrs: words.attributes,
             ..SolveRequest::default()
@@ -215,7 +220,9 @@ fn entitlements(spec: &BuildSpec) -> Vec<String> {
     asked
 }
 
-fn exporter(output: &Output) -> Exporter {
+/// An exporter's attributes. Annotations are its business, and not the frontend's
+/// (exporter/containerimage/exptypes, `AnnotationKey`).
+fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
     let attributes = match output {
         // Nothing is named, kept or unpacked in the Engine: the cheapest way to a registry.
         Output::Push {
@@ -240,11 +247,22 @@ fn exporter(output: &Output) -> Exporter {
             ("oci-mediatypes", "true".to_owned()),
         ],
     };
+    let annotations = spec.annotations.iter().flat_map(|(level, values)| {
+        let level = match level {
+            AnnotationLevel::Manifest => "annotation-manifest",
+            AnnotationLevel::Index => "annotation-index",
+            AnnotationLevel::ManifestDescriptor => "annotation-manifest-descriptor",
+            AnnotationLevel::IndexDescriptor => "annotation-index-descriptor",
+        };
+        let values = values.iter();
+        values.map(move |(key, value)| (format!("{level}.{key}"), value.clone()))
+    });
+    let attributes = attributes.into_iter();
     Exporter {
         r#type: "image".to_owned(),
         attrs: attributes
-            .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
+            .chain(annotations)
             .collect(),
     }
 }

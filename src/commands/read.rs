@@ -28,8 +28,8 @@ pub(super) fn read(given: &Given<'_>, purpose: Purpose) -> Result<Read, Error> {
     let facts = facts::gather(&Ask {
         directory: project.directory.clone(),
         environment: given.environment.clone(),
-        reference: None,
-        event: None,
+        reference: given.global.reference.clone(),
+        event: given.global.event.clone(),
         wants: match purpose {
             Purpose::Publish => plan::wants(&settings),
             Purpose::Load => Wants::default(),

@@ -29,6 +29,8 @@ pub struct File {
     /// such as `{{sha}}`.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Annotations of every image. There are none unless a level is named.
+    pub annotations: Option<AnnotationsTable>,
     /// How images are built.
     pub build: Option<BuildTable>,
     /// Caches of builds.
@@ -75,6 +77,60 @@ pub struct TagsTable {
     pub rules: Option<Vec<String>>,
     /// What holds for all rules: `latest=auto`, `prefix=…`, `suffix=…`.
     pub flavor: Option<Vec<String>>,
+    /// What is done about a working tree with changes: `allow` (the default), `suffix` ends every tag
+    /// with `-dirty`, `refuse` stops.
+    pub dirty: Option<DirtyTree>,
+}
+
+/// What is done about a working tree with changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DirtyTree {
+    /// Nothing.
+    #[default]
+    Allow,
+    /// Every tag ends with `-dirty`.
+    Suffix,
+    /// There is no publish.
+    Refuse,
+}
+
+/// `[annotations]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnnotationsTable {
+    /// Where they are written: `manifest`, `index`, `manifest-descriptor`, `index-descriptor`.
+    pub levels: Option<Vec<AnnotationLevel>>,
+    /// Annotations besides those that castoff computes as it does labels. Values may hold expressions.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
+}
+
+/// Which of an image's parts an annotation is written on.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnnotationLevel {
+    /// Each platform's manifest.
+    Manifest,
+    /// The index.
+    Index,
+    /// The descriptors of the manifests within the index.
+    ManifestDescriptor,
+    /// The descriptor of the index, where an index holds it.
+    IndexDescriptor,
+}
+
+/// Where the date of an image comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CreatedFrom {
+    /// The commit: the same commit gives the same image.
+    #[default]
+    Commit,
+    /// The clock.
+    Now,
 }
 
 /// `[build]`
@@ -93,6 +149,8 @@ pub struct BuildTable {
     pub pull: Option<bool>,
     /// Whether nothing is taken from the build cache. Default: false.
     pub no_cache: Option<bool>,
+    /// Where the date in an image's labels comes from: `commit` (the default), or `now`.
+    pub created: Option<CreatedFrom>,
 }
 
 /// How much the provenance attestation says.
@@ -237,11 +295,15 @@ pub struct ServiceTable {
     pub pull: Option<bool>,
     /// As `build.no_cache`.
     pub no_cache: Option<bool>,
+    /// As `build.created`.
+    pub created: Option<CreatedFrom>,
     /// As `tags`: each key replaces the general one.
     pub tags: Option<TagsTable>,
     /// As `labels`, in addition to them.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// As `annotations`: the levels replace the general ones, the values are in addition to them.
+    pub annotations: Option<AnnotationsTable>,
     /// As `cache`: each key replaces the general one.
     pub cache: Option<CacheTable>,
 }

@@ -12,7 +12,9 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 pub use document::{Document, Origin};
-pub use file::{CacheMode, CacheSource, File, ProvenanceMode};
+pub use file::{
+    AnnotationLevel, CacheMode, CacheSource, CreatedFrom, DirtyTree, File, ProvenanceMode,
+};
 pub use known::schema;
 pub use settings::{
     BuilderChoice, CacheSettings, LocalPrune, RegistrySettings, ServiceSettings, Settings,
@@ -31,6 +33,9 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("build.sbom", "false"),
     ("build.pull", "false"),
     ("build.no_cache", "false"),
+    ("build.created", "\"commit\""),
+    ("tags.dirty", "\"allow\""),
+    ("annotations.levels", "[]"),
     ("cache.sources", "[]"),
     ("cache.mode", "\"max\""),
     ("cache.write", "true"),
@@ -375,6 +380,12 @@ mod tests {
                 "{key}"
             );
             assert_eq!(said.cache, silent.cache, "{key}");
+            assert_eq!(
+                (said.created, said.dirty),
+                (silent.created, silent.dirty),
+                "{key}"
+            );
+            assert_eq!(said.annotation_levels, silent.annotation_levels, "{key}");
         }
     }
 

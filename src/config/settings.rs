@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::Error;
 use super::document::{Document, Origin};
 use super::file::{
-    BuildTable, CacheMode, CacheSource, CacheTable, File, ProvenanceMode, PruneLocalTable,
-    RegistryTable, SbomValue, ServiceTable, TagsTable,
+    AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable, CreatedFrom,
+    DirtyTree, File, ProvenanceMode, PruneLocalTable, RegistryTable, SbomValue, ServiceTable,
+    TagsTable,
 };
 use crate::oci::{Platform, Reference, parse_size};
 
@@ -64,8 +65,16 @@ pub struct ServiceSettings {
     pub rule_places: Vec<Origin>,
     /// The flavor.
     pub flavor: Vec<String>,
+    /// What is done about a working tree with changes.
+    pub dirty: DirtyTree,
     /// Labels, as they are written.
     pub labels: BTreeMap<String, String>,
+    /// Where annotations are written.
+    pub annotation_levels: Vec<AnnotationLevel>,
+    /// Annotations, as they are written.
+    pub annotations: BTreeMap<String, String>,
+    /// Where the date of an image comes from.
+    pub created: CreatedFrom,
     /// The platforms; empty for those of the compose file.
     pub platforms: Vec<Platform>,
     /// What builds.
@@ -147,6 +156,7 @@ impl Settings {
         reading.build(&mut general, file.build.unwrap_or_default(), &["build"])?;
         general.cache.take(file.cache.unwrap_or_default());
         general.labels = file.labels;
+        general.take_annotations(file.annotations.unwrap_or_default());
         let names: Vec<&String> = file.registries.keys().collect();
         let mut services = BTreeMap::new();
         let mut named_services = Vec::new();
@@ -198,6 +208,14 @@ impl ServiceSettings {
         if let Some(flavor) = table.flavor {
             self.flavor = flavor;
         }
+        self.dirty = table.dirty.unwrap_or(self.dirty);
+    }
+
+    fn take_annotations(&mut self, table: AnnotationsTable) {
+        if let Some(levels) = table.levels {
+            self.annotation_levels = levels;
+        }
+        self.annotations.extend(table.values);
     }
 }
 
@@ -293,10 +311,12 @@ impl Reading<'_> {
             sbom: table.sbom,
             pull: table.pull,
             no_cache: table.no_cache,
+            created: table.created,
         };
         self.build(&mut settings, build, &["services", name])?;
         settings.cache.take(table.cache.unwrap_or_default());
         settings.labels.extend(table.labels);
+        settings.take_annotations(table.annotations.unwrap_or_default());
         Ok(settings)
     }
 
@@ -354,6 +374,7 @@ impl Reading<'_> {
         }
         settings.pull = table.pull.unwrap_or(settings.pull);
         settings.no_cache = table.no_cache.unwrap_or(settings.no_cache);
+        settings.created = table.created.unwrap_or(settings.created);
         Ok(())
     }
 

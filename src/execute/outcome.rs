@@ -260,7 +260,9 @@ impl Outcome {
                 labels: target
                     .map(|target| target.labels.clone())
                     .unwrap_or_default(),
-                annotations: std::collections::BTreeMap::new(),
+                annotations: target
+                    .and_then(|target| target.build.annotations.values().next().cloned())
+                    .unwrap_or_default(),
                 attestations: attestations.filter(|_| image.attested).unwrap_or_default(),
                 signed: false,
                 size: image.size,

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use crate::config::AnnotationLevel;
 use crate::oci::{Platform, Reference};
 
 /// Everything that decides what a build makes, in the terms of BuildKit's Dockerfile frontend.
@@ -21,6 +22,9 @@ pub struct BuildSpec {
     /// Labels of the image.
     #[serde(skip)]
     pub labels: BTreeMap<String, String>,
+    /// Annotations, by the part of the image that they are written on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<AnnotationLevel, BTreeMap<String, String>>,
     /// Platforms to build for; the builder's own where empty.
     #[serde(skip)]
     pub platforms: Vec<Platform>,

@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub use build::{
-    BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance, SecretMount,
-    SecretSource, Ulimit,
+    AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
+    SecretMount, SecretSource, Ulimit,
 };
 pub use error::Error;
 
@@ -25,7 +25,7 @@ use crate::compose::{Build, Project, Service};
 use crate::config::Settings;
 use crate::facts::{Facts, Wants};
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
-use crate::tags::{self, RuleSet};
+use crate::tags::{self, Computed, RuleSet};
 
 /// The label that says which compose project an image belongs to.
 pub const PROJECT_LABEL: &str = "dev.castoff.project";
@@ -169,20 +169,24 @@ impl Target {
     }
 }
 
-/// Which facts the tag rules of these settings need that cost time to find out. Rules that cannot be
-/// read need none: [`plan`] reports them.
+/// Which facts these settings need that cost time to find out. Rules that cannot be read need none:
+/// [`plan`] reports them.
 pub fn wants(settings: &Settings) -> Wants {
     let none = Vec::new();
     let all = std::iter::once(&settings.general).chain(settings.services.values());
     let sets = all.filter_map(|service| {
         let rules = service.rules.as_ref().unwrap_or(&none);
-        RuleSet::parse(rules, &service.flavor).ok()
+        let rules = RuleSet::parse(rules, &service.flavor).ok()?;
+        Some(rules.with_dirty(target::dirty(service.dirty)))
     });
     let wants = sets.fold(Wants::default(), |wants, rules| wants | rules.wants());
     let all = std::iter::once(&settings.general).chain(settings.services.values());
     all.fold(wants, |wants, service| {
-        let labels: Vec<_> = service.labels.clone().into_iter().collect();
-        wants | tags::label_wants(&labels)
+        let texts = service.labels.iter().chain(&service.annotations);
+        let texts: Vec<_> = texts
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        wants | tags::label_wants(&texts)
     })
 }
 
@@ -193,6 +197,20 @@ pub enum Purpose {
     Publish,
     /// Images go to the Engine that builds them, for its own platform.
     Load,
+}
+
+/// What the tag rules of a service come to, with every rule's reason; `None` where the compose file
+/// alone names what is published.
+pub fn computed(
+    project: &Project,
+    settings: &Settings,
+    facts: &Facts,
+    service: &str,
+) -> Result<Option<Computed>, Error> {
+    match project.service(service) {
+        Some(service) => Ok(places::places(project, service, settings, facts)?.computed),
+        None => Ok(None),
+    }
 }
 
 /// Decides what will be done with `selection`; with everything that is built, where it is empty.

@@ -261,7 +261,9 @@ fn by_rules(
         source,
     };
     let rules = RuleSet::parse(settings.rules.as_ref().unwrap_or(&none), &settings.flavor);
-    let rules = rules.map_err(failed)?;
+    let rules = rules
+        .map_err(failed)?
+        .with_dirty(super::target::dirty(settings.dirty));
     let names = Names {
         service: &service.name,
         project: &project.name,

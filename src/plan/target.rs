@@ -6,14 +6,14 @@ use super::cache::{Caches, caches, written};
 use super::error::Error;
 use super::places::{Places, places};
 use super::{
-    Action, BuildContext, BuildSpec, Dockerfile, NamedContext, PROJECT_LABEL, Provenance,
-    SERVICE_LABEL, SecretMount, SecretSource, Subject, Target, Ulimit, Warning,
+    Action, AnnotationLevel, BuildContext, BuildSpec, Dockerfile, NamedContext, PROJECT_LABEL,
+    Provenance, SERVICE_LABEL, SecretMount, SecretSource, Subject, Target, Ulimit, Warning,
 };
 use crate::compose::{self, Build, Context, Service};
-use crate::config::{ProvenanceMode, ServiceSettings};
+use crate::config::{CreatedFrom, DirtyTree, ProvenanceMode, ServiceSettings};
 use crate::excerpt::Excerpt;
 use crate::oci::{Platform, Reference};
-use crate::tags::{self, Created, LabelInput, Names};
+use crate::tags::{self, Created, Dirty, LabelInput, Names};
 
 /// The label that castoff computes and that is left out where nobody knows the date.
 const CREATED_LABEL: &str = "org.opencontainers.image.created";
@@ -74,6 +74,7 @@ pub(super) fn to_engine(
     target.build.platforms = Vec::new();
     target.build.provenance = Provenance::Off;
     target.build.sbom = None;
+    target.build.annotations.clear();
     Ok(target)
 }
 
@@ -103,6 +104,7 @@ fn target(
     let labels = labels(subject, version, warnings)?;
     warnings.extend(caches.warnings);
     let mut spec = Reading { service, build }.spec(own, warnings)?;
+    spec.annotations = annotations(subject, &spec, version, warnings)?;
     spec.labels.clone_from(&labels);
     spec.cache_from.clone_from(&caches.from);
     spec.cache_to.clone_from(&caches.to);
@@ -119,6 +121,15 @@ fn target(
         labels,
         destinations: Vec::new(),
     })
+}
+
+/// The answer to a dirty tree, as the tag rules have it.
+pub(super) fn dirty(choice: DirtyTree) -> Dirty {
+    match choice {
+        DirtyTree::Allow => Dirty::Allow,
+        DirtyTree::Suffix => Dirty::Suffix,
+        DirtyTree::Refuse => Dirty::Refuse,
+    }
 }
 
 /// Passes the warnings of the tag rules on.
@@ -156,7 +167,7 @@ fn labels(
     let input = LabelInput {
         own: &own,
         version,
-        created: Created::Commit,
+        created: created(settings.created),
     };
     let found = tags::labels(&input, facts, &names);
     let (mut labels, odd) = found.map_err(|source| Error::Tags {
@@ -166,7 +177,9 @@ fn labels(
     })?;
     tell(service, &odd, warnings);
     // Without a commit the date would be that of the run, and every run would make another image.
-    let is_dated = facts.context.commit_time.is_some() || facts.clock.fixed;
+    let is_dated = facts.context.commit_time.is_some()
+        || facts.clock.fixed
+        || settings.created == CreatedFrom::Now;
     if !is_dated && !settings.labels.contains_key(CREATED_LABEL) {
         labels.remove(CREATED_LABEL);
     }
@@ -179,6 +192,61 @@ fn labels(
     labels.insert(PROJECT_LABEL.to_owned(), project.name.clone());
     labels.insert(SERVICE_LABEL.to_owned(), service.name.clone());
     Ok(labels)
+}
+
+fn created(choice: CreatedFrom) -> Created {
+    match choice {
+        CreatedFrom::Commit => Created::Commit,
+        CreatedFrom::Now => Created::Now,
+    }
+}
+
+/// The annotations of each level that is asked for, computed as the labels are. A part that the image
+/// will not have cannot be written on, and is said.
+fn annotations(
+    subject: &Subject<'_>,
+    spec: &BuildSpec,
+    version: Option<&str>,
+    warnings: &mut Vec<Warning>,
+) -> Result<BTreeMap<AnnotationLevel, BTreeMap<String, String>>, Error> {
+    let service = subject.service;
+    let settings = subject.settings.service(&service.name);
+    let names = Names {
+        service: &service.name,
+        project: &subject.project.name,
+    };
+    let own: Vec<(String, String)> = settings.annotations.clone().into_iter().collect();
+    let input = LabelInput {
+        own: &own,
+        version,
+        created: created(settings.created),
+    };
+    let computed = tags::labels(&input, subject.facts, &names);
+    let (mut values, odd) = computed.map_err(|source| Error::Tags {
+        service: service.name.clone(),
+        place: None,
+        source,
+    })?;
+    // What is not known says nothing here: no base image's annotation could show through.
+    values.retain(|_, value| !value.is_empty());
+    let mut annotations = BTreeMap::new();
+    for level in &settings.annotation_levels {
+        let has_index = spec.platforms.len() > 1 || spec.is_attested();
+        if *level != AnnotationLevel::Manifest && !has_index {
+            warnings.push(Warning {
+                subject: service.name.clone(),
+                message: "an image of one platform without attestations has no index to annotate"
+                    .to_owned(),
+                hint: None,
+            });
+            continue;
+        }
+        annotations.insert(*level, values.clone());
+    }
+    if !annotations.is_empty() {
+        tell(service, &odd, warnings);
+    }
+    Ok(annotations)
 }
 
 /// A `build` section while it is put into the builder's terms.
@@ -232,6 +300,7 @@ impl Reading<'_> {
             target: build.target.clone(),
             args: build.args.clone().into_iter().collect(),
             labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             platforms: self.platforms(settings)?,
             named_contexts: self.named_contexts()?,
             secrets: self.secrets()?,

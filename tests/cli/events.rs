@@ -6,6 +6,7 @@ use castoff::exit::Exit;
 use castoff::oci::{Digest, Reference, Repository};
 
 /// One of each kind.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn every_kind() -> Vec<Event> {
     let service = || "web".to_owned();
     let repository = || -> Repository { "ghcr.io/acme/web".parse().unwrap() };

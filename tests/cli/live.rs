@@ -4,66 +4,42 @@ use castoff::event::{Envelope, Event, PlannedTarget, StepOutcome};
 use castoff::oci::Digest;
 use castoff::report::{Run, frame};
 
-/// A run in which `services` are at different points.
-fn run(services: &[&str]) -> (Run, jiff::Timestamp) {
-    let begin: jiff::Timestamp = "2024-06-28T10:00:00Z".parse().unwrap();
-    let mut run = Run::default();
-    let mut seq = 0;
-    let mut tell = |after: i64, event: Event| {
-        seq += 1;
-        run.apply(&Envelope {
+/// A run as it is told.
+struct Telling {
+    run: Run,
+    begin: jiff::Timestamp,
+    seq: u64,
+}
+
+impl Telling {
+    /// Tells an event, so many seconds after the begin.
+    fn tell(&mut self, after: i64, event: Event) {
+        self.seq += 1;
+        self.run.apply(&Envelope {
             v: 1,
-            seq,
-            at: begin + jiff::SignedDuration::from_secs(after),
+            seq: self.seq,
+            at: self.begin + jiff::SignedDuration::from_secs(after),
             event,
         });
-    };
-    tell(
-        0,
-        Event::RunStarted {
-            command: "publish".to_owned(),
-            version: "0.1.0".to_owned(),
-            project: "shop".to_owned(),
-        },
-    );
-    let target = |service: &&str| PlannedTarget {
-        service: (*service).to_owned(),
-        build: true,
-        platforms: vec![
-            "linux/amd64".parse().unwrap(),
-            "linux/arm64".parse().unwrap(),
-        ],
-        repositories: vec![
-            "ghcr.io/acme/x".parse().unwrap(),
-            "example.com/acme/x".parse().unwrap(),
-        ],
-        tags: vec![],
-    };
-    tell(
-        0,
-        Event::Planned {
-            targets: services.iter().map(target).collect(),
-        },
-    );
-    for (index, service) in services.iter().enumerate() {
-        let service = || (*service).to_owned();
-        // The last ones have not begun.
-        if index + 2 > services.len() && services.len() > 1 {
-            continue;
-        }
-        tell(
+    }
+
+    /// Two steps of a service that were cached, and one that runs.
+    fn begun(&mut self, service: &str) {
+        let service = || service.to_owned();
+        self.tell(
             1,
             Event::BuildStarted {
                 service: service(),
                 builder: "engine".to_owned(),
             },
         );
-        for (step, name) in [
+        let steps = [
             ("1", "[1/3] FROM base"),
             ("2", "[2/3] COPY . /app"),
             ("3", "[3/3] RUN make"),
-        ] {
-            tell(
+        ];
+        for (step, name) in steps {
+            self.tell(
                 2,
                 Event::StepStarted {
                     service: service(),
@@ -73,7 +49,7 @@ fn run(services: &[&str]) -> (Run, jiff::Timestamp) {
                 },
             );
             if step != "3" {
-                tell(
+                self.tell(
                     3,
                     Event::StepFinished {
                         service: service(),
@@ -84,51 +60,93 @@ fn run(services: &[&str]) -> (Run, jiff::Timestamp) {
                 );
             }
         }
+    }
+
+    /// A service is built, and in both repositories.
+    fn uploaded(&mut self, service: &str) {
+        let service = || service.to_owned();
+        self.tell(
+            4,
+            Event::StepFinished {
+                service: service(),
+                step: "3".to_owned(),
+                outcome: StepOutcome::Ran,
+                seconds: 1.0,
+            },
+        );
+        self.tell(
+            5,
+            Event::BuildFinished {
+                service: service(),
+                digest: Digest::of(b"x"),
+                seconds: 4.2,
+                steps: 3,
+                cached: 2,
+            },
+        );
+        for repository in REPOSITORIES {
+            self.tell(
+                6,
+                Event::Uploaded {
+                    service: service(),
+                    repository: repository.parse().unwrap(),
+                    digest: Digest::of(b"x"),
+                    size: 12_345_678,
+                },
+            );
+        }
+    }
+}
+
+const REPOSITORIES: [&str; 2] = ["ghcr.io/acme/x", "example.com/acme/x"];
+
+/// A run in which `services` are at different points.
+fn run(services: &[&str]) -> (Run, jiff::Timestamp) {
+    let begin: jiff::Timestamp = "2024-06-28T10:00:00Z".parse().unwrap();
+    let mut telling = Telling {
+        run: Run::default(),
+        begin,
+        seq: 0,
+    };
+    telling.tell(
+        0,
+        Event::RunStarted {
+            command: "publish".to_owned(),
+            version: "0.1.0".to_owned(),
+            project: "shop".to_owned(),
+        },
+    );
+    let target = |service: &&str| PlannedTarget {
+        service: (*service).to_owned(),
+        build: true,
+        platforms: ["linux/amd64", "linux/arm64"]
+            .map(|text| text.parse().unwrap())
+            .into(),
+        repositories: REPOSITORIES.map(|text| text.parse().unwrap()).into(),
+        tags: vec![],
+    };
+    let targets = services.iter().map(target).collect();
+    telling.tell(0, Event::Planned { targets });
+    for (index, service) in services.iter().enumerate() {
+        // The last one has not begun.
+        if index + 2 > services.len() && services.len() > 1 {
+            continue;
+        }
+        telling.begun(service);
         match index % 3 {
             0 => {}
-            1 => {
-                tell(
-                    4,
-                    Event::StepFinished {
-                        service: service(),
-                        step: "3".to_owned(),
-                        outcome: StepOutcome::Ran,
-                        seconds: 1.0,
-                    },
-                );
-                tell(
-                    5,
-                    Event::BuildFinished {
-                        service: service(),
-                        digest: Digest::of(b"x"),
-                        seconds: 4.2,
-                        steps: 3,
-                        cached: 2,
-                    },
-                );
-                for repository in ["ghcr.io/acme/x", "example.com/acme/x"] {
-                    tell(
-                        6,
-                        Event::Uploaded {
-                            service: service(),
-                            repository: repository.parse().unwrap(),
-                            digest: Digest::of(b"x"),
-                            size: 12_345_678,
-                        },
-                    );
-                }
-            }
-            _ => tell(
+            1 => telling.uploaded(service),
+            _ => telling.tell(
                 5,
                 Event::BuildFailed {
-                    service: service(),
+                    service: (*service).to_owned(),
                     message: "process \"make\" did not complete successfully: exit code: 2"
                         .to_owned(),
                 },
             ),
         }
     }
-    (run, begin + jiff::SignedDuration::from_secs(12))
+    (telling.run, begin + jiff::SignedDuration::from_secs(12))
 }
 
 #[test]

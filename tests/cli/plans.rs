@@ -90,15 +90,18 @@ fn publish_toml_shows_where_each_value_comes_from() {
         .run()
         .exits(0);
     insta::assert_snapshot!(ran.stdout, @r#"
-    build.platforms  = ["linux/amd64"]  # publish.toml:2
-    build.pull       = false  # --set
-    build.builder    = "auto"  # default
-    build.provenance = "off"  # default
-    build.sbom       = false  # default
-    build.no_cache   = false  # default
-    cache.sources    = []  # default
-    cache.mode       = "max"  # default
-    cache.write      = true  # default
+    build.platforms    = ["linux/amd64"]  # publish.toml:2
+    build.pull         = false  # --set
+    build.builder      = "auto"  # default
+    build.provenance   = "off"  # default
+    build.sbom         = false  # default
+    build.no_cache     = false  # default
+    build.created      = "commit"  # default
+    tags.dirty         = "allow"  # default
+    annotations.levels = []  # default
+    cache.sources      = []  # default
+    cache.mode         = "max"  # default
+    cache.write        = true  # default
     "#);
 }
 

@@ -1,186 +1,14 @@
-//! `castoff tags`: versions, tags and labels for here and now.
+//! What `castoff tags` prints.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Given;
-use crate::cli::{Format, OnDirty, TagsArguments};
-use crate::error::Error;
-use crate::exit::Exit;
-use crate::facts::{self, Ask, Environment, Facts};
-use crate::oci::Repository;
-use crate::report::Problem;
-use crate::tags::{
-    self, Computed, Created, Dirty, Image, LabelInput, Labels, Level, Names, Outcome, RuleSet,
-};
-
-/// What the command prints.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Printed {
-    /// The result, for standard output.
-    result: String,
-    /// What was odd, for standard error: one line each, and one for what to do about it.
-    warnings: Vec<Oddity>,
-}
-
-/// A warning and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Oddity {
-    /// What is odd.
-    message: String,
-    /// The next step.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
-/// Computes the tags of the rules that are typed, and prints them.
-pub(super) fn run(given: &Given<'_>, arguments: &TagsArguments) -> Result<Exit, Error> {
-    let here = std::path::absolute(".").map_err(|error| Error::Internal(error.to_string()))?;
-    let printed = computed(arguments, here, given.environment.clone())?;
-    for oddity in &printed.warnings {
-        given.printer.problem(&Problem {
-            hint: oddity.hint.clone(),
-            ..Problem::warning(oddity.message.clone())
-        });
-    }
-    given.printer.result(&printed.result);
-    Ok(Exit::Done)
-}
-
-/// Computes the tags and writes them down.
-fn computed(
-    arguments: &TagsArguments,
-    directory: PathBuf,
-    environment: Environment,
-) -> Result<Printed, Error> {
-    let images = Image::parse_all(&arguments.images)?;
-    let rules =
-        RuleSet::parse(&arguments.rules, &arguments.flavor)?.with_dirty(dirty(arguments.dirty));
-    let own = Own::read(arguments, &environment)?;
-    let project = directory
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let facts = facts::gather(&Ask {
-        directory,
-        environment,
-        reference: arguments.reference.clone(),
-        event: arguments.event.clone(),
-        wants: rules.wants() | tags::label_wants(&own.labels) | tags::label_wants(&own.annotations),
-    })?;
-    let names = Names {
-        service: arguments.service.as_deref().unwrap_or_default(),
-        project: &project,
-    };
-    let computed = tags::compute(&rules, &facts, &names)?;
-    let said = Said::by(&own, &computed, &facts, &names)?;
-    let mut warnings = oddities(&facts, &computed, &said);
-    let names = image_names(&images, &mut warnings);
-    let result = match arguments.format {
-        Format::Json => json(&names, &facts, &computed, &said, &warnings),
-        Format::Text => text(arguments, &names, &facts, &computed, &said),
-    };
-    Ok(Printed { result, warnings })
-}
-
-fn dirty(choice: OnDirty) -> Dirty {
-    match choice {
-        OnDirty::Allow => Dirty::Allow,
-        OnDirty::Suffix => Dirty::Suffix,
-        OnDirty::Refuse => Dirty::Refuse,
-    }
-}
-
-/// What the user wants to be said about the image.
-struct Own {
-    labels: Vec<(String, String)>,
-    annotations: Vec<(String, String)>,
-    levels: Vec<Level>,
-}
-
-impl Own {
-    fn read(arguments: &TagsArguments, environment: &Environment) -> Result<Self, Error> {
-        let pairs = |texts: &[String]| -> Result<Vec<_>, tags::Error> {
-            texts.iter().map(|text| tags::key_and_value(text)).collect()
-        };
-        let variable = environment.non_empty("DOCKER_METADATA_ANNOTATIONS_LEVELS");
-        let levels = match arguments.annotation_levels.as_deref().or(variable) {
-            Some(list) => Level::parse_all(list)?,
-            None => vec![Level::Manifest],
-        };
-        Ok(Self {
-            labels: pairs(&arguments.labels)?,
-            annotations: pairs(&arguments.annotations)?,
-            levels,
-        })
-    }
-}
-
-/// Labels and annotations.
-struct Said {
-    labels: Labels,
-    annotations: BTreeMap<Level, Labels>,
-    warnings: Vec<tags::Warning>,
-}
-
-impl Said {
-    fn by(own: &Own, computed: &Computed, facts: &Facts, names: &Names<'_>) -> Result<Self, Error> {
-        let version = computed.version.as_deref();
-        let created = Created::default();
-        let input = |own| LabelInput {
-            own,
-            version,
-            created,
-        };
-        let (labels, mut warnings) = tags::labels(&input(&own.labels), facts, names)?;
-        let (annotations, more) =
-            tags::annotations(&own.levels, &input(&own.annotations), facts, names)?;
-        warnings.extend(more);
-        Ok(Self {
-            labels,
-            annotations,
-            warnings,
-        })
-    }
-}
-
-/// Every warning once, first what the world did, then the rules.
-fn oddities(facts: &Facts, computed: &Computed, said: &Said) -> Vec<Oddity> {
-    let of_facts = facts.warnings.iter().map(|warning| Oddity {
-        message: warning.to_string(),
-        hint: warning.hint(),
-    });
-    let of_tags = computed.warnings.iter().chain(&said.warnings);
-    let of_tags = of_tags.map(|warning| Oddity {
-        message: warning.to_string(),
-        hint: warning.hint(),
-    });
-    let mut oddities: Vec<Oddity> = Vec::new();
-    for oddity in of_facts.chain(of_tags) {
-        if !oddities.contains(&oddity) {
-            oddities.push(oddity);
-        }
-    }
-    oddities
-}
-
-/// The names that tags are made for; one that no registry would take is still printed.
-fn image_names(images: &[Image], warnings: &mut Vec<Oddity>) -> Vec<String> {
-    let mut names = Vec::new();
-    for image in images.iter().filter(|image| image.enabled) {
-        if let Err(error) = image.name.parse::<Repository>() {
-            warnings.push(Oddity {
-                message: error.to_string(),
-                hint: None,
-            });
-        }
-        names.push(image.name.clone());
-    }
-    names
-}
+use super::{Oddity, Said};
+use crate::cli::TagsArguments;
+use crate::facts::Facts;
+use crate::tags::{Computed, Labels, Outcome};
 
 /// Every tag of every image, in the order of the images; without images the tags alone.
 fn references(images: &[String], computed: &Computed) -> Vec<String> {
@@ -240,7 +68,7 @@ struct Explained<'a> {
     because: String,
 }
 
-fn json(
+pub(super) fn json(
     images: &[String],
     facts: &Facts,
     computed: &Computed,
@@ -308,7 +136,7 @@ fn json(
     json
 }
 
-fn text(
+pub(super) fn text(
     arguments: &TagsArguments,
     images: &[String],
     facts: &Facts,
@@ -378,7 +206,7 @@ fn explain(text: &mut String, facts: &Facts, computed: &Computed) {
     line(text, format_args!(""));
 }
 
-fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{arguments}");
 }
