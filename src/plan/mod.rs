@@ -7,6 +7,7 @@ mod build;
 mod cache;
 mod error;
 mod places;
+mod reading;
 pub mod retention;
 mod target;
 

@@ -21,9 +21,11 @@ pub(super) fn network_fault(error: &reqwest::Error, host: &str) -> RegistryFault
         };
         return RegistryFault::Unreachable { host, message };
     }
-    if let Some(hyper) = find::<hyper::Error>(error)
-        && (hyper.is_parse() || spoke_first(hyper))
-    {
+    // A request that was still waiting is called off, and the reason lies one error deeper.
+    let is_no_http = chain(error)
+        .filter_map(|error| error.downcast_ref::<hyper::Error>())
+        .any(|hyper| hyper.is_parse() || spoke_first(hyper));
+    if is_no_http {
         return RegistryFault::Protocol {
             message: format!("not HTTP ({message})"),
         };
@@ -55,15 +57,9 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
     None
 }
 
-fn find<'a, E: std::error::Error + 'static>(
+/// An error and its causes, outermost first.
+fn chain<'a>(
     error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a E> {
-    let mut error = Some(error);
-    while let Some(current) = error {
-        if let Some(found) = current.downcast_ref::<E>() {
-            return Some(found);
-        }
-        error = current.source();
-    }
-    None
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }

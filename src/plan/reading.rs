@@ -1,0 +1,280 @@
+//! A `build` section in the builder's terms.
+
+use std::collections::BTreeMap;
+
+use super::error::Error;
+use super::{
+    BuildContext, BuildSpec, Dockerfile, NamedContext, Provenance, SecretMount, SecretSource,
+    Ulimit, Warning,
+};
+use crate::compose::{self, Build, Context, Service};
+use crate::config::{ProvenanceMode, ServiceSettings};
+use crate::excerpt::Excerpt;
+use crate::oci::{Platform, Reference};
+
+/// The image that makes an SBOM where a compose file only says `sbom: true` (buildx, `attest.go`).
+const DEFAULT_SBOM_GENERATOR: &str = "docker.io/docker/buildkit-syft-scanner:stable-1";
+
+/// A `build` section while it is put into the builder's terms.
+pub(super) struct Reading<'a> {
+    pub(super) service: &'a Service,
+    pub(super) build: &'a Build,
+}
+
+impl Reading<'_> {
+    fn unsupported(&self, what: impl Into<String>, place: Option<&Excerpt>) -> Error {
+        Error::Unsupported {
+            service: self.service.name.clone(),
+            what: what.into(),
+            place: place
+                .or(self.service.places.build.as_ref())
+                .cloned()
+                .map(Box::new),
+            hint: None,
+        }
+    }
+
+    pub(super) fn spec(
+        &self,
+        settings: &ServiceSettings,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<BuildSpec, Error> {
+        let build = self.build;
+        let bake = build.bake.clone().unwrap_or_default();
+        if build.isolation.is_some() {
+            warnings.push(Warning {
+                subject: self.service.name.clone(),
+                message: "`isolation` is for Windows and has no effect here".to_owned(),
+                hint: None,
+            });
+        }
+        if !build.ssh.is_empty() || !bake.ssh.is_empty() {
+            return Err(self.unsupported("`build.ssh` cannot be forwarded yet", None));
+        }
+        let context = self.context()?;
+        let mut entitlements = build.entitlements.clone();
+        if build.privileged
+            && !entitlements
+                .iter()
+                .any(|right| right == "security.insecure")
+        {
+            entitlements.push("security.insecure".to_owned());
+        }
+        Ok(BuildSpec {
+            dockerfile: self.dockerfile(&context),
+            context,
+            target: build.target.clone(),
+            args: build.args.clone().into_iter().collect(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            platforms: self.platforms(settings)?,
+            named_contexts: self.named_contexts()?,
+            secrets: self.secrets()?,
+            extra_hosts: extra_hosts(build),
+            network: self.network()?,
+            shm_size: Some(build.shm_size).filter(|size| *size > 0),
+            ulimits: build
+                .ulimits
+                .iter()
+                .map(|(name, limit)| Ulimit {
+                    name: name.clone(),
+                    soft: limit.soft,
+                    hard: limit.hard,
+                })
+                .collect(),
+            cgroup_parent: None,
+            entitlements,
+            no_cache: settings.no_cache || bake.no_cache.unwrap_or(build.no_cache),
+            no_cache_filter: if bake.no_cache_filter.is_empty() {
+                build.no_cache_filter.clone()
+            } else {
+                bake.no_cache_filter
+            },
+            pull: settings.pull || bake.pull.unwrap_or(build.pull),
+            provenance: self.provenance(settings)?,
+            sbom: self.sbom(settings)?,
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+        })
+    }
+
+    fn context(&self) -> Result<BuildContext, Error> {
+        match &self.build.context {
+            Context::Local(path) => Ok(BuildContext::Local(path.clone())),
+            Context::Remote(address) | Context::Scheme(address) => {
+                Ok(BuildContext::Remote(address.clone()))
+            }
+            Context::Service(_) => Err(self.unsupported(
+                "a service cannot be the context of another; name it in `additional_contexts`",
+                self.service.places.context.as_ref(),
+            )),
+        }
+    }
+
+    fn dockerfile(&self, context: &BuildContext) -> Dockerfile {
+        match (&self.build.dockerfile_inline, context) {
+            (Some(text), _) => Dockerfile::Inline(text.clone()),
+            (None, BuildContext::Local(path)) => {
+                Dockerfile::Local(path.join(&self.build.dockerfile))
+            }
+            (None, BuildContext::Remote(_)) => Dockerfile::InContext(self.build.dockerfile.clone()),
+        }
+    }
+
+    /// The platforms of publish.toml, else those of the build, else the one that the service runs on.
+    fn platforms(&self, settings: &ServiceSettings) -> Result<Vec<Platform>, Error> {
+        if !settings.platforms.is_empty() {
+            return Ok(settings.platforms.clone());
+        }
+        let baked = self.build.bake.as_ref().map(|bake| &bake.platforms);
+        let written = match baked.filter(|platforms| !platforms.is_empty()) {
+            Some(baked) => baked,
+            None => &self.build.platforms,
+        };
+        let single = self.service.platform.iter();
+        let texts: Vec<&String> = if written.is_empty() {
+            single.collect()
+        } else {
+            written.iter().collect()
+        };
+        texts
+            .into_iter()
+            .map(|text| {
+                text.parse().map_err(|source| Error::Platform {
+                    service: self.service.name.clone(),
+                    place: self.service.places.platforms.clone().map(Box::new),
+                    source,
+                })
+            })
+            .collect()
+    }
+
+    fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, Error> {
+        let mut contexts = BTreeMap::new();
+        for (name, context) in &self.build.additional_contexts {
+            let context = match context {
+                Context::Local(path) => NamedContext::Local(path.clone()),
+                Context::Remote(address) | Context::Scheme(address) => {
+                    if address.starts_with("oci-layout://") {
+                        return Err(self.unsupported(
+                            format!("context `{name}`: OCI layouts cannot be sent yet"),
+                            None,
+                        ));
+                    }
+                    NamedContext::Remote(address.clone())
+                }
+                Context::Service(other) => {
+                    return Err(self.unsupported(
+                        format!("context `{name}`: the image of service `{other}` cannot be handed on yet"),
+                        None,
+                    ));
+                }
+            };
+            contexts.insert(name.clone(), context);
+        }
+        let baked = self.build.bake.iter().flat_map(|bake| &bake.contexts);
+        for (name, address) in baked {
+            let context = NamedContext::Remote(address.clone());
+            contexts.insert(name.clone(), context);
+        }
+        Ok(contexts)
+    }
+
+    fn secrets(&self) -> Result<Vec<SecretMount>, Error> {
+        self.build
+            .secrets
+            .iter()
+            .map(|secret| {
+                let source = match &secret.source {
+                    compose::SecretSource::File(path) => SecretSource::File(path.clone()),
+                    compose::SecretSource::Environment { variable, .. } => {
+                        SecretSource::Environment(variable.clone())
+                    }
+                    compose::SecretSource::External => {
+                        return Err(self.unsupported(
+                            format!(
+                                "secret `{}` is external, so no build can read it",
+                                secret.name
+                            ),
+                            None,
+                        ));
+                    }
+                };
+                Ok(SecretMount {
+                    id: secret.id.clone(),
+                    source,
+                })
+            })
+            .collect()
+    }
+
+    /// BuildKit knows three networks; one of the project's own does not exist while it builds.
+    fn network(&self) -> Result<Option<String>, Error> {
+        match self.build.network.as_deref() {
+            None | Some("default" | "") => Ok(None),
+            Some(mode @ ("none" | "host")) => Ok(Some(mode.to_owned())),
+            Some(other) => Err(Error::Unsupported {
+                service: self.service.name.clone(),
+                what: format!("network `{other}` cannot be used by a build"),
+                place: self.service.places.build.clone().map(Box::new),
+                hint: Some("use `default`, `none` or `host`".to_owned()),
+            }),
+        }
+    }
+
+    fn provenance(&self, settings: &ServiceSettings) -> Result<Provenance, Error> {
+        if let Some(mode) = settings.provenance {
+            return Ok(match mode {
+                ProvenanceMode::Off => Provenance::Off,
+                ProvenanceMode::Min => Provenance::Min,
+                ProvenanceMode::Max => Provenance::Max,
+            });
+        }
+        match self.build.provenance.as_deref() {
+            None | Some("false") => Ok(Provenance::Off),
+            Some("true" | "" | "mode=min") => Ok(Provenance::Min),
+            Some("mode=max") => Ok(Provenance::Max),
+            Some(other) => Err(self.unsupported(
+                format!("provenance `{other}` is none of true, false, mode=min and mode=max"),
+                None,
+            )),
+        }
+    }
+
+    fn sbom(&self, settings: &ServiceSettings) -> Result<Option<Reference>, Error> {
+        if settings.sbom.is_some() {
+            return Ok(settings.sbom.clone());
+        }
+        let generator = match self.build.sbom.as_deref() {
+            None | Some("false") => return Ok(None),
+            Some("true" | "") => DEFAULT_SBOM_GENERATOR,
+            Some(text) => text.strip_prefix("generator=").ok_or_else(|| {
+                self.unsupported(
+                    format!("sbom `{text}` is none of true, false and generator=IMAGE"),
+                    None,
+                )
+            })?,
+        };
+        generator
+            .parse()
+            .map(Some)
+            .map_err(|source| Error::Reference {
+                service: self.service.name.clone(),
+                place: self.service.places.build.clone().map(Box::new),
+                source,
+            })
+    }
+}
+
+/// `name=address`, as the frontend reads them.
+fn extra_hosts(build: &Build) -> Vec<String> {
+    build
+        .extra_hosts
+        .iter()
+        .flat_map(|(name, addresses)| {
+            addresses
+                .iter()
+                .map(move |address| format!("{name}={address}"))
+        })
+        .collect()
+}
