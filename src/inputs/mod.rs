@@ -5,12 +5,19 @@
 //! hashed is what is sent. Must not know any wire or any builder. Start reading at [`Tree`].
 
 mod clean;
+mod context;
+mod dockerfile;
 mod follow;
+mod ignore;
 mod pattern;
 mod stat;
+mod stat_cache;
 mod tree;
 
 pub use clean::clean_path;
+pub use context::{Content, ContextError, Contexts, Listing};
+pub use dockerfile::{Dockerfile, Images, LARGEST_DOCKERFILE, Obscure, With, is_commit};
 pub use pattern::{MatchInfo, PatternError, Patterns};
-pub use stat::{Entry, EntryKind};
+pub use stat::{Entry, EntryKind, Stamp};
+pub use stat_cache::StatCache;
 pub use tree::{Filter, Tree, TreeError};

@@ -23,6 +23,19 @@ pub struct Entry {
     pub device: (u64, u64),
     /// Extended attributes.
     pub xattrs: BTreeMap<String, Vec<u8>>,
+    /// By what a change of it shows, where the file system says so.
+    pub stamp: Option<Stamp>,
+}
+
+/// What a file system says of a file beside its size and date, and nobody can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The file system.
+    pub device: u64,
+    /// The file's number in it.
+    pub inode: u64,
+    /// When content, name or mode changed last, in nanoseconds since 1970.
+    pub changed: i64,
 }
 
 /// What an entry is.
@@ -92,6 +105,7 @@ impl Entry {
             link,
             device: device(&metadata),
             xattrs: xattrs(full)?,
+            stamp: stamp(&metadata),
         };
         Ok((entry, inode))
     }
@@ -109,6 +123,7 @@ impl Entry {
             link: String::new(),
             device: (0, 0),
             xattrs: BTreeMap::new(),
+            stamp: None,
         }
     }
 }
@@ -183,6 +198,26 @@ fn modified(metadata: &Metadata) -> i64 {
     since.map_or(0, |since| {
         i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
     })
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
+fn stamp(metadata: &Metadata) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+
+    Some(Stamp {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        changed: metadata
+            .ctime()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(metadata.ctime_nsec()),
+    })
+}
+
+#[cfg(not(unix))]
+fn stamp(_: &Metadata) -> Option<Stamp> {
+    None
 }
 
 #[cfg(unix)]
