@@ -171,11 +171,32 @@ pub struct PlanArguments {
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
     /// The form of the output
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-    /// Ask no registry what tags point to now
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+    /// Ask no registry what is there now; then every service counts as to be built
     #[arg(long)]
     pub offline: bool,
+    /// End with exit code 10 when a publish would change something
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Plan to build every service, whether its inputs have changed or not
+    #[arg(long, conflicts_with = "offline")]
+    pub rebuild: bool,
+    /// Plan to move tags also to an older version or commit than they point to
+    #[arg(long, conflicts_with = "offline")]
+    pub allow_backwards: bool,
+}
+
+/// The form of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// Tables for people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+    /// For a comment on a pull request
+    Markdown,
 }
 
 /// `castoff publish`.
@@ -190,6 +211,12 @@ pub struct PublishArguments {
     /// Do not clean up afterwards, whatever publish.toml says
     #[arg(long)]
     pub no_prune: bool,
+    /// Build every service, whether its inputs have changed or not
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Move tags also to an older version or commit than they point to
+    #[arg(long)]
+    pub allow_backwards: bool,
 }
 
 /// `castoff build`.

@@ -38,7 +38,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "execute",
         &[
-            "oci", "plan", "event", "cx", "exit", "ledger", "excerpt", "secret",
+            "oci",
+            "plan",
+            "event",
+            "cx",
+            "exit",
+            "ledger",
+            "excerpt",
+            "secret",
+            "printable",
         ],
     ),
     (

@@ -1,6 +1,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use bollard_buildkit_proto::moby::buildkit::v1::sourcepolicy::{
+    MatchType, Policy, PolicyAction, Rule, Selector, Update,
+};
 use bollard_buildkit_proto::moby::buildkit::v1::{
     CacheOptions, CacheOptionsEntry, Exporter, SolveRequest,
 };
@@ -48,6 +51,7 @@ impl Solve {
                 .collect(),
             entitlements: entitlements(spec),
             frontend_attrs: words.attributes,
+            source_policy: pins(spec),
             ..SolveRequest::default()
         };
         Self {
@@ -208,6 +212,28 @@ impl Words {
             ..CacheOptions::default()
         }
     }
+}
+
+/// Lets the builder take just the images that the plan looked at, whatever their tags point to by now
+/// (BuildKit, "Source policies").
+fn pins(spec: &BuildSpec) -> Option<Policy> {
+    let rules = spec.pins.iter().map(|(reference, digest)| {
+        let identifier = format!("docker-image://{reference}");
+        Rule {
+            action: PolicyAction::Convert.into(),
+            updates: Some(Update {
+                identifier: format!("{identifier}@{digest}"),
+                ..Update::default()
+            }),
+            selector: Some(Selector {
+                identifier,
+                match_type: MatchType::Exact.into(),
+                ..Selector::default()
+            }),
+        }
+    });
+    let rules: Vec<Rule> = rules.collect();
+    (!rules.is_empty()).then_some(Policy { version: 1, rules })
 }
 
 /// Host networking has to be asked for twice: as a mode, and as a right.

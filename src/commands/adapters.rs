@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Given;
+use super::prepare::NotHashed;
 use super::read::Read;
 use crate::buildkit::{Address, BuildKit};
 use crate::config::{BuilderChoice, Settings};
 use crate::engine::DockerEngine;
 use crate::error::Error;
 use crate::execute::World;
-use crate::facts::Environment;
+use crate::facts::{self, Environment};
 use crate::ledger::Ledger;
+use crate::oci::Platform;
 use crate::plan::Plan;
 use crate::registry::{
     CredentialSources, DockerCredentials, HostSettings, Registries, RegistryOptions,
@@ -46,6 +48,7 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
         registry: Arc::new(Registries::with_credentials(options, credentials)),
         ledger: ledger(given, read)?,
         jobs: given.global.jobs.into(),
+        inputs: Arc::new(NotHashed),
     })
 }
 
@@ -76,6 +79,18 @@ fn builder(settings: &Settings, environment: &Environment) -> Result<(String, Ad
             Ok(("engine".to_owned(), Address::EngineSocket(socket)))
         }
         BuilderChoice::Socket(path) => Ok(("buildkitd".to_owned(), Address::Socket(path.clone()))),
+    }
+}
+
+/// The platform that a builder has for itself, where no platform is named: what stands for it among the
+/// inputs, and the platform where it is known without asking, as it is of this machine.
+pub(super) fn own_platform(given: &Given<'_>, settings: &Settings) -> (String, Option<Platform>) {
+    match builder(settings, &given.environment) {
+        Ok((_, Address::EngineSocket(_) | Address::Socket(_))) => {
+            let platform = Platform::from_parts("linux", facts::architecture(), "", "");
+            (platform.to_string(), Some(platform))
+        }
+        other => (format!("{other:?}"), None),
     }
 }
 
@@ -148,7 +163,7 @@ fn credential_sources(environment: &Environment) -> CredentialSources {
 }
 
 /// The project's state on this machine: `CASTOFF_STATE`, else the XDG state folder.
-fn ledger(given: &Given<'_>, read: &Read) -> Result<Ledger, Error> {
+pub(super) fn ledger(given: &Given<'_>, read: &Read) -> Result<Ledger, Error> {
     let environment = &given.environment;
     let folder = environment
         .non_empty("CASTOFF_STATE")

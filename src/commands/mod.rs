@@ -9,6 +9,7 @@ mod check;
 mod config;
 mod ls;
 mod plan;
+mod prepare;
 mod prune;
 mod publish;
 mod read;

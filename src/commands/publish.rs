@@ -1,5 +1,6 @@
 //! `castoff publish`: the whole protocol.
 
+use super::prepare::{Wishes, prepare};
 use super::read::{Read, read};
 use super::{Given, adapters, complain, pretty, prune, session};
 use crate::cli::{Format, PublishArguments};
@@ -14,21 +15,45 @@ use crate::report::{GithubFiles, Problem, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
     let read = read(given, Purpose::Publish)?;
-    let plan = read.plan(&arguments.services)?;
-    let world = adapters::world(given, &read, &plan)?;
+    let mut plan = read.plan(&arguments.services)?;
+    let mut world = adapters::world(given, &read, &plan)?;
     let release = release_id();
-    let (outcome, exit) = session::run(given, "publish", &plan.project, |cx| {
-        let (plan, world, read, release) = (&plan, &world, &read, &release);
+    let project = plan.project.clone();
+    let wishes = Wishes {
+        rebuild: arguments.rebuild,
+        allow_backwards: arguments.allow_backwards,
+    };
+    let (outcome, exit) = session::run(given, "publish", &project, |cx| {
+        let (plan, world, read, release) = (&mut plan, &mut world, &read, &release);
         async move {
+            let registry = world.registry.clone();
+            let prepared = prepare(&cx, given, read, plan, &*registry, wishes).await;
+            let prepared = match prepared {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    let exit = error.exit();
+                    return (Err(error), exit);
+                }
+            };
+            world.inputs = prepared.inputs.clone();
             tell_warnings(&cx, plan);
-            let mut outcome = execute::publish(&cx, plan, world, release).await;
+            tell_refused(&cx, plan);
+            let mut outcome = if plan.changes_nothing() && !cx.cancel.is_cancelled() {
+                execute::unchanged(&cx, plan, release)
+            } else {
+                execute::publish(&cx, plan, world, release).await
+            };
+            if matches!(outcome.exit, Exit::Done | Exit::AfterwardsFailed) {
+                prepared.keep(&outcome.release);
+            }
             if !arguments.no_prune {
                 clean_up(&cx, given, read, world, &mut outcome).await;
             }
             let exit = outcome.exit;
-            (outcome, exit)
+            (Ok(outcome), exit)
         }
     })?;
+    let outcome = outcome?;
     complain(&given.printer, &outcome.failures);
     report(given, arguments, &read, outcome, exit);
     Ok(exit)
@@ -42,6 +67,21 @@ pub(super) fn tell_warnings(cx: &Cx, plan: &Plan) {
             message: warning.message.clone(),
             hint: warning.hint.clone(),
         });
+    }
+}
+
+/// Tells which tags stay where they are on purpose.
+fn tell_refused(cx: &Cx, plan: &Plan) {
+    for target in &plan.targets {
+        for tag in &target.tags {
+            if let Some(because) = &tag.refused {
+                cx.events.tell(Event::TagRefused {
+                    service: target.service.clone(),
+                    reference: tag.reference.clone(),
+                    because: format!("{because}; --allow-backwards moves it all the same"),
+                });
+            }
+        }
     }
 }
 

@@ -151,6 +151,20 @@ pub struct BuildTable {
     pub no_cache: Option<bool>,
     /// Where the date in an image's labels comes from: `commit` (the default), or `now`.
     pub created: Option<CreatedFrom>,
+    /// Whether an image whose inputs have not changed is built again: `unchanged` (the default) reuses
+    /// it, `never` builds.
+    pub reuse: Option<Reuse>,
+}
+
+/// Which published images are taken as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reuse {
+    /// Those whose inputs have not changed.
+    #[default]
+    Unchanged,
+    /// None: every publish builds.
+    Never,
 }
 
 /// How much the provenance attestation says.
@@ -297,6 +311,8 @@ pub struct ServiceTable {
     pub no_cache: Option<bool>,
     /// As `build.created`.
     pub created: Option<CreatedFrom>,
+    /// As `build.reuse`.
+    pub reuse: Option<Reuse>,
     /// As `tags`: each key replaces the general one.
     pub tags: Option<TagsTable>,
     /// As `labels`, in addition to them.

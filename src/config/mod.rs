@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use document::{Document, Origin};
 pub use file::{
-    AnnotationLevel, CacheMode, CacheSource, CreatedFrom, DirtyTree, File, ProvenanceMode,
+    AnnotationLevel, CacheMode, CacheSource, CreatedFrom, DirtyTree, File, ProvenanceMode, Reuse,
 };
 pub use known::schema;
 pub use settings::{
@@ -34,6 +34,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("build.pull", "false"),
     ("build.no_cache", "false"),
     ("build.created", "\"commit\""),
+    ("build.reuse", "\"unchanged\""),
     ("tags.dirty", "\"allow\""),
     ("annotations.levels", "[]"),
     ("cache.sources", "[]"),

@@ -6,8 +6,8 @@ use super::Error;
 use super::document::{Document, Origin};
 use super::file::{
     AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable, CreatedFrom,
-    DirtyTree, File, ProvenanceMode, PruneLocalTable, RegistryTable, SbomValue, ServiceTable,
-    TagsTable,
+    DirtyTree, File, ProvenanceMode, PruneLocalTable, RegistryTable, Reuse, SbomValue,
+    ServiceTable, TagsTable,
 };
 use crate::oci::{Platform, Reference, parse_size};
 
@@ -87,6 +87,8 @@ pub struct ServiceSettings {
     pub pull: bool,
     /// Whether nothing is taken from the cache.
     pub no_cache: bool,
+    /// Which published images are taken as they are.
+    pub reuse: Reuse,
     /// Its caches.
     pub cache: CacheSettings,
 }
@@ -312,6 +314,7 @@ impl Reading<'_> {
             pull: table.pull,
             no_cache: table.no_cache,
             created: table.created,
+            reuse: table.reuse,
         };
         self.build(&mut settings, build, &["services", name])?;
         settings.cache.take(table.cache.unwrap_or_default());
@@ -375,6 +378,7 @@ impl Reading<'_> {
         settings.pull = table.pull.unwrap_or(settings.pull);
         settings.no_cache = table.no_cache.unwrap_or(settings.no_cache);
         settings.created = table.created.unwrap_or(settings.created);
+        settings.reuse = table.reuse.unwrap_or(settings.reuse);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
 use crate::oci::{Descriptor, Digest, Parsed, Platform, RawManifest, Reference, Repository};
-use crate::plan::{Action, Destination, Plan, Target};
+use crate::plan::{Action, Destination, INPUTS_LABEL, Plan, Target};
 
 /// How many manifests of an image are read at the same time.
 const AT_ONCE: usize = 8;
@@ -42,7 +42,7 @@ impl Image {
 }
 
 /// Tells what will be done.
-fn announce(cx: &Cx, plan: &Plan) {
+pub(super) fn announce(cx: &Cx, plan: &Plan) {
     cx.events.tell(Event::Planned {
         targets: plan
             .targets
@@ -109,7 +109,8 @@ pub(super) async fn everything(
 async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> {
     let begun = Instant::now();
     let places: Vec<Destination> = target.required().cloned().collect();
-    let source = places.first().map(|place| place.repository.clone());
+    let reused = target.reused.as_ref().map(|reused| reused.source.clone());
+    let source = reused.or_else(|| places.first().map(|place| place.repository.clone()));
     let Some(source) = source else {
         return Err(Failure::Internal(format!(
             "service {} goes nowhere",
@@ -118,8 +119,7 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
     };
     let (digest, reused) = match &target.action {
         Action::Build => {
-            let outputs = outputs(target, &places);
-            let built = build_one(cx, target, outputs, world).await?;
+            let built = build_as_read(cx, target, &places, world).await?;
             (built.digest, false)
         }
         Action::Reuse(digest) => {
@@ -136,6 +136,15 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
     image.service.clone_from(&target.service);
     image.reused = reused;
     for place in &places {
+        if let Some(reused) = &target.reused
+            && !reused.held.contains(&place.repository)
+        {
+            let copied = world
+                .registry
+                .copy(cx, &source, &digest, &place.repository)
+                .await;
+            copied.map_err(|error| upload_failure(cx, target, &place.repository, error))?;
+        }
         uploaded(cx, &image, &place.repository);
     }
     image.places = places;
@@ -161,6 +170,34 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
     }
     image.seconds = begun.elapsed().as_secs_f64();
     Ok(image)
+}
+
+/// Builds one target, and looks whether the files are still those that were hashed. Where they are not,
+/// the image's label would lie: it is built once more without it, and will not be reused.
+async fn build_as_read(
+    cx: &Cx,
+    target: &Target,
+    places: &[Destination],
+    world: &World,
+) -> Result<Built, Failure> {
+    let built = build_one(cx, target, outputs(target, places), world).await?;
+    if !target.build.labels.contains_key(INPUTS_LABEL) {
+        return Ok(built);
+    }
+    let (inputs, service) = (world.inputs.clone(), target.service.clone());
+    let changed = tokio::task::spawn_blocking(move || inputs.changed(&service)).await;
+    let changed = changed.map_err(|error| Failure::Internal(error.to_string()))?;
+    let Some(changed) = changed else {
+        return Ok(built);
+    };
+    cx.events.tell(Event::Warned {
+        subject: target.service.clone(),
+        message: format!("{changed} while it was built, so the image will not be reused"),
+        hint: None,
+    });
+    let mut unlabelled = target.clone();
+    unlabelled.build.labels.remove(INPUTS_LABEL);
+    build_one(cx, &unlabelled, outputs(target, places), world).await
 }
 
 /// How the builder is asked to push: to every repository at the same time, unless attestations would

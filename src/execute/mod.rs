@@ -7,23 +7,27 @@
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
 mod commit;
+mod look;
 mod make;
 mod outcome;
 pub mod ports;
 mod preflight;
+mod unchanged;
 mod verify;
 
 use std::sync::Arc;
 
+pub use look::{Points, facts, resolve};
 pub use make::build;
 pub use outcome::{Failure, Outcome};
 pub use preflight::check;
+pub use unchanged::unchanged;
 
 use crate::cx::Cx;
 use crate::event::Event;
 use crate::ledger::{Ledger, Release};
 use crate::plan::Plan;
-use ports::{Builder, Registry};
+use ports::{Builder, Inputs, Registry};
 
 /// What a publish works with.
 #[derive(Clone)]
@@ -36,6 +40,8 @@ pub struct World {
     pub ledger: Ledger,
     /// How many services are built at the same time, at least 1.
     pub jobs: usize,
+    /// What was read before the builds, to be looked at again behind them.
+    pub inputs: Arc<dyn Inputs>,
 }
 
 /// The whole protocol: preflight, build and upload by digest, move the tags, read them back, record.

@@ -9,7 +9,7 @@ use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::{Event, Finding};
 use crate::oci::{Platform, Repository};
-use crate::plan::Plan;
+use crate::plan::{Action, Plan, Target};
 
 /// How many repositories are asked at the same time.
 const AT_ONCE: usize = 16;
@@ -40,8 +40,12 @@ pub(super) async fn pass(cx: &Cx, plan: &Plan, world: &World) -> Result<(), Fail
     Ok(())
 }
 
-/// Whether the builder answers and has the platforms.
+/// Whether the builder answers and has the platforms. Where nothing is built it is not asked.
 async fn builder(plan: &Plan, world: &World) -> Vec<Finding> {
+    let is_built = |target: &&Target| target.action == Action::Build;
+    if !plan.targets.iter().any(|target| is_built(&target)) {
+        return Vec::new();
+    }
     let survey = match world.builder.survey().await {
         Ok(survey) => survey,
         Err(error) => {
@@ -61,7 +65,7 @@ async fn builder(plan: &Plan, world: &World) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     let mut missing = BTreeSet::new();
-    for target in &plan.targets {
+    for target in plan.targets.iter().filter(is_built) {
         missing.extend(target.platforms.iter().filter(|platform| !has(platform)));
         if target.platforms.len() > 1 && !survey.full_exporter {
             findings.push(Finding {
@@ -87,10 +91,14 @@ async fn builder(plan: &Plan, world: &World) -> Vec<Finding> {
     findings
 }
 
-/// Whether every repository may be written. Only a required one is in the way of a publish.
+/// Whether every repository that has to be written may be. Only a required one is in the way of a publish.
 async fn registries(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
     let mut repositories: Vec<(&Repository, bool)> = Vec::new();
-    for place in plan.targets.iter().flat_map(|target| &target.destinations) {
+    let places = plan.targets.iter().flat_map(|target| {
+        let places = target.destinations.iter();
+        places.filter(|place| target.writes_to(place))
+    });
+    for place in places {
         match repositories
             .iter_mut()
             .find(|(repository, _)| **repository == place.repository)

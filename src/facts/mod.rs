@@ -15,7 +15,7 @@ mod environment;
 mod git;
 mod warning;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::printable::one_line as printable;
 
@@ -208,6 +208,23 @@ pub fn gather(ask: &Ask) -> Result<Facts, Error> {
         context,
         warnings,
     })
+}
+
+/// Whether the commit `older` is `newer` or an ancestor of it, in the repository that holds `directory`;
+/// `None` where that cannot be told: a commit is missing, or history was cut off. Blocking, at most some
+/// seconds.
+pub fn is_ancestor(
+    directory: &Path,
+    environment: &Environment,
+    older: &str,
+    newer: &str,
+) -> Option<bool> {
+    git::is_ancestor(directory, environment, older, newer)
+}
+
+/// The architecture of this machine in Rust's word, such as `x86_64`.
+pub fn architecture() -> &'static str {
+    std::env::consts::ARCH
 }
 
 /// A workflow that checks out something else than what it was started for is a common mistake;

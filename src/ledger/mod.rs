@@ -80,6 +80,11 @@ impl Ledger {
         Ok(Self { folder })
     }
 
+    /// Where the project's state is kept.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Begins the journal of a release. It is a new file, flushed as it grows.
     pub fn begin(&self, release: &str, project: &str) -> Result<Journal, Error> {
         Journal::create(self.journal_path(release), release, project)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub use crate::config::AnnotationLevel;
-use crate::oci::{Platform, Reference};
+use crate::oci::{Digest, Platform, Reference};
 
 /// Everything that decides what a build makes, in the terms of BuildKit's Dockerfile frontend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +70,10 @@ pub struct BuildSpec {
     /// Caches to write.
     #[serde(skip)]
     pub cache_to: Vec<CacheRef>,
+    /// The images that the builder takes for those that the Dockerfile names, so that what is built from
+    /// is what was looked at.
+    #[serde(skip)]
+    pub pins: BTreeMap<Reference, Digest>,
 }
 
 impl BuildSpec {

@@ -3,12 +3,15 @@
 //! Pure: whatever castoff decides is decided here and can be read before it is done. Must not know
 //! any effect. Start reading at [`Plan`].
 
+mod backwards;
 mod build;
 mod cache;
 mod error;
+mod fingerprint;
 mod places;
 mod reading;
 pub mod retention;
+mod reuse;
 mod target;
 
 use std::collections::BTreeMap;
@@ -16,17 +19,20 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use backwards::{Ancestry, Present, aim, backwards, has_order, refuse};
 pub use build::{
     AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
     SecretMount, SecretSource, Ulimit,
 };
 pub use error::Error;
+pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
+pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
 
 use crate::compose::{Build, Project, Service};
 use crate::config::Settings;
 use crate::facts::{Facts, Wants};
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
-use crate::tags::{self, Computed, RuleSet};
+use crate::tags::{self, Channel, Computed, RuleSet};
 
 /// The label that says which compose project an image belongs to.
 pub const PROJECT_LABEL: &str = "dev.castoff.project";
@@ -58,6 +64,9 @@ pub struct Target {
     pub action: Action,
     /// Why.
     pub because: Vec<String>,
+    /// The digest of everything that decides what is built; `null` where it was not looked for, or
+    /// cannot be known.
+    pub inputs: Option<Digest>,
     /// The platforms; empty for the builder's own.
     pub platforms: Vec<Platform>,
     /// What is built.
@@ -75,6 +84,28 @@ pub struct Target {
     /// Where the image goes, with what is particular to each place.
     #[serde(skip)]
     pub destinations: Vec<Destination>,
+    /// The image that is taken as it is, where one is.
+    #[serde(skip)]
+    pub reused: Option<Reused>,
+    /// What the user wrote on the image.
+    #[serde(skip)]
+    pub declared: Declared,
+    /// Whether an unchanged image is reused, as publish.toml says.
+    #[serde(skip)]
+    pub may_reuse: bool,
+}
+
+/// What the user wrote on an image, as it is written: expressions are not evaluated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Labels of the compose file and of publish.toml, and the two that name project and service.
+    pub labels: BTreeMap<String, String>,
+    /// Where annotations go.
+    pub annotation_levels: Vec<AnnotationLevel>,
+    /// Annotations of publish.toml.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether the date of the image is that of the run.
+    pub created_now: bool,
 }
 
 /// Whether a target is built. In JSON the word alone; the digest stands beside the tags.
@@ -130,8 +161,14 @@ pub struct PlannedTag {
     pub to: Option<Digest>,
     /// Whether it is meant to move from release to release.
     pub channel: bool,
+    /// How it moves.
+    #[serde(skip)]
+    pub kind: Channel,
     /// The rule that made it.
     pub rule: String,
+    /// Why it stays where it is, where it would go backwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// Something a user should know before it begins.
@@ -146,7 +183,39 @@ pub struct Warning {
     pub hint: Option<String>,
 }
 
+impl PlannedTag {
+    /// Whether it will point somewhere else than it does, as far as is known.
+    pub fn moves(&self) -> bool {
+        self.refused.is_none() && (self.to.is_none() || self.from != self.to)
+    }
+}
+
+impl Plan {
+    /// Whether nothing has to be done: every image is there, and every tag points to it.
+    pub fn changes_nothing(&self) -> bool {
+        self.targets.iter().all(Target::changes_nothing)
+    }
+}
+
 impl Target {
+    /// Whether its image is in every place, and every tag points where it should.
+    pub fn changes_nothing(&self) -> bool {
+        self.reused.as_ref().is_some_and(|reused| {
+            let mut places = self.destinations.iter();
+            places.all(|place| reused.held.contains(&place.repository))
+        }) && !self.tags.iter().any(PlannedTag::moves)
+    }
+
+    /// Whether it has to be written to `place`.
+    pub fn writes_to(&self, place: &Destination) -> bool {
+        let is_held = self
+            .reused
+            .as_ref()
+            .is_some_and(|reused| reused.held.contains(&place.repository));
+        let is_of_place = |tag: &&PlannedTag| *tag.reference.repository() == place.repository;
+        !is_held || self.tags.iter().filter(is_of_place).any(PlannedTag::moves)
+    }
+
     /// The destinations without which a publish fails.
     pub fn required(&self) -> impl Iterator<Item = &Destination> {
         self.destinations.iter().filter(|place| place.required)

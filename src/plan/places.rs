@@ -7,12 +7,12 @@ use crate::config::{RegistrySettings, ServiceSettings, Settings};
 use crate::excerpt::Excerpt;
 use crate::facts::Facts;
 use crate::oci::{Reference, Repository, Tag};
-use crate::tags::{self, Computed, Names, RuleSet};
+use crate::tags::{self, Channel, Computed, Names, RuleSet};
 
 /// A tag for every repository, and what is known of it.
 struct Wanted {
     tag: Tag,
-    channel: bool,
+    kind: Channel,
     rule: String,
 }
 
@@ -84,8 +84,10 @@ fn spread(
                 reference: destination.repository.with_tag(want.tag.clone()),
                 from: None,
                 to: None,
-                channel: want.channel,
+                channel: want.kind.moves(),
+                kind: want.kind.clone(),
                 rule: want.rule.clone(),
+                refused: None,
             });
         }
     }
@@ -180,10 +182,12 @@ fn written(service: &Service) -> Result<Places, Error> {
             place.tags.push(tag);
             places.tags.push(PlannedTag {
                 channel: true,
+                kind: Channel::Moving,
                 reference,
                 from: None,
                 to: None,
                 rule: rule.to_owned(),
+                refused: None,
             });
         }
     }
@@ -279,7 +283,7 @@ fn by_rules(
         .iter()
         .map(|tag| Wanted {
             tag: tag.tag.clone(),
-            channel: tag.channel.moves(),
+            kind: tag.channel.clone(),
             rule: tag
                 .rule
                 .and_then(|index| rules.rule(index))

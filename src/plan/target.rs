@@ -7,11 +7,11 @@ use super::error::Error;
 use super::places::{Places, places};
 use super::reading::Reading;
 use super::{
-    Action, AnnotationLevel, BuildSpec, PROJECT_LABEL, Provenance, SERVICE_LABEL, Subject, Target,
-    Warning,
+    Action, AnnotationLevel, BuildSpec, Declared, PROJECT_LABEL, Provenance, SERVICE_LABEL,
+    Subject, Target, Warning,
 };
 use crate::compose::Service;
-use crate::config::{CreatedFrom, DirtyTree};
+use crate::config::{CreatedFrom, DirtyTree, Reuse};
 use crate::tags::{self, Created, Dirty, LabelInput, Names};
 
 /// The label that castoff computes and that is left out where nobody knows the date.
@@ -108,16 +108,35 @@ fn target(
     Ok(Target {
         service: service.name.clone(),
         action: Action::Build,
-        because: vec!["every publish builds".to_owned()],
+        because: vec!["build".to_owned()],
+        inputs: None,
         platforms: spec.platforms.clone(),
         build: spec,
         cache_from: caches.from,
         cache_to: caches.to,
         repositories: Vec::new(),
         tags: Vec::new(),
+        declared: declared(subject),
         labels,
         destinations: Vec::new(),
+        reused: None,
+        may_reuse: own.reuse == Reuse::Unchanged,
     })
+}
+
+/// What the user wrote on the image.
+fn declared(subject: &Subject<'_>) -> Declared {
+    let own = subject.settings.service(&subject.service.name);
+    let mut labels: BTreeMap<String, String> = subject.build.labels.clone().into_iter().collect();
+    labels.extend(own.labels.clone());
+    labels.insert(PROJECT_LABEL.to_owned(), subject.project.name.clone());
+    labels.insert(SERVICE_LABEL.to_owned(), subject.service.name.clone());
+    Declared {
+        labels,
+        annotation_levels: own.annotation_levels.clone(),
+        annotations: own.annotations.clone(),
+        created_now: own.created == CreatedFrom::Now,
+    }
 }
 
 /// The answer to a dirty tree, as the tag rules have it.

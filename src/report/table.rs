@@ -4,9 +4,8 @@ use comfy_table::{ContentArrangement, Table};
 use super::words::{digest, seconds, size};
 use crate::ledger::Release;
 use crate::oci::{Digest, Platform, Tag};
-use crate::plan::{Action, Plan};
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -15,7 +14,7 @@ fn table(header: &[&str]) -> Table {
 }
 
 /// The table without the spaces at the ends of its lines.
-fn printed(table: &Table) -> String {
+pub(super) fn printed(table: &Table) -> String {
     let mut text = String::new();
     for line in table.to_string().lines() {
         text.push_str(line.trim_end());
@@ -24,46 +23,12 @@ fn printed(table: &Table) -> String {
     text
 }
 
-fn platforms(platforms: &[Platform]) -> String {
+pub(super) fn platforms(platforms: &[Platform]) -> String {
     if platforms.is_empty() {
         return "the builder's own".to_owned();
     }
     let texts: Vec<String> = platforms.iter().map(ToString::to_string).collect();
     texts.join(", ")
-}
-
-/// What a publish would do: a line for each service, then one for each tag.
-pub fn plan_table(plan: &Plan) -> String {
-    let mut services = table(&["SERVICE", "ACTION", "PLATFORMS", "REPOSITORY"]);
-    for target in &plan.targets {
-        let action = match &target.action {
-            Action::Build => "build".to_owned(),
-            Action::Reuse(reused) => format!("reuse {}", digest(reused)),
-        };
-        for (index, repository) in target.repositories.iter().enumerate() {
-            if index == 0 {
-                services.add_row([
-                    target.service.clone(),
-                    action.clone(),
-                    platforms(&target.platforms),
-                    repository.to_string(),
-                ]);
-            } else {
-                let empty = String::new;
-                services.add_row([empty(), empty(), empty(), repository.to_string()]);
-            }
-        }
-    }
-    let mut tags = table(&["TAG", "NOW", "THEN", "RULE"]);
-    for tag in plan.targets.iter().flat_map(|target| &target.tags) {
-        let now = tag.from.as_ref().map_or_else(|| "–".to_owned(), digest);
-        let then = tag
-            .to
-            .as_ref()
-            .map_or_else(|| "new image".to_owned(), digest);
-        tags.add_row([tag.reference.to_string(), now, then, tag.rule.clone()]);
-    }
-    format!("{}\n{}", printed(&services), printed(&tags))
 }
 
 /// What was published: each service with its digest, size, time and tags.

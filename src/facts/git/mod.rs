@@ -295,6 +295,38 @@ pub(super) fn read(question: &Question<'_>, warnings: &mut Vec<Warning>) -> Resu
     })
 }
 
+/// Whether `older` is `newer` or an ancestor of it; `None` where the repository that holds `directory` does
+/// not have both, or its history is cut off or too long to search.
+pub(super) fn is_ancestor(
+    directory: &Path,
+    environment: &Environment,
+    older: &str,
+    newer: &str,
+) -> Option<bool> {
+    let is_name = |sha: &str| {
+        matches!(sha.len(), 40 | 64) && sha.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    if !is_name(older) || !is_name(newer) {
+        return None;
+    }
+    let source: Box<dyn Source> = match library::open(directory, environment) {
+        library::Opened::Repository(library) => Box::new(*library),
+        library::Opened::Unreadable(said) => {
+            Box::new(program::open(directory, environment, &said).ok()?)
+        }
+        library::Opened::Nothing | library::Opened::NotOwned(_) => return None,
+    };
+    source.seconds(newer).ok()?;
+    let commit = Commit {
+        sha: older.to_owned(),
+        time: library::timestamp(source.seconds(older).ok()?),
+        author: None,
+    };
+    let found = source.holds(newer, &commit, Instant::now() + SEARCH).ok()?;
+    // Where history was cut off, what is not found may lie behind the cut.
+    found.filter(|holds| *holds || !source.layout().is_ok_and(|layout| layout.shallow))
+}
+
 /// libgit2 knows no filters of others, such as that of large file storage, and may take a file that
 /// one has written for a changed one. So where it sees changes, git itself is asked, if it is there.
 fn changes(question: &Question<'_>, source: &dyn Source) -> Result<Changes, Failure> {

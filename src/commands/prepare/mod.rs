@@ -1,0 +1,523 @@
+//! What a publish and a plan look at before anything is done: the files of every build, where base images
+//! and tags point now, and what the images there say of themselves. The decisions are the plan's.
+
+mod scan;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub(super) use self::scan::NotHashed;
+use self::scan::{Again, Held, Scanned};
+use self::state::State;
+use super::read::Read;
+use super::{Given, adapters};
+use crate::cx::Cx;
+use crate::error::Error;
+use crate::execute::ports::{Inputs, Registry, RegistryFault};
+use crate::execute::{self, Points};
+use crate::facts;
+use crate::ledger::Release;
+use crate::oci::{Digest, Platform, Reference, Repository};
+use crate::plan::{
+    self, Action, Ancestry, Candidate, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, Known,
+    LastInputs, Plan, Present, Target, Warning,
+};
+
+/// The labels that castoff computes for each commit: a reused image keeps those it has.
+const OF_THE_COMMIT: [&str; 3] = ["revision", "version", "created"];
+
+/// What is asked for on the command line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes {
+    /// Nothing is reused.
+    pub(super) rebuild: bool,
+    /// Tags may go backwards.
+    pub(super) allow_backwards: bool,
+}
+
+/// What came of looking, beside the plan.
+pub(super) struct Prepared {
+    /// What was hashed, to be looked at again.
+    pub(super) inputs: Arc<dyn Inputs>,
+    last: BTreeMap<String, (Fingerprint, BTreeMap<String, String>)>,
+    state: State,
+}
+
+impl Prepared {
+    /// Remembers what a release was built from, so that the next plan can name what changed.
+    pub(super) fn keep(&self, release: &Release) {
+        for image in &release.images {
+            let Some((fingerprint, files)) = self.last.get(&image.service) else {
+                continue;
+            };
+            let known = self.state.last(&image.service);
+            let is_known = known
+                .is_some_and(|last| last.image == image.digest && last.fingerprint == *fingerprint);
+            if !is_known {
+                let last = LastInputs {
+                    image: image.digest.clone(),
+                    fingerprint: fingerprint.clone(),
+                    files: files.clone(),
+                };
+                self.state.keep_last(&image.service, &last);
+            }
+        }
+    }
+}
+
+/// Everything that was found out, by service where it is a service's.
+struct Found {
+    inputs: BTreeMap<String, Result<Fingerprint, String>>,
+    held: BTreeMap<String, Held>,
+    points: Points,
+    facts: BTreeMap<Digest, ImageFacts>,
+}
+
+/// Looks at everything, and completes the plan: what is built and what reused, where tags point and will
+/// point, and which stay where they are.
+pub(super) async fn prepare(
+    cx: &Cx,
+    given: &Given<'_>,
+    read: &Read,
+    plan: &mut Plan,
+    registry: &dyn Registry,
+    wishes: Wishes,
+) -> Result<Prepared, Error> {
+    let folder = adapters::ledger(given, read).ok();
+    let state = State::new(folder.map(|ledger| ledger.folder().to_owned()));
+    let (own_name, own) = adapters::own_platform(given, &read.settings);
+    let scanned = scan(plan, own.as_ref()).await?;
+    let references = references(plan, &scanned);
+    let reading = {
+        let (scanned, state) = (scanned.clone(), state.clone());
+        tokio::task::spawn_blocking(move || scan::read_folders(&scanned, &state))
+    };
+    let (held, points) = tokio::join!(reading, execute::resolve(cx, registry, references));
+    let held = held.map_err(|error| Error::Internal(error.to_string()))?;
+    show_tags(plan, &points);
+    let mut found = Found {
+        inputs: BTreeMap::new(),
+        held: BTreeMap::new(),
+        points,
+        facts: BTreeMap::new(),
+    };
+    for target in &mut plan.targets {
+        let service = target.service.clone();
+        let inputs = match (scanned.get(&service), held.get(&service)) {
+            (Some(Ok(scanned)), Some(Ok(held))) => {
+                inputs(target, scanned, held, &found.points, &own_name)
+            }
+            (Some(Err(why)), _) | (_, Some(Err(why))) => Err(why.clone()),
+            _ => Err("reuse is switched off".to_owned()),
+        };
+        if let Some(Ok(held)) = held.get(&service) {
+            found.held.insert(service.clone(), held.clone());
+        }
+        found.inputs.insert(service, inputs);
+    }
+    look_at_images(cx, registry, plan, &state, &mut found).await;
+    for target in &mut plan.targets {
+        decide(target, &found, &state, own.as_ref(), wishes);
+    }
+    find_copies(cx, registry, plan).await;
+    keep_order(given, read, plan, &found, wishes).await;
+    warn_of_fixed(plan);
+    Ok(finish(plan, found, scanned, state))
+}
+
+/// Reads the Dockerfiles of what may be reused.
+async fn scan(
+    plan: &Plan,
+    own: Option<&Platform>,
+) -> Result<BTreeMap<String, Result<Scanned, String>>, Error> {
+    let targets: Vec<Target> = plan.targets.clone();
+    let own = own.cloned();
+    let scanned = tokio::task::spawn_blocking(move || {
+        let targets = targets.iter().filter(|target| target.may_reuse);
+        targets
+            .map(|target| (target.service.clone(), scan::scan(target, own.as_ref())))
+            .collect()
+    });
+    scanned
+        .await
+        .map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// Everything that registries are asked for: tags, and images that builds begin with.
+fn references(
+    plan: &Plan,
+    scanned: &BTreeMap<String, Result<Scanned, String>>,
+) -> BTreeSet<Reference> {
+    let tags = plan.targets.iter().flat_map(|target| &target.tags);
+    let images = scanned
+        .values()
+        .flatten()
+        .flat_map(|scanned| &scanned.images);
+    tags.map(|tag| &tag.reference)
+        .chain(images.filter(|image| image.digest().is_none()))
+        .cloned()
+        .collect()
+}
+
+/// Says where tags point now. A registry that does not answer is a warning: a publish finds out for
+/// itself whether it may go ahead.
+fn show_tags(plan: &mut Plan, points: &Points) {
+    let mut warnings: Vec<Warning> = Vec::new();
+    for tag in plan.targets.iter_mut().flat_map(|target| &mut target.tags) {
+        match points.get(&tag.reference) {
+            Some(Ok(found)) => tag.from.clone_from(found),
+            Some(Err(error)) if !matches!(error.fault, RegistryFault::Cancelled) => {
+                let warning = Warning {
+                    subject: tag.reference.repository().domain().to_owned(),
+                    message: format!("what its tags point to is not known: {}", error.fault),
+                    hint: error.hint(),
+                };
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+            Some(Err(_)) | None => {}
+        }
+    }
+    plan.warnings.extend(warnings);
+}
+
+/// The fingerprint of a target. The images that it names by tag are pinned to what was found.
+fn inputs(
+    target: &mut Target,
+    scanned: &Scanned,
+    held: &Held,
+    points: &Points,
+    own_platform: &str,
+) -> Result<Fingerprint, String> {
+    let mut gathered = Gathered {
+        dockerfile: scanned.dockerfile.clone(),
+        context: held.context.clone(),
+        named: held.named.clone(),
+        images: BTreeMap::new(),
+        own_platform: own_platform.to_owned(),
+    };
+    for image in &scanned.images {
+        let digest = match (image.digest(), points.get(image)) {
+            (Some(digest), _) => digest.clone(),
+            (None, Some(Ok(Some(digest)))) => {
+                // The frontend is no source that a policy is asked about.
+                if scanned.frontend.as_ref() != Some(image) {
+                    target.build.pins.insert(image.clone(), digest.clone());
+                }
+                digest.clone()
+            }
+            (None, Some(Err(error))) => {
+                return Err(format!(
+                    "the image {image} cannot be looked up: {}",
+                    error.fault
+                ));
+            }
+            (None, Some(Ok(None)) | None) => {
+                return Err(format!("the image {image} is in no registry"));
+            }
+        };
+        gathered.images.insert(image.clone(), digest);
+    }
+    Ok(plan::fingerprint(target, &gathered))
+}
+
+/// The images that a target's tags point to now, those of required registries first.
+fn present(target: &Target) -> Vec<(Digest, Repository)> {
+    let mut found: Vec<(Digest, Repository)> = Vec::new();
+    for place in target.required().chain(target.best_effort()) {
+        for tag in &target.tags {
+            let repository = tag.reference.repository();
+            if let Some(digest) = &tag.from
+                && *repository == place.repository
+                && !found.iter().any(|(known, _)| known == digest)
+            {
+                found.push((digest.clone(), repository.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// Finds out what the images say of themselves that could be reused, or are in the way.
+async fn look_at_images(
+    cx: &Cx,
+    registry: &dyn Registry,
+    plan: &Plan,
+    state: &State,
+    found: &mut Found,
+) {
+    let mut known = state.images();
+    let mut wanted: BTreeMap<Digest, Repository> = BTreeMap::new();
+    for target in &plan.targets {
+        wanted.extend(present(target));
+        // Where no tag exists yet, as for a first version, the last release may still be there.
+        let last = state.last(&target.service).map(|last| last.image);
+        if let (Some(image), Some(place)) = (last, target.required().next()) {
+            let is_new = !wanted.contains_key(&image);
+            // What is remembered of it does not say that it is still there.
+            if is_new && present(target).is_empty() {
+                known.remove(&image);
+                wanted.insert(image, place.repository.clone());
+            }
+        }
+    }
+    let unknown: BTreeMap<Digest, Repository> = wanted
+        .iter()
+        .filter(|(digest, _)| !known.contains_key(*digest))
+        .map(|(digest, repository)| (digest.clone(), repository.clone()))
+        .collect();
+    let is_complete = unknown.is_empty();
+    known.extend(execute::facts(cx, registry, unknown).await);
+    known.retain(|digest, _| wanted.contains_key(digest));
+    if !is_complete {
+        state.keep_images(&known);
+    }
+    found.facts = known;
+}
+
+/// Decides about one target.
+fn decide(
+    target: &mut Target,
+    found: &Found,
+    state: &State,
+    own: Option<&Platform>,
+    wishes: Wishes,
+) {
+    let none = BTreeMap::new();
+    let held = found.held.get(&target.service);
+    let last = state.last(&target.service);
+    let mut images = present(target);
+    if let (true, Some(last), Some(place)) = (images.is_empty(), &last, target.required().next()) {
+        images.push((last.image.clone(), place.repository.clone()));
+    }
+    let is_of_own = |facts: &ImageFacts| match own {
+        Some(own) if target.platforms.is_empty() => {
+            let own = own.normalized();
+            facts
+                .platforms
+                .iter()
+                .all(|found| found.normalized() == own)
+        }
+        _ => true,
+    };
+    let candidates: Vec<Candidate> = images
+        .into_iter()
+        .filter_map(|(digest, repository)| {
+            let facts = found.facts.get(&digest).filter(|facts| is_of_own(facts))?;
+            Some(Candidate {
+                facts: facts.clone(),
+                digest,
+                repository,
+            })
+        })
+        .collect();
+    let inputs = match found.inputs.get(&target.service) {
+        Some(Ok(fingerprint)) => Ok(fingerprint),
+        Some(Err(why)) => Err(why.as_str()),
+        None => Err("it was not looked at"),
+    };
+    plan::decide(
+        target,
+        &Known {
+            inputs,
+            files: held.map_or(&none, |held| &held.files),
+            candidates: &candidates,
+            last: last.as_ref(),
+            unwanted: wishes.rebuild.then_some("--rebuild asks for it"),
+        },
+    );
+    label(target);
+}
+
+/// Lets the labels say what the image is built from, or what the one that is reused was.
+fn label(target: &mut Target) {
+    if let Some(inputs) = &target.inputs {
+        let (name, value) = (INPUTS_LABEL.to_owned(), inputs.to_string());
+        target.labels.insert(name.clone(), value.clone());
+        target.build.labels.insert(name, value);
+    }
+    let Some(reused) = &target.reused else { return };
+    let facts = &reused.facts;
+    for name in OF_THE_COMMIT {
+        let value = match name {
+            "revision" => &facts.revision,
+            "version" => &facts.version,
+            _ => &facts.created,
+        };
+        let key = format!("org.opencontainers.image.{name}");
+        match value {
+            Some(value) => target.labels.insert(key, value.clone()),
+            None => target.labels.remove(&key),
+        };
+    }
+}
+
+/// Finds out which repositories hold the images that are reused.
+async fn find_copies(cx: &Cx, registry: &dyn Registry, plan: &mut Plan) {
+    let mut asked = BTreeSet::new();
+    for target in &mut plan.targets {
+        let (Action::Reuse(digest), Some(reused)) = (&target.action, &mut target.reused) else {
+            continue;
+        };
+        for place in &target.destinations {
+            let repository = &place.repository;
+            let points_to_it = target.tags.iter().any(|tag| {
+                tag.reference.repository() == repository && tag.from.as_ref() == Some(digest)
+            });
+            if reused.held.contains(repository) {
+                continue;
+            }
+            if points_to_it {
+                reused.held.push(repository.clone());
+            } else {
+                asked.insert(repository.with_digest(digest.clone()));
+            }
+        }
+    }
+    let points = execute::resolve(cx, registry, asked).await;
+    for target in &mut plan.targets {
+        let (Action::Reuse(digest), Some(reused)) = (&target.action, &mut target.reused) else {
+            continue;
+        };
+        for place in &target.destinations {
+            let reference = place.repository.with_digest(digest.clone());
+            if let Some(Ok(Some(_))) = points.get(&reference) {
+                reused.held.push(place.repository.clone());
+            }
+        }
+    }
+}
+
+/// Says where each tag will point, and leaves those where they are that would go backwards.
+async fn keep_order(
+    given: &Given<'_>,
+    read: &Read,
+    plan: &mut Plan,
+    found: &Found,
+    wishes: Wishes,
+) {
+    let mut ancestry: BTreeMap<String, Ancestry> = BTreeMap::new();
+    let mut warnings = Vec::new();
+    for target in &mut plan.targets {
+        let digest = match &target.action {
+            Action::Reuse(digest) => Some(digest.clone()),
+            Action::Build => None,
+        };
+        plan::aim(target, digest.as_ref());
+        if wishes.allow_backwards {
+            continue;
+        }
+        for index in 0..target.tags.len() {
+            let Some(tag) = target.tags.get(index) else {
+                break;
+            };
+            let facts = tag.from.as_ref().and_then(|from| found.facts.get(from));
+            let Some(facts) = facts.filter(|_| tag.moves() && plan::has_order(&tag.kind)) else {
+                continue;
+            };
+            let revision = facts.revision.clone().unwrap_or_default();
+            let known = ancestry.get(&revision).copied();
+            let ancestry = match known {
+                Some(known) => known,
+                None => {
+                    let asked = relate(given, read, &revision).await;
+                    ancestry.insert(revision, asked);
+                    asked
+                }
+            };
+            let present = Present { facts, ancestry };
+            match plan::backwards(tag, &present) {
+                Some(because) => plan::refuse(target, index, because),
+                None => warnings.extend(doubt(tag, &present, read)),
+            }
+        }
+    }
+    plan.warnings.extend(warnings);
+}
+
+/// How the commit of this run relates to `revision`.
+async fn relate(given: &Given<'_>, read: &Read, revision: &str) -> Ancestry {
+    let Some(own) = read.facts.context.sha.clone() else {
+        return Ancestry::Unknown;
+    };
+    if own == revision {
+        return Ancestry::NotOlder;
+    }
+    let (directory, environment) = (read.project.directory.clone(), given.environment.clone());
+    let revision = revision.to_owned();
+    let asked = tokio::task::spawn_blocking(move || {
+        facts::is_ancestor(&directory, &environment, &own, &revision)
+    });
+    match asked.await {
+        Ok(Some(true)) => Ancestry::Older,
+        Ok(Some(false)) => Ancestry::NotOlder,
+        Ok(None) | Err(_) => Ancestry::Unknown,
+    }
+}
+
+/// A warning where a tag may go backwards and git does not know.
+fn doubt(tag: &plan::PlannedTag, present: &Present<'_>, read: &Read) -> Option<Warning> {
+    let is_asked = tag.kind.follows_commits() && present.ancestry == Ancestry::Unknown;
+    let made: jiff::Timestamp = present.facts.created.as_deref()?.parse().ok()?;
+    let own = read.facts.context.commit_time?;
+    (is_asked && made > own).then(|| Warning {
+        subject: tag.reference.to_string(),
+        message: format!(
+            "it points to an image of {made}, later than this commit, and git does not know here which of them is newer"
+        ),
+        hint: Some("fetch the whole history (actions/checkout: fetch-depth: 0)".to_owned()),
+    })
+}
+
+/// Names the tags that mean one thing for ever and point to another.
+fn warn_of_fixed(plan: &mut Plan) {
+    use crate::tags::{Channel, Fixed};
+
+    let mut warnings = Vec::new();
+    for tag in plan.targets.iter().flat_map(|target| &target.tags) {
+        let is_for_ever = matches!(tag.kind, Channel::Fixed(Fixed::Version | Fixed::GitTag));
+        if let Some(from) = tag.from.as_ref().filter(|_| is_for_ever && tag.moves()) {
+            warnings.push(Warning {
+                subject: tag.reference.to_string(),
+                message: format!(
+                    "it names one version for ever, and would move from {}:{}…",
+                    from.algorithm(),
+                    from.short()
+                ),
+                hint: Some("release a new version, or mean it".to_owned()),
+            });
+        }
+    }
+    plan.warnings.extend(warnings);
+}
+
+/// What is kept for afterwards.
+fn finish(
+    plan: &Plan,
+    found: Found,
+    mut scanned: BTreeMap<String, Result<Scanned, String>>,
+    state: State,
+) -> Prepared {
+    let Found { inputs, held, .. } = found;
+    let mut hashed = BTreeMap::new();
+    let mut last = BTreeMap::new();
+    for (service, fingerprint) in inputs {
+        let (Ok(fingerprint), Some(held)) = (fingerprint, held.get(&service)) else {
+            continue;
+        };
+        last.insert(service.clone(), (fingerprint, held.files.clone()));
+        let target = plan.targets.iter().find(|target| target.service == service);
+        if let (Some(target), Some(Ok(scanned))) = (target, scanned.remove(&service))
+            && target.action == Action::Build
+        {
+            hashed.insert(service, (target.build.clone(), scanned, held.clone()));
+        }
+    }
+    Prepared {
+        inputs: Arc::new(Again::new(hashed, &state)),
+        last,
+        state,
+    }
+}

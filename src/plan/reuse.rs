@@ -1,0 +1,225 @@
+//! Whether an image that is published already is taken as it is, and why not.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint::{Fingerprint, same_platforms};
+use super::{Action, Target};
+use crate::oci::{Digest, Platform, Repository};
+
+/// How many differences a reason names.
+const NAMED: usize = 3;
+
+/// What an image says of itself. It belongs to the image's digest, and so never changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFacts {
+    /// The digest of what it was built from (the label `dev.castoff.inputs`).
+    pub inputs: Option<Digest>,
+    /// The commit that it was built from (`org.opencontainers.image.revision`).
+    pub revision: Option<String>,
+    /// Its version (`org.opencontainers.image.version`).
+    pub version: Option<String>,
+    /// When it, or its commit, was made (`org.opencontainers.image.created`).
+    pub created: Option<String>,
+    /// Its platforms.
+    pub platforms: Vec<Platform>,
+    /// Whether it comes with attestations.
+    pub attested: bool,
+    /// Its size in bytes: all platforms, each layer counted once.
+    pub size: u64,
+}
+
+/// An image that a publish could take as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its digest.
+    pub digest: Digest,
+    /// A repository that holds it.
+    pub repository: Repository,
+    /// What it says of itself.
+    pub facts: ImageFacts,
+}
+
+/// An image that is taken as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reused {
+    /// A repository that holds it.
+    pub source: Repository,
+    /// The repositories of the target that are known to hold it.
+    pub held: Vec<Repository>,
+    /// What it says of itself.
+    pub facts: ImageFacts,
+}
+
+/// What was published last from this machine, for the names of what changed since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastInputs {
+    /// The digest of the image.
+    pub image: Digest,
+    /// Its inputs.
+    pub fingerprint: Fingerprint,
+    /// The files of its context, with the first bytes of their digests.
+    pub files: BTreeMap<String, String>,
+}
+
+/// What is known of a target when it is decided whether it is built.
+#[derive(Clone, Debug)]
+pub struct Known<'a> {
+    /// Its inputs, or why they cannot be known.
+    pub inputs: Result<&'a Fingerprint, &'a str>,
+    /// The files of its context.
+    pub files: &'a BTreeMap<String, String>,
+    /// The images that its tags point to now, those of required registries first.
+    pub candidates: &'a [Candidate],
+    /// What was published last from this machine.
+    pub last: Option<&'a LastInputs>,
+    /// Why nothing is reused, where that is wished.
+    pub unwanted: Option<&'a str>,
+}
+
+/// Decides whether `target` is built, and says why.
+pub fn decide(target: &mut Target, known: &Known<'_>) {
+    target.action = Action::Build;
+    target.reused = None;
+    target.inputs = known
+        .inputs
+        .ok()
+        .map(|fingerprint| fingerprint.digest.clone());
+    let because = match (known.unwanted, &known.inputs) {
+        (Some(why), _) => format!("build, because {why}"),
+        (None, Err(why)) => format!("build, because {why}"),
+        (None, Ok(fingerprint)) => {
+            let found = known.candidates.iter().find(|candidate| {
+                candidate.facts.inputs.as_ref() == Some(&fingerprint.digest)
+                    && same_platforms(&target.platforms, &candidate.facts.platforms)
+            });
+            match found {
+                Some(candidate) => reuse(target, candidate),
+                None => format!("build, because {}", why_built(target, known, fingerprint)),
+            }
+        }
+    };
+    target.because = vec![because];
+}
+
+fn reuse(target: &mut Target, candidate: &Candidate) -> String {
+    let digest = &candidate.digest;
+    target.action = Action::Reuse(digest.clone());
+    target.reused = Some(Reused {
+        source: candidate.repository.clone(),
+        held: vec![candidate.repository.clone()],
+        facts: candidate.facts.clone(),
+    });
+    let short = short(digest);
+    match candidate
+        .facts
+        .revision
+        .as_deref()
+        .filter(|it| !it.is_empty())
+    {
+        Some(revision) => {
+            let brief: String = revision.chars().take(12).collect();
+            format!("reuse {short}, built from commit {brief}")
+        }
+        None => format!("reuse {short}: nothing that it was built from has changed"),
+    }
+}
+
+fn short(digest: &Digest) -> String {
+    format!("{}:{}…", digest.algorithm(), digest.short())
+}
+
+/// What changed, as far as that is known here.
+fn why_built(target: &Target, known: &Known<'_>, now: &Fingerprint) -> String {
+    let Some(present) = known.candidates.first() else {
+        return "none of its tags exists yet".to_owned();
+    };
+    let Some(inputs) = &present.facts.inputs else {
+        return format!(
+            "{} does not say what it was built from",
+            short(&present.digest)
+        );
+    };
+    // What was published last from here tells what changed if it is what the tags point to.
+    let last = known
+        .last
+        .filter(|last| last.fingerprint.digest == *inputs && last.fingerprint.digest != now.digest);
+    if let Some(last) = last {
+        return changes(last, now, known.files);
+    }
+    if !same_platforms(&target.platforms, &present.facts.platforms) {
+        return format!("{} is for other platforms", short(&present.digest));
+    }
+    let revision = present.facts.revision.as_deref().unwrap_or_default();
+    if revision.is_empty() {
+        format!("it has changed since {}", short(&present.digest))
+    } else {
+        let brief: String = revision.chars().take(12).collect();
+        format!(
+            "it has changed since {}, built from commit {brief}",
+            short(&present.digest)
+        )
+    }
+}
+
+/// The differences between two fingerprints in words.
+fn changes(last: &LastInputs, now: &Fingerprint, files: &BTreeMap<String, String>) -> String {
+    let before = &last.fingerprint.parts;
+    let names = before
+        .keys()
+        .chain(now.parts.keys().filter(|name| !before.contains_key(*name)));
+    let mut said = Vec::new();
+    for name in names {
+        let (old, new) = (before.get(name), now.parts.get(name));
+        if old == new {
+            continue;
+        }
+        let how = match (old, new) {
+            (None, Some(_)) => "is new",
+            (Some(_), None) => "is gone",
+            _ => "changed",
+        };
+        said.push(match name.split_once(' ') {
+            _ if name == "context" => match changed_files(&last.files, files) {
+                Some(files) => format!("the context changed: {files}"),
+                None => "the context changed".to_owned(),
+            },
+            _ if name == "dockerfile" => "the Dockerfile changed".to_owned(),
+            Some(("base", image)) if how == "changed" => format!("the base image {image} moved"),
+            Some(("base", image)) => format!("the base image {image} {how}"),
+            Some((kind @ ("argument" | "label" | "annotation" | "secret" | "platform"), own)) => {
+                format!("the {kind} {own} {how}")
+            }
+            Some(("context", own)) => format!("the context `{own}` {how}"),
+            _ => format!("`{name}` {how}"),
+        });
+    }
+    let more = said.len().saturating_sub(NAMED);
+    said.truncate(NAMED);
+    let text = said.join(", ");
+    match more {
+        0 => text,
+        more => format!("{text}, and {more} more"),
+    }
+}
+
+/// The paths that differ between two listings; `None` where none does.
+fn changed_files(
+    before: &BTreeMap<String, String>,
+    now: &BTreeMap<String, String>,
+) -> Option<String> {
+    let gone = before.keys().filter(|path| !now.contains_key(*path));
+    let changed = now
+        .iter()
+        .filter(|(path, hash)| before.get(*path) != Some(*hash))
+        .map(|(path, _)| path);
+    let all: Vec<&str> = changed.chain(gone).map(String::as_str).collect();
+    let more = all.len().saturating_sub(NAMED);
+    let named = all.get(..NAMED.min(all.len()))?.join(", ");
+    match (all.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(named),
+        (false, more) => Some(format!("{named} and {more} more")),
+    }
+}

@@ -1,0 +1,146 @@
+//! A plan, for people: on a terminal, and as a comment on a pull request.
+
+use std::fmt::Write as _;
+
+use super::table::{platforms, printed, table};
+use super::words::digest;
+use crate::plan::{Action, Plan, PlannedTag};
+
+/// What a publish would do: a line for each service, why, and a line for each tag.
+pub fn plan_table(plan: &Plan) -> String {
+    let mut services = table(&["SERVICE", "ACTION", "PLATFORMS", "REPOSITORY"]);
+    let mut reasons = table(&["SERVICE", "WHY"]);
+    for target in &plan.targets {
+        for (index, repository) in target.repositories.iter().enumerate() {
+            if index == 0 {
+                services.add_row([
+                    target.service.clone(),
+                    action(&target.action),
+                    platforms(&target.platforms),
+                    repository.to_string(),
+                ]);
+            } else {
+                let empty = String::new;
+                services.add_row([empty(), empty(), empty(), repository.to_string()]);
+            }
+        }
+        reasons.add_row([target.service.clone(), target.because.join("; ")]);
+    }
+    let mut tags = table(&["TAG", "CHANGE", "RULE"]);
+    for tag in plan.targets.iter().flat_map(|target| &target.tags) {
+        tags.add_row([tag.reference.to_string(), change(tag), tag.rule.clone()]);
+    }
+    format!(
+        "{}\n{}\n{}\n{}\n",
+        printed(&services),
+        printed(&reasons),
+        printed(&tags),
+        summary(plan)
+    )
+}
+
+/// The same in Markdown. Names come from files and branches of others, and mean nothing here but
+/// themselves.
+pub fn plan_markdown(plan: &Plan) -> String {
+    let mut text = format!(
+        "### {}: {}\n\n| Service | Action | Why |\n|---|---|---|\n",
+        escaped(&plan.project),
+        summary(plan)
+    );
+    for target in &plan.targets {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} |",
+            escaped(&target.service),
+            action(&target.action),
+            escaped(&target.because.join("; "))
+        );
+    }
+    text.push_str("\n| Tag | Change |\n|---|---|\n");
+    for tag in plan.targets.iter().flat_map(|target| &target.tags) {
+        let reference = escaped(&tag.reference.to_string());
+        let _ = writeln!(text, "| {reference} | {} |", escaped(&change(tag)));
+    }
+    for warning in &plan.warnings {
+        let subject = if warning.subject.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", warning.subject)
+        };
+        let _ = writeln!(
+            text,
+            "\n> {}{}",
+            escaped(&subject),
+            escaped(&warning.message)
+        );
+    }
+    text
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Build => "build".to_owned(),
+        Action::Reuse(reused) => format!("reuse {}", digest(reused)),
+    }
+}
+
+/// Where a tag points, and where it will.
+fn change(tag: &PlannedTag) -> String {
+    let now = tag.from.as_ref().map_or_else(|| "–".to_owned(), digest);
+    if let Some(because) = &tag.refused {
+        return format!("{now} stays: {because}");
+    }
+    match &tag.to {
+        to if to.is_some() && *to == tag.from => format!("{now} stays"),
+        Some(to) => format!("{now} → {}", digest(to)),
+        None => format!("{now} → new"),
+    }
+}
+
+/// All of it in one line.
+fn summary(plan: &Plan) -> String {
+    let built = plan
+        .targets
+        .iter()
+        .filter(|target| target.action == Action::Build)
+        .count();
+    let tags = || plan.targets.iter().flat_map(|target| &target.tags);
+    let moving = tags().filter(|tag| tag.moves()).count();
+    format!(
+        "{built} to build, {} to reuse; {moving} of {} tags move",
+        plan.targets.len() - built,
+        tags().count()
+    )
+}
+
+/// A text that is only itself in Markdown, and calls nobody.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        match letter {
+            '@' => escaped.push_str("&#64;"),
+            '<' => escaped.push_str("&lt;"),
+            '&' => escaped.push_str("&amp;"),
+            '\n' | '\r' => escaped.push(' '),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '|' | '#' | '~' | '!' => {
+                escaped.push('\\');
+                escaped.push(letter);
+            }
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn names_of_others_are_only_names() {
+        assert_eq!(
+            escaped("a|b @team <img> [x](y) #1"),
+            "a\\|b &#64;team &lt;img> \\[x\\](y) \\#1"
+        );
+    }
+}
