@@ -126,7 +126,11 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
             cx.events.tell(Event::Reused {
                 service: target.service.clone(),
                 digest: digest.clone(),
-                because: target.because.join("; "),
+                because: target
+                    .reused
+                    .as_ref()
+                    .map(|reused| reused.because.clone())
+                    .unwrap_or_default(),
             });
             (digest.clone(), true)
         }

@@ -18,7 +18,11 @@ pub fn unchanged(cx: &Cx, plan: &Plan, release: &str) -> Outcome {
         cx.events.tell(Event::Reused {
             service: target.service.clone(),
             digest: image.digest.clone(),
-            because: target.because.join("; "),
+            because: target
+                .reused
+                .as_ref()
+                .map(|reused| reused.because.clone())
+                .unwrap_or_default(),
         });
         for reference in &image.tags {
             cx.events.tell(Event::TagKept {

@@ -48,6 +48,8 @@ pub struct Reused {
     pub source: Repository,
     /// The repositories of the target that are known to hold it.
     pub held: Vec<Repository>,
+    /// What it was built from, in words.
+    pub because: String,
     /// What it says of itself.
     pub facts: ImageFacts,
 }
@@ -105,25 +107,25 @@ pub fn decide(target: &mut Target, known: &Known<'_>) {
 
 fn reuse(target: &mut Target, candidate: &Candidate) -> String {
     let digest = &candidate.digest;
+    let because = match brief(&candidate.facts) {
+        Some(commit) => format!("built from commit {commit}"),
+        None => "nothing that it was built from has changed".to_owned(),
+    };
     target.action = Action::Reuse(digest.clone());
     target.reused = Some(Reused {
         source: candidate.repository.clone(),
         held: vec![candidate.repository.clone()],
+        because: because.clone(),
         facts: candidate.facts.clone(),
     });
-    let short = short(digest);
-    match candidate
-        .facts
-        .revision
-        .as_deref()
-        .filter(|it| !it.is_empty())
-    {
-        Some(revision) => {
-            let brief: String = revision.chars().take(12).collect();
-            format!("reuse {short}, built from commit {brief}")
-        }
-        None => format!("reuse {short}: nothing that it was built from has changed"),
-    }
+    format!("reuse {}, {because}", short(digest))
+}
+
+/// The first digits of the commit that an image was built from.
+fn brief(facts: &ImageFacts) -> Option<String> {
+    let revision = facts.revision.as_deref()?;
+    let brief: String = revision.chars().take(12).collect();
+    (!brief.is_empty()).then_some(brief)
 }
 
 fn short(digest: &Digest) -> String {
@@ -151,15 +153,10 @@ fn why_built(target: &Target, known: &Known<'_>, now: &Fingerprint) -> String {
     if !same_platforms(&target.platforms, &present.facts.platforms) {
         return format!("{} is for other platforms", short(&present.digest));
     }
-    let revision = present.facts.revision.as_deref().unwrap_or_default();
-    if revision.is_empty() {
-        format!("it has changed since {}", short(&present.digest))
-    } else {
-        let brief: String = revision.chars().take(12).collect();
-        format!(
-            "it has changed since {}, built from commit {brief}",
-            short(&present.digest)
-        )
+    let changed = format!("it has changed since {}", short(&present.digest));
+    match brief(&present.facts) {
+        Some(commit) => format!("{changed}, built from commit {commit}"),
+        None => changed,
     }
 }
 

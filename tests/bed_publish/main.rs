@@ -17,6 +17,7 @@ mod local;
 mod logins;
 mod readme;
 mod release;
+mod reuse;
 #[path = "../support/mod.rs"]
 mod support;
 mod views;
