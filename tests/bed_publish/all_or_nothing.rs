@@ -199,8 +199,7 @@ fn a_state_that_cannot_be_written_stops_the_publish_before_a_tag_moves() {
     let first = shop.castoff(["publish"]).run();
     let full = fill(&state);
     let ran = shop
-        .castoff(["publish", "--format", "json"])
-        .env("CHANGED", "1")
+        .castoff(["publish", "--rebuild", "--format", "json"])
         .run();
     let unmounted = std::process::Command::new("umount")
         .arg(&state)

@@ -11,8 +11,13 @@ fn without_publish_toml_the_compose_file_names_what_is_published() {
      SERVICE  ACTION  PLATFORMS          REPOSITORY
      web      build   the builder's own  ghcr.io/acme/shop-web
 
-     TAG                        NOW  THEN       RULE
-     ghcr.io/acme/shop-web:1.0  –    new image  image
+     SERVICE  WHY
+     web      no registry was asked what is there already
+
+     TAG                        CHANGE   RULE
+     ghcr.io/acme/shop-web:1.0  – → new  image
+
+    1 to build, 0 to reuse; 1 of 1 tags move
     --- stderr
     ");
 }
@@ -97,6 +102,7 @@ fn publish_toml_shows_where_each_value_comes_from() {
     build.sbom         = false  # default
     build.no_cache     = false  # default
     build.created      = "commit"  # default
+    build.reuse        = "unchanged"  # default
     tags.dirty         = "allow"  # default
     annotations.levels = []  # default
     cache.sources      = []  # default
