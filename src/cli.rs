@@ -185,6 +185,34 @@ pub struct PlanArguments {
     /// Plan to move tags also to an older version or commit than they point to
     #[arg(long, conflicts_with = "offline")]
     pub allow_backwards: bool,
+    /// Save the plan, for `castoff publish --plan FILE` to carry out if it still holds then
+    #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+    pub out: Option<PathBuf>,
+    /// Only the share of one job of several, such as 2/5
+    #[arg(long, value_name = "I/N", value_parser = shard, conflicts_with = "out")]
+    pub shard: Option<(usize, usize)>,
+    /// Print the shares of N jobs as a JSON list, for the matrix of a CI system, and nothing else
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=MOST_SHARDS),
+        conflicts_with_all = ["shard", "out", "format", "detailed_exitcode"]
+    )]
+    pub shards: Option<u16>,
+}
+
+/// Among how many jobs services are shared at most.
+const MOST_SHARDS: i64 = 1024;
+
+/// Reads `2/5`.
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text
+        .split_once('/')
+        .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+    match numbers {
+        Some((index, count)) if index >= 1 && index <= count && count <= 1024 => Ok((index, count)),
+        _ => Err("expected I/N with I from 1 to N, and N at most 1024".to_owned()),
+    }
 }
 
 /// The form of a plan.
@@ -217,6 +245,13 @@ pub struct PublishArguments {
     /// Move tags also to an older version or commit than they point to
     #[arg(long)]
     pub allow_backwards: bool,
+    /// Carry out a plan that `castoff plan --out` saved, if it still holds
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["services", "rebuild", "allow_backwards"]
+    )]
+    pub plan: Option<PathBuf>,
 }
 
 /// `castoff build`.

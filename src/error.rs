@@ -67,6 +67,22 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A saved plan cannot be read.
+    #[error("{}: {message}", path.display())]
+    SavedPlan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A saved plan does not hold any more.
+    #[error("the plan in {} does not hold any more: {}", path.display(), differences.join("; "))]
+    OutOfDate {
+        /// The file.
+        path: PathBuf,
+        /// What is different now.
+        differences: Vec<String>,
+    },
     /// What only a broken machine or a mistake of ours makes happen.
     #[error("{0}")]
     Internal(String),
@@ -85,7 +101,8 @@ impl Error {
             | Self::Registry(_)
             | Self::Builder(_)
             | Self::Engine(_)
-            | Self::Ledger(_) => Exit::NotReady,
+            | Self::Ledger(_)
+            | Self::OutOfDate { .. } => Exit::NotReady,
             Self::Compose(_)
             | Self::Config(_)
             | Self::Facts(_)
@@ -93,6 +110,7 @@ impl Error {
             | Self::Plan(_)
             | Self::MissingInput { .. }
             | Self::Usage { .. }
+            | Self::SavedPlan { .. }
             | Self::Output { .. } => Exit::BadInput,
             Self::Internal(_) => Exit::Internal,
         }
@@ -128,6 +146,9 @@ impl Error {
             Self::Builder(error) => problem.hint = error.hint(),
             Self::Engine(error) => problem.hint = error.hint(),
             Self::Ledger(error) => problem.hint = error.hint(),
+            Self::SavedPlan { .. } | Self::OutOfDate { .. } => {
+                problem.hint = Some("make a new one with `castoff plan --out FILE`".to_owned());
+            }
             Self::Output { .. } | Self::Internal(_) => {}
         }
         vec![problem]

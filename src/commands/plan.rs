@@ -1,17 +1,27 @@
 //! `castoff plan`: what a publish would do.
 
+use serde::Serialize;
+
 use super::prepare::{Wishes, prepare};
 use super::read::{read, warn};
 use super::{Given, adapters, pretty, session};
 use crate::cli::{Global, PlanArguments, PlanFormat, ProgressKind};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::plan::Purpose;
+use crate::plan::{Plan, Purpose, SavedPlan};
 use crate::report::{plan_markdown, plan_table};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, Error> {
     let read = read(given, Purpose::Publish)?;
     let mut plan = read.plan(&arguments.services)?;
+    if let Some(count) = arguments.shards {
+        given.printer.result(&pretty(&shares(&plan, count.into())));
+        return Ok(Exit::Done);
+    }
+    if let Some((index, count)) = arguments.shard {
+        let share = share(&plan, index, count);
+        plan.retain(|service| share.iter().any(|own| own == service));
+    }
     let mut exit = Exit::Done;
     if arguments.offline {
         for target in &mut plan.targets {
@@ -47,6 +57,21 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
         plan = seen?;
         exit = ended;
     }
+    if let Some(path) = &arguments.out {
+        let commit = read.facts.context.sha.as_deref();
+        let saved = SavedPlan::new(
+            &plan,
+            commit,
+            &arguments.services,
+            arguments.rebuild,
+            arguments.allow_backwards,
+        );
+        let written = std::fs::write(path, pretty(&saved));
+        written.map_err(|source| Error::Output {
+            path: path.clone(),
+            source,
+        })?;
+    }
     warn(given, &plan.warnings);
     given.printer.result(&match arguments.format {
         PlanFormat::Json => pretty(&plan),
@@ -57,4 +82,29 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
         exit = Exit::WouldChange;
     }
     Ok(exit)
+}
+
+/// One job's share, for the matrix of a CI system.
+#[derive(Serialize)]
+struct Share {
+    shard: String,
+    services: Vec<String>,
+}
+
+/// The shares of all jobs that have one.
+fn shares(plan: &Plan, count: usize) -> Vec<Share> {
+    (1..=count)
+        .map(|index| Share {
+            shard: format!("{index}/{count}"),
+            services: share(plan, index, count),
+        })
+        .filter(|share| !share.services.is_empty())
+        .collect()
+}
+
+/// The services of job `index` of `count`: in turn, in the order of their names, so that every job comes
+/// to the same shares whatever has happened since.
+fn share(plan: &Plan, index: usize, count: usize) -> Vec<String> {
+    let names = plan.targets.iter().map(|target| target.service.clone());
+    names.skip(index - 1).step_by(count).collect()
 }

@@ -1,5 +1,7 @@
 //! `castoff publish`: the whole protocol.
 
+use std::path::Path;
+
 use super::prepare::{Wishes, prepare};
 use super::read::{Read, read};
 use super::{Given, adapters, complain, pretty, prune, session};
@@ -10,24 +12,39 @@ use crate::event::Event;
 use crate::execute::{self, Failure, Outcome, World};
 use crate::exit::Exit;
 use crate::facts::{self, System};
-use crate::plan::{Plan, Purpose};
+use crate::plan::{Plan, Purpose, SavedPlan};
 use crate::report::{GithubFiles, Problem, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
     let read = read(given, Purpose::Publish)?;
-    let mut plan = read.plan(&arguments.services)?;
+    let saved = arguments.plan.as_deref().map(saved).transpose()?;
+    let services = saved
+        .as_ref()
+        .map_or(&arguments.services, |saved| &saved.services);
+    let mut plan = read.plan(services)?;
     let mut world = adapters::world(given, &read, &plan)?;
     let release = release_id();
     let project = plan.project.clone();
-    let wishes = Wishes {
-        rebuild: arguments.rebuild,
-        allow_backwards: arguments.allow_backwards,
+    let wishes = match &saved {
+        Some(saved) => Wishes {
+            rebuild: saved.rebuild,
+            allow_backwards: saved.allow_backwards,
+        },
+        None => Wishes {
+            rebuild: arguments.rebuild,
+            allow_backwards: arguments.allow_backwards,
+        },
     };
+    let held = saved.as_ref().zip(arguments.plan.as_deref());
     let (outcome, exit) = session::run(given, "publish", &project, |cx| {
         let (plan, world, read, release) = (&mut plan, &mut world, &read, &release);
         async move {
             let registry = world.registry.clone();
             let prepared = prepare(&cx, given, read, plan, &*registry, wishes).await;
+            let prepared = prepared.and_then(|prepared| {
+                let holds = held.map_or(Ok(()), |(saved, path)| holds(saved, path, plan, read));
+                holds.map(|()| prepared)
+            });
             let prepared = match prepared {
                 Ok(prepared) => prepared,
                 Err(error) => {
@@ -68,6 +85,35 @@ pub(super) fn tell_warnings(cx: &Cx, plan: &Plan) {
             hint: warning.hint.clone(),
         });
     }
+}
+
+/// Reads a plan that was saved.
+fn saved(path: &Path) -> Result<SavedPlan, Error> {
+    let wrong = |message| Error::SavedPlan {
+        path: path.to_owned(),
+        message,
+    };
+    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    SavedPlan::read(&text).map_err(wrong)
+}
+
+/// Whether a saved plan is still the one that would be made now.
+fn holds(saved: &SavedPlan, path: &Path, plan: &Plan, read: &Read) -> Result<(), Error> {
+    let now = SavedPlan::new(
+        plan,
+        read.facts.context.sha.as_deref(),
+        &saved.services,
+        saved.rebuild,
+        saved.allow_backwards,
+    );
+    let differences = saved.differences(&now);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::OutOfDate {
+        path: path.to_owned(),
+        differences,
+    })
 }
 
 /// Tells which tags stay where they are on purpose.

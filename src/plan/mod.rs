@@ -12,6 +12,7 @@ mod places;
 mod reading;
 pub mod retention;
 mod reuse;
+mod saved;
 mod target;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ pub use build::{
 pub use error::Error;
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
 pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
+pub use saved::{SavedPlan, SavedTag, SavedTarget};
 
 use crate::compose::{Build, Project, Service};
 use crate::config::Settings;
@@ -191,6 +193,15 @@ impl PlannedTag {
 }
 
 impl Plan {
+    /// Keeps only the services that `is_wanted` says.
+    pub fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        self.targets.retain(|target| is_wanted(&target.service));
+        for row in &mut self.order {
+            row.retain(|service| is_wanted(service));
+        }
+        self.order.retain(|row| !row.is_empty());
+    }
+
     /// Whether nothing has to be done: every image is there, and every tag points to it.
     pub fn changes_nothing(&self) -> bool {
         self.targets.iter().all(Target::changes_nothing)

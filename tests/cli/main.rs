@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod against;
 mod bad_input;
 mod events;
 mod live;

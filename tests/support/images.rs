@@ -86,13 +86,33 @@ pub fn image(seed: u64, architecture: &str, layers: &[usize]) -> Image {
     image_of(architecture, layers)
 }
 
+/// A small image for linux/amd64 that says this of itself.
+pub fn labelled(seed: u64, labels: &[(&str, &str)]) -> Image {
+    let labels: serde_json::Map<String, Value> = labels
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!(value)))
+        .collect();
+    saying("amd64", vec![Layer::noise(seed, 20)], &labels)
+}
+
 fn image_of(architecture: &str, layers: Vec<Layer>) -> Image {
+    saying(architecture, layers, &serde_json::Map::new())
+}
+
+fn saying(
+    architecture: &str,
+    layers: Vec<Layer>,
+    labels: &serde_json::Map<String, Value>,
+) -> Image {
     let layer_type = "application/vnd.oci.image.layer.v1.tar+gzip";
     let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.diff_id).collect();
-    let config = json!({
+    let mut config = json!({
         "architecture": architecture, "os": "linux", "created": "2024-01-01T00:00:00Z",
         "config": {}, "rootfs": { "type": "layers", "diff_ids": diff_ids },
     });
+    if !labels.is_empty() {
+        config["config"]["Labels"] = json!(labels);
+    }
     let config = serde_json::to_vec(&config).unwrap();
     let mut blobs: Vec<Vec<u8>> = layers.into_iter().map(|layer| layer.blob).collect();
     let manifest = json!({
