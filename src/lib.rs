@@ -20,6 +20,10 @@
 //! about, it ends where the plan stands. An effect is handed a [`cx::Cx`], which holds events and
 //! cancellation, and no setting.
 //!
+//! Before a plan is carried out or shown, `commands::prepare` looks at what it is about: files are hashed,
+//! registries are asked where base images and tags point now. What follows from that (build or reuse, which
+//! tags stay) is decided in [`plan`] again.
+//!
 //! # The promise
 //!
 //! No tag is written before every required image is in every required registry under its digest, and
@@ -46,7 +50,7 @@
 //! | deciding (pure) | what it knows |
 //! |---|---|
 //! | [`tags`] | rules and facts → tags, labels, and why |
-//! | [`inputs`] | which files a build reads, in which order and with which modes |
+//! | [`inputs`] | which files a build reads, and which images: Dockerfiles, contexts, their digests |
 //! | [`plan`] | project, settings and facts → what to build, where it goes, which tags move |
 //!
 //! | doing | what it knows |

@@ -28,6 +28,8 @@ pub(super) struct Image {
     /// In bytes, each blob counted once.
     pub(super) size: u64,
     pub(super) reused: bool,
+    /// Whether it says what it was built from, as the plan has it.
+    pub(super) says_inputs: bool,
     pub(super) seconds: f64,
     /// The destinations that hold it.
     pub(super) places: Vec<Destination>,
@@ -117,9 +119,11 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
             target.service
         )));
     };
+    let mut says_inputs = true;
     let (digest, reused) = match &target.action {
         Action::Build => {
-            let built = build_as_read(cx, target, &places, world).await?;
+            let (built, as_read) = build_as_read(cx, target, &places, world).await?;
+            says_inputs = as_read;
             (built.digest, false)
         }
         Action::Reuse(digest) => {
@@ -139,6 +143,7 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
     let mut image = inspected.map_err(|error| upload_failure(cx, target, &source, error))?;
     image.service.clone_from(&target.service);
     image.reused = reused;
+    image.says_inputs = says_inputs;
     for place in &places {
         if let Some(reused) = &target.reused
             && !reused.held.contains(&place.repository)
@@ -177,22 +182,23 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
 }
 
 /// Builds one target, and looks whether the files are still those that were hashed. Where they are not,
-/// the image's label would lie: it is built once more without it, and will not be reused.
+/// the image's label would lie: it is built once more without it, and will not be reused. Gives whether the
+/// image has the label.
 async fn build_as_read(
     cx: &Cx,
     target: &Target,
     places: &[Destination],
     world: &World,
-) -> Result<Built, Failure> {
+) -> Result<(Built, bool), Failure> {
     let built = build_one(cx, target, outputs(target, places), world).await?;
     if !target.build.labels.contains_key(INPUTS_LABEL) {
-        return Ok(built);
+        return Ok((built, false));
     }
     let (inputs, service) = (world.inputs.clone(), target.service.clone());
     let changed = tokio::task::spawn_blocking(move || inputs.changed(&service)).await;
     let changed = changed.map_err(|error| Failure::Internal(error.to_string()))?;
     let Some(changed) = changed else {
-        return Ok(built);
+        return Ok((built, true));
     };
     cx.events.tell(Event::Warned {
         subject: target.service.clone(),
@@ -201,7 +207,8 @@ async fn build_as_read(
     });
     let mut unlabelled = target.clone();
     unlabelled.build.labels.remove(INPUTS_LABEL);
-    build_one(cx, &unlabelled, outputs(target, places), world).await
+    let built = build_one(cx, &unlabelled, outputs(target, places), world).await?;
+    Ok((built, false))
 }
 
 /// How the builder is asked to push: to every repository at the same time, unless attestations would
@@ -341,6 +348,7 @@ async fn inspect(
         attested: false,
         size: 0,
         reused: false,
+        says_inputs: true,
         seconds: 0.0,
         places: Vec::new(),
         missing: Vec::new(),

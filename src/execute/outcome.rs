@@ -6,7 +6,7 @@ use crate::event::Finding;
 use crate::exit::Exit;
 use crate::ledger::{Error as LedgerError, RegistryOutcome, RegistryState, Release, ReleasedImage};
 use crate::oci::{Digest, Reference};
-use crate::plan::{Plan, Provenance};
+use crate::plan::{INPUTS_LABEL, Plan, Provenance};
 
 /// What came of a publish, whatever it was.
 #[derive(Debug)]
@@ -258,7 +258,11 @@ impl Outcome {
                     image.platforms.clone()
                 },
                 labels: target
-                    .map(|target| target.labels.clone())
+                    .map(|target| {
+                        let mut labels = target.labels.clone();
+                        labels.retain(|name, _| image.says_inputs || name != INPUTS_LABEL);
+                        labels
+                    })
                     .unwrap_or_default(),
                 annotations: target
                     .and_then(|target| target.build.annotations.values().next().cloned())

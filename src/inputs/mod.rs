@@ -1,8 +1,10 @@
-//! What a build reads: the files of a context, and which of them `.dockerignore` leaves out.
+//! What a build reads: the files of a context, which of them `.dockerignore` leaves out, and what a
+//! Dockerfile takes from elsewhere.
 //!
-//! Knows moby's patterns and the order, modes and links in which BuildKit wants a tree. One walker
-//! serves both the transfer to a builder and the digest of a target's inputs, so that what is
-//! hashed is what is sent. Must not know any wire or any builder. Start reading at [`Tree`].
+//! Knows moby's patterns, the order, modes and links in which BuildKit wants a tree, and as much of
+//! Dockerfiles as names images. One walker serves both the transfer to a builder and the digest of a
+//! target's inputs, so that what is hashed is what is sent. Must not know any wire or any builder. Start
+//! reading at [`Tree`], [`Contexts`] and [`Dockerfile`].
 
 mod clean;
 mod context;

@@ -444,3 +444,78 @@ fn a_file_of_the_same_size_and_date_is_still_seen_to_have_changed() {
     assert_eq!(action, "build");
     assert_eq!(because, "build, because the context changed: file");
 }
+
+#[test]
+fn an_image_whose_files_changed_while_it_was_built_is_published_and_never_reused() {
+    let place = Place {
+        host: Bed::registry(),
+        base: Bed::base(),
+        place: Bed::unique("reuse"),
+    };
+    let project = project();
+    write(
+        &project,
+        "app/Dockerfile",
+        "COPY . /app/",
+        "RUN sleep 3\nCOPY . /app/",
+    );
+    // Something new, so that the cache does not know the sleep.
+    write(
+        &project,
+        "app/Dockerfile",
+        "sleep 3",
+        &format!("sleep 3; : {}", place.place),
+    );
+    let started = place
+        .castoff(&project, &place.place, &["publish", "--progress", "plain"])
+        .start();
+    std::thread::sleep(std::time::Duration::from_millis(1800));
+    project.write("app/file", "changed meanwhile\n");
+    let ran = started.wait().exits(0);
+    assert!(
+        ran.stderr
+            .contains("its context changed (file) while it was built"),
+        "{}",
+        ran.stderr
+    );
+    let (action, because) = place.decision(&project);
+    assert_eq!(action, "build");
+    assert!(
+        because.ends_with("does not say what it was built from"),
+        "{because}"
+    );
+    // The next one is as it was read.
+    place
+        .castoff(&project, &place.place, &["publish", "--quiet"])
+        .run()
+        .exits(0);
+    assert_eq!(place.decision(&project).0, "reuse");
+}
+
+#[test]
+fn one_changed_service_is_built_and_the_others_are_not() {
+    let shop = crate::Shop::of(&["api", "web"]);
+    shop.castoff(["publish"]).run().exits(0);
+    shop.project.write("api/file", "changed\n");
+    shop.project.commit();
+    let release = shop
+        .castoff(["publish", "--format", "json"])
+        .run()
+        .exits(0)
+        .json();
+    let image = |service: &str| {
+        let images = release["images"].as_array().unwrap();
+        images
+            .iter()
+            .find(|image| image["service"] == service)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(image("api")["reused"], false);
+    assert_eq!(image("web")["reused"], true);
+    // The image that is reused keeps the commit that it was built from, and gets the tag of the new one.
+    let revision =
+        |service: &str| image(service)["labels"]["org.opencontainers.image.revision"].clone();
+    assert_ne!(revision("api"), revision("web"));
+    assert_eq!(image("web")["tags"].as_array().unwrap().len(), 4);
+}

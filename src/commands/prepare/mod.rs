@@ -45,23 +45,54 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Remembers what a release was built from, so that the next plan can name what changed.
+    /// Remembers what a release was built from, so that the next plan can name what changed and need not
+    /// read again what it says of itself.
     pub(super) fn keep(&self, release: &Release) {
+        let mut images = self.state.images();
+        let known = images.len();
         for image in &release.images {
-            let Some((fingerprint, files)) = self.last.get(&image.service) else {
+            let Some(inputs) = image
+                .labels
+                .get(INPUTS_LABEL)
+                .and_then(|it| it.parse().ok())
+            else {
                 continue;
             };
-            let known = self.state.last(&image.service);
-            let is_known = known
-                .is_some_and(|last| last.image == image.digest && last.fingerprint == *fingerprint);
-            if !is_known {
-                let last = LastInputs {
-                    image: image.digest.clone(),
-                    fingerprint: fingerprint.clone(),
-                    files: files.clone(),
-                };
-                self.state.keep_last(&image.service, &last);
-            }
+            let label = |name| {
+                image
+                    .labels
+                    .get(&format!("org.opencontainers.image.{name}"))
+            };
+            images.entry(image.digest.clone()).or_insert(ImageFacts {
+                inputs: Some(inputs),
+                revision: label("revision").cloned(),
+                version: label("version").cloned(),
+                created: label("created").cloned(),
+                platforms: image.platforms.clone(),
+                attested: !image.attestations.is_empty(),
+                size: image.size,
+            });
+            self.keep_inputs(&image.service, &image.digest);
+        }
+        if images.len() > known {
+            self.state.keep_images(&images);
+        }
+    }
+
+    fn keep_inputs(&self, service: &str, image: &Digest) {
+        let Some((fingerprint, files)) = self.last.get(service) else {
+            return;
+        };
+        let known = self.state.last(service);
+        let is_known =
+            known.is_some_and(|last| last.image == *image && last.fingerprint == *fingerprint);
+        if !is_known {
+            let last = LastInputs {
+                image: image.clone(),
+                fingerprint: fingerprint.clone(),
+                files: files.clone(),
+            };
+            self.state.keep_last(service, &last);
         }
     }
 }
@@ -268,12 +299,11 @@ async fn look_at_images(
         .filter(|(digest, _)| !known.contains_key(*digest))
         .map(|(digest, repository)| (digest.clone(), repository.clone()))
         .collect();
-    let is_complete = unknown.is_empty();
-    known.extend(execute::facts(cx, registry, unknown).await);
-    known.retain(|digest, _| wanted.contains_key(digest));
-    if !is_complete {
+    if !unknown.is_empty() {
+        known.extend(execute::facts(cx, registry, unknown).await);
         state.keep_images(&known);
     }
+    known.retain(|digest, _| wanted.contains_key(digest));
     found.facts = known;
 }
 

@@ -50,6 +50,9 @@ impl State {
     pub(super) fn keep_images(&self, images: &BTreeMap<Digest, ImageFacts>) {
         if images.len() <= MOST_IMAGES {
             self.write("images.json", images);
+        } else {
+            // Which of them still matter is not known; those that do are read once more.
+            self.write("images.json", &BTreeMap::<Digest, ImageFacts>::new());
         }
     }
 
