@@ -1,12 +1,13 @@
 //! What the registries hold now: where tags point, and what images say of themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde::Deserialize;
 
-use super::ports::{Registry, RegistryError};
+use super::ports::{Registry, RegistryError, RegistryFault};
 use crate::cx::Cx;
 use crate::oci::{Descriptor, Digest, Manifest, Parsed, Platform, Reference, Repository};
 use crate::plan::{INPUTS_LABEL, ImageFacts};
@@ -22,14 +23,24 @@ const LONGEST_LABEL: usize = 200;
 /// Where references point now.
 pub type Points = BTreeMap<Reference, Result<Option<Digest>, RegistryError>>;
 
-/// Asks where each of `references` points now.
-pub async fn resolve(cx: &Cx, registry: &dyn Registry, references: BTreeSet<Reference>) -> Points {
+/// Asks where each of `references` points now, and waits for each as long as `patience`.
+pub async fn resolve(
+    cx: &Cx,
+    registry: &dyn Registry,
+    references: BTreeSet<Reference>,
+    patience: Duration,
+) -> Points {
     let asked = references.into_iter().map(|reference| async move {
-        let found = registry.resolve(cx, &reference).await;
-        (
-            reference,
-            found.map(|found| found.map(|found| found.digest)),
-        )
+        let asked = registry.resolve(cx, &reference);
+        let found = match tokio::time::timeout(patience, asked).await {
+            Ok(found) => found.map(|found| found.map(|found| found.digest)),
+            Err(_) => Err(RegistryError {
+                doing: format!("read {reference}"),
+                host: reference.repository().domain().to_owned(),
+                fault: RegistryFault::TimedOut { after: patience },
+            }),
+        };
+        (reference, found)
     });
     stream::iter(asked)
         .buffer_unordered(AT_ONCE)

@@ -19,18 +19,23 @@ pub enum Ancestry {
 }
 
 /// What decides whether a tag may move.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Present<'a> {
     /// What the tag's image says of itself.
     pub facts: &'a ImageFacts,
     /// How the commit of this run relates to its.
     pub ancestry: Ancestry,
+    /// A later version whose own tag points to the same image.
+    pub later: Option<String>,
 }
 
 /// Why `tag` would go backwards; `None` where it would not, or nobody can tell.
 pub fn backwards(tag: &PlannedTag, present: &Present<'_>) -> Option<String> {
     let facts = present.facts;
     if let Some(order) = tag.kind.order() {
+        if let Some(later) = &present.later {
+            return Some(format!("it points to {later}, and this is {order}"));
+        }
         let version = facts.version.as_deref().filter(|it| !it.is_empty())?;
         if order.compare(version) == Some(Ordering::Less) {
             return Some(format!("it points to {version}, and this is {order}"));

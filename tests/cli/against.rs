@@ -315,6 +315,29 @@ fn a_version_does_not_go_backwards_and_the_rest_goes_ahead() {
     assert_eq!(after["api:latest"], before["api:1.3"]);
 }
 
+#[test]
+fn a_version_that_was_reused_for_a_later_one_does_not_go_back_either() {
+    let registry = TestRegistry::start();
+    let rules = "\"type=semver,pattern={{version}}\",\"type=semver,pattern={{major}}\"";
+    let project = project(&[&registry], rules);
+    inputs_of_release(&project, "v1.3.9");
+    // Unchanged from 1.3.0 to 1.4.0, so it still says that it is the first.
+    let image = labelled(1, &[(VERSION, "1.3.0")]);
+    for tag in ["1.3.0", "1.4.0", "1", "latest"] {
+        registry.put("api", tag, &image);
+    }
+    let plan = castoff(&project, ["plan", "--format", "json"])
+        .run()
+        .exits(0)
+        .json();
+    let tags = plan["targets"][0]["tags"].as_array().unwrap();
+    let refused: Vec<&str> = tags
+        .iter()
+        .filter_map(|tag| tag["refused"].as_str())
+        .collect();
+    assert_eq!(refused, ["it points to 1.4.0, and this is 1.3.9"; 2]);
+}
+
 fn inputs_of_release(project: &Project, tag: &str) -> String {
     project.run_git(&["tag", tag]);
     project.run_git(&["checkout", "-q", tag]);

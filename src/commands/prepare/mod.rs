@@ -1,11 +1,13 @@
 //! What a publish and a plan look at before anything is done: the files of every build, where base images
 //! and tags point now, and what the images there say of themselves. The decisions are the plan's.
 
+mod order;
 mod scan;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) use self::scan::NotHashed;
 use self::scan::{Again, Held, Scanned};
@@ -16,16 +18,19 @@ use crate::cx::Cx;
 use crate::error::Error;
 use crate::execute::ports::{Inputs, Registry, RegistryFault};
 use crate::execute::{self, Points};
-use crate::facts;
 use crate::ledger::Release;
 use crate::oci::{Digest, Platform, Reference, Repository};
 use crate::plan::{
-    self, Action, Ancestry, Candidate, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, Known,
-    LastInputs, Plan, Present, Target, Warning,
+    self, Action, Candidate, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, Known, LastInputs,
+    Plan, Target, Warning,
 };
 
 /// The labels that castoff computes for each commit: a reused image keeps those it has.
 const OF_THE_COMMIT: [&str; 3] = ["revision", "version", "created"];
+
+/// How long a registry may take to say where one reference points, retries included. One that takes longer
+/// costs a build, and not the publish.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is asked for on the command line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,7 +129,10 @@ pub(super) async fn prepare(
         let (scanned, state) = (scanned.clone(), state.clone());
         tokio::task::spawn_blocking(move || scan::read_folders(&scanned, &state))
     };
-    let (held, points) = tokio::join!(reading, execute::resolve(cx, registry, references));
+    let (held, points) = tokio::join!(
+        reading,
+        execute::resolve(cx, registry, references, PATIENCE)
+    );
     let held = held.map_err(|error| Error::Internal(error.to_string()))?;
     show_tags(plan, &points);
     let mut found = Found {
@@ -152,7 +160,10 @@ pub(super) async fn prepare(
         decide(target, &found, &state, own.as_ref(), wishes);
     }
     find_copies(cx, registry, plan).await;
-    keep_order(given, read, plan, &found, wishes).await;
+    aim(plan);
+    if !wishes.allow_backwards {
+        order::keep(cx, given, read, plan, registry, &found.facts).await;
+    }
     warn_of_fixed(plan);
     Ok(finish(plan, found, scanned, state))
 }
@@ -406,7 +417,7 @@ async fn find_copies(cx: &Cx, registry: &dyn Registry, plan: &mut Plan) {
             }
         }
     }
-    let points = execute::resolve(cx, registry, asked).await;
+    let points = execute::resolve(cx, registry, asked, PATIENCE).await;
     for target in &mut plan.targets {
         let (Action::Reuse(digest), Some(reused)) = (&target.action, &mut target.reused) else {
             continue;
@@ -420,85 +431,15 @@ async fn find_copies(cx: &Cx, registry: &dyn Registry, plan: &mut Plan) {
     }
 }
 
-/// Says where each tag will point, and leaves those where they are that would go backwards.
-async fn keep_order(
-    given: &Given<'_>,
-    read: &Read,
-    plan: &mut Plan,
-    found: &Found,
-    wishes: Wishes,
-) {
-    let mut ancestry: BTreeMap<String, Ancestry> = BTreeMap::new();
-    let mut warnings = Vec::new();
+/// Says where each tag will point, as far as that is known.
+fn aim(plan: &mut Plan) {
     for target in &mut plan.targets {
         let digest = match &target.action {
             Action::Reuse(digest) => Some(digest.clone()),
             Action::Build => None,
         };
         plan::aim(target, digest.as_ref());
-        if wishes.allow_backwards {
-            continue;
-        }
-        for index in 0..target.tags.len() {
-            let Some(tag) = target.tags.get(index) else {
-                break;
-            };
-            let facts = tag.from.as_ref().and_then(|from| found.facts.get(from));
-            let Some(facts) = facts.filter(|_| tag.moves() && plan::has_order(&tag.kind)) else {
-                continue;
-            };
-            let revision = facts.revision.clone().unwrap_or_default();
-            let known = ancestry.get(&revision).copied();
-            let ancestry = match known {
-                Some(known) => known,
-                None => {
-                    let asked = relate(given, read, &revision).await;
-                    ancestry.insert(revision, asked);
-                    asked
-                }
-            };
-            let present = Present { facts, ancestry };
-            match plan::backwards(tag, &present) {
-                Some(because) => plan::refuse(target, index, because),
-                None => warnings.extend(doubt(tag, &present, read)),
-            }
-        }
     }
-    plan.warnings.extend(warnings);
-}
-
-/// How the commit of this run relates to `revision`.
-async fn relate(given: &Given<'_>, read: &Read, revision: &str) -> Ancestry {
-    let Some(own) = read.facts.context.sha.clone() else {
-        return Ancestry::Unknown;
-    };
-    if own == revision {
-        return Ancestry::NotOlder;
-    }
-    let (directory, environment) = (read.project.directory.clone(), given.environment.clone());
-    let revision = revision.to_owned();
-    let asked = tokio::task::spawn_blocking(move || {
-        facts::is_ancestor(&directory, &environment, &own, &revision)
-    });
-    match asked.await {
-        Ok(Some(true)) => Ancestry::Older,
-        Ok(Some(false)) => Ancestry::NotOlder,
-        Ok(None) | Err(_) => Ancestry::Unknown,
-    }
-}
-
-/// A warning where a tag may go backwards and git does not know.
-fn doubt(tag: &plan::PlannedTag, present: &Present<'_>, read: &Read) -> Option<Warning> {
-    let is_asked = tag.kind.follows_commits() && present.ancestry == Ancestry::Unknown;
-    let made: jiff::Timestamp = present.facts.created.as_deref()?.parse().ok()?;
-    let own = read.facts.context.commit_time?;
-    (is_asked && made > own).then(|| Warning {
-        subject: tag.reference.to_string(),
-        message: format!(
-            "it points to an image of {made}, later than this commit, and git does not know here which of them is newer"
-        ),
-        hint: Some("fetch the whole history (actions/checkout: fetch-depth: 0)".to_owned()),
-    })
 }
 
 /// Names the tags that mean one thing for ever and point to another.
