@@ -99,13 +99,20 @@ pub(super) async fn everything(
     if cx.cancel.is_cancelled() {
         return Err(vec![Failure::Interrupted { step: "the build" }]);
     }
-    // What was stopped because another failed is no failure of its own.
-    failures.retain(|failure| !failure.is_cancelled());
     if !failures.is_empty() {
-        return Err(failures);
+        return Err(causes(failures));
     }
     images.sort_by(|one, other| one.service.cmp(&other.service));
     Ok(images)
+}
+
+/// The failures that stopped the others. What was stopped is no failure of its own.
+fn causes(failures: Vec<Failure>) -> Vec<Failure> {
+    if failures.iter().all(Failure::is_cancelled) {
+        return failures;
+    }
+    let causes = failures.into_iter();
+    causes.filter(|failure| !failure.is_cancelled()).collect()
 }
 
 /// Waits for what a target builds on, and for its turn. A target that others build on gives its turn
@@ -153,11 +160,18 @@ async fn one(
     };
     let (digest, reused) = match &target.action {
         Action::Build => {
-            let order = order(outputs(target, &places));
+            let (outputs, others) = outputs(target, &places);
+            let order = order(outputs);
             let built = build_one(cx, &order, world).await?;
             let digest = built.digest.ok_or_else(|| {
                 Failure::Internal(format!("the image of {} has no digest", target.service))
             })?;
+            for place in others {
+                let copied = world.registry.copy(cx, &source, &digest, &place.repository);
+                copied
+                    .await
+                    .map_err(|error| upload_failure(cx, target, &place.repository, error))?;
+            }
             (digest, false)
         }
         Action::Reuse(digest) => {
@@ -204,20 +218,27 @@ async fn one(
     Ok(Some(image))
 }
 
-/// How the builder is asked to push: to every repository at the same time, unless attestations would
-/// make each of those pushes another image.
-fn outputs(target: &Target, places: &[Destination]) -> Vec<Output> {
-    let push = |places: &[Destination]| Output::Push {
+/// How the builder is asked to push, and the places that are brought the image afterwards: to every
+/// repository at the same time, unless attestations would make each of those pushes another image.
+/// Then it is one push after the other, and how registries are spoken to holds for all of them: those
+/// that are spoken to in another way than the first one are left out.
+fn outputs<'a>(target: &Target, places: &'a [Destination]) -> (Vec<Output>, Vec<&'a Destination>) {
+    let push = |places: &[&Destination], insecure| Output::Push {
         repositories: places
             .iter()
             .map(|place| place.repository.clone())
             .collect(),
-        insecure: places.iter().any(|place| place.insecure),
+        insecure,
     };
     if target.build.is_attested() {
-        vec![push(places)]
+        let insecure = places.first().is_some_and(|place| place.insecure);
+        let (alike, others) = places
+            .iter()
+            .partition::<Vec<_>, _>(|place| place.insecure == insecure);
+        (vec![push(&alike, insecure)], others)
     } else {
-        places.chunks(1).map(push).collect()
+        let outputs = places.iter().map(|place| push(&[place], place.insecure));
+        (outputs.collect(), Vec::new())
     }
 }
 
@@ -328,11 +349,10 @@ pub async fn build(
             Err(failure) => failures.push(failure),
         }
     }
-    failures.retain(|failure| !failure.is_cancelled());
     if failures.is_empty() {
         Ok(built)
     } else {
-        Err(failures)
+        Err(causes(failures))
     }
 }
 

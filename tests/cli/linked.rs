@@ -1,5 +1,7 @@
 //! Services that build on others, as the plan has them.
 
+use std::fmt::Write as _;
+
 use crate::support::project::Project;
 
 /// A project whose services build on each other: name, the one it builds on, platforms.
@@ -9,9 +11,10 @@ fn family(services: &[(&str, Option<&str>, &str)]) -> Project {
         let contexts = on.map_or_else(String::new, |on| {
             format!("      additional_contexts: {{ parent: \"service:{on}\" }}\n")
         });
-        compose.push_str(&format!(
+        let _ = write!(
+            compose,
             "  {name}:\n    image: acme/{name}\n    build:\n      context: .\n      platforms: [{platforms}]\n{contexts}"
-        ));
+        );
     }
     Project::new()
         .file("compose.yaml", &compose)
