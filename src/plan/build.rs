@@ -34,6 +34,9 @@ pub struct BuildSpec {
     /// Secrets that the build may mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretMount>,
+    /// SSH agents that the build may use.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ssh: Vec<SshMount>,
     /// Extra hosts, as `name=address`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extra_hosts: Vec<String>,
@@ -141,6 +144,15 @@ pub struct SecretMount {
     pub id: String,
     /// Where it comes from; it is read when the builder asks for it.
     pub source: SecretSource,
+}
+
+/// An SSH agent that a build may use (`RUN --mount=type=ssh,id=…`, git contexts over SSH).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SshMount {
+    /// The id by which the build asks for it, `default` where it names none.
+    pub id: String,
+    /// An agent's socket, or key files; the user's own agent where there is none.
+    pub paths: Vec<PathBuf>,
 }
 
 /// Where a secret comes from.

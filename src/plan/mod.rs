@@ -19,7 +19,7 @@ use serde::Serialize;
 
 pub use build::{
     AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
-    SecretMount, SecretSource, ServiceContext, Ulimit,
+    SecretMount, SecretSource, ServiceContext, SshMount, Ulimit,
 };
 pub use error::Error;
 
