@@ -7,14 +7,16 @@ use bollard_buildkit_proto::moby::buildkit::v1::sourcepolicy::{
 use bollard_buildkit_proto::moby::buildkit::v1::{
     CacheOptions, CacheOptionsEntry, Exporter, SolveRequest,
 };
+use bollard_buildkit_proto::pb::Definition;
 use serde_json::json;
 
+use super::gateway::{self, Linked};
 use super::session::Directory;
-use crate::execute::ports::{BuildOrder, Output};
+use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
 use crate::oci::Digest;
 use crate::plan::{
-    AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
-    Ulimit,
+    AnnotationLevel, BuildContext, BuildSpec, CacheRef, CompressionKind, Dockerfile, ImageOptions,
+    NamedContext, Provenance, Ulimit,
 };
 
 /// The name of the Dockerfile where it is written in the compose file.
@@ -31,12 +33,20 @@ pub(super) struct Solve {
 impl Solve {
     /// Says `order` in the terms of the Dockerfile frontend (BuildKit, frontend/dockerui) and of the
     /// image exporter (exporter/containerimage/exptypes).
-    pub(super) fn new(order: &BuildOrder, build: &str, session: &str) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Where another builder made what the order builds on.
+    pub(super) fn new(
+        order: &BuildOrder,
+        build: &str,
+        session: &str,
+    ) -> Result<Self, BuilderError> {
         let spec = &order.spec;
         let mut words = Words::default();
         words.context(&spec.context);
         words.dockerfile(&spec.dockerfile);
-        words.named_contexts(spec);
+        words.named_contexts(order)?;
         words.options(spec);
         words.attestations(spec);
         let request = SolveRequest {
@@ -49,16 +59,17 @@ impl Solve {
                 .iter()
                 .map(|output| exporter(output, spec))
                 .collect(),
-            entitlements: entitlements(spec),
+            entitlements: spec.entitlements.clone(),
+            frontend_inputs: words.inputs,
             frontend_attrs: words.attributes,
             source_policy: pins(spec),
             ..SolveRequest::default()
         };
-        Self {
+        Ok(Self {
             request,
             directories: words.directories,
             shared_key: shared_key(spec),
-        }
+        })
     }
 }
 
@@ -76,6 +87,7 @@ fn shared_key(spec: &BuildSpec) -> String {
 struct Words {
     attributes: HashMap<String, String>,
     directories: HashMap<String, Directory>,
+    inputs: HashMap<String, Definition>,
 }
 
 impl Words {
@@ -117,8 +129,8 @@ impl Words {
         self.directories.insert("dockerfile".to_owned(), directory);
     }
 
-    fn named_contexts(&mut self, spec: &BuildSpec) {
-        for (name, context) in &spec.named_contexts {
+    fn named_contexts(&mut self, order: &BuildOrder) -> Result<(), BuilderError> {
+        for (name, context) in &order.spec.named_contexts {
             let value = match context {
                 NamedContext::Local(path) => {
                     // The two names that the frontend has for itself.
@@ -131,12 +143,30 @@ impl Words {
                     format!("local:{local}")
                 }
                 NamedContext::Remote(address) => address.clone(),
+                NamedContext::Service(other) => match order.handed.get(&other.0) {
+                    Some(Handed::Image(reference)) => format!("docker-image://{reference}"),
+                    Some(Handed::Result(result)) if let Some(linked) = result.get::<Linked>() => {
+                        let Self {
+                            attributes, inputs, ..
+                        } = self;
+                        gateway::take_in(name, linked, attributes, inputs);
+                        continue;
+                    }
+                    Some(Handed::Result(_)) | None => {
+                        return Err(BuilderError::Unsupported {
+                            builder: "this builder".to_owned(),
+                            what: format!("take in service `{}`, which another one built", other.0),
+                            hint: "build both with the same builder".to_owned(),
+                        });
+                    }
+                },
             };
             self.set(format!("context:{name}"), value);
         }
-        if !spec.named_contexts.is_empty() {
+        if !order.spec.named_contexts.is_empty() {
             self.set("frontend.caps", "moby.buildkit.frontend.contexts+forward");
         }
+        Ok(())
     }
 
     fn options(&mut self, spec: &BuildSpec) {
@@ -236,14 +266,28 @@ fn pins(spec: &BuildSpec) -> Option<Policy> {
     (!rules.is_empty()).then_some(Policy { version: 1, rules })
 }
 
-/// Host networking has to be asked for twice: as a mode, and as a right.
-fn entitlements(spec: &BuildSpec) -> Vec<String> {
-    let mut asked = spec.entitlements.clone();
-    let host = "network.host";
-    if spec.network.as_deref() == Some("host") && !asked.iter().any(|right| right == host) {
-        asked.push(host.to_owned());
+/// How an image is written, in the exporter's words.
+fn written(image: &ImageOptions) -> Vec<(&'static str, String)> {
+    let mut attributes = vec![("oci-mediatypes", (!image.docker_media_types).to_string())];
+    if let Some(compression) = image.compression {
+        let kind = match compression.kind {
+            CompressionKind::Gzip => "gzip",
+            CompressionKind::Zstd => "zstd",
+            CompressionKind::Estargz => "estargz",
+            CompressionKind::Uncompressed => "uncompressed",
+        };
+        attributes.push(("compression", kind.to_owned()));
+        if let Some(level) = compression.level {
+            attributes.push(("compression-level", level.to_string()));
+        }
+        if compression.force {
+            attributes.push(("force-compression", "true".to_owned()));
+        }
     }
-    asked
+    if image.rewrite_timestamp {
+        attributes.push(("rewrite-timestamp", "true".to_owned()));
+    }
+    attributes
 }
 
 /// An exporter's attributes. Annotations are its business, and not the frontend's
@@ -260,8 +304,8 @@ fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
                 ("push", "true".to_owned()),
                 ("push-by-digest", "true".to_owned()),
                 ("store", "false".to_owned()),
-                ("oci-mediatypes", "true".to_owned()),
             ];
+            attributes.extend(written(&spec.image));
             if *insecure {
                 attributes.push(("registry.insecure", "true".to_owned()));
             }

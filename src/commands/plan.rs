@@ -20,7 +20,11 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
     }
     if let Some((index, count)) = arguments.shard {
         let share = share(&plan, index, count);
-        plan.retain(|service| share.iter().any(|own| own == service));
+        if share.is_empty() {
+            plan.retain(|_| false);
+        } else {
+            plan = read.plan(&share)?;
+        }
     }
     let mut exit = Exit::Done;
     if arguments.offline {
@@ -105,6 +109,7 @@ fn shares(plan: &Plan, count: usize) -> Vec<Share> {
 /// The services of job `index` of `count`: in turn, in the order of their names, so that every job comes
 /// to the same shares whatever has happened since.
 fn share(plan: &Plan, index: usize, count: usize) -> Vec<String> {
-    let names = plan.targets.iter().map(|target| target.service.clone());
+    let wanted = plan.targets.iter().filter(|target| target.wanted);
+    let names = wanted.map(|target| target.service.clone());
     names.skip(index - 1).step_by(count).collect()
 }

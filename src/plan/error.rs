@@ -100,6 +100,22 @@ pub enum Error {
         /// The service.
         service: String,
     },
+    /// Services that build on each other, so that none can be the first.
+    #[error("services `{services}` build on each other: none of them can be built first")]
+    Circle {
+        /// The services.
+        services: String,
+    },
+    /// A build asks for more than a sandbox, and nobody allowed it.
+    #[error("service `{service}`: its build asks for `{right}`, which is not allowed")]
+    NotAllowed {
+        /// The service.
+        service: String,
+        /// The entitlement.
+        right: String,
+        /// Where.
+        place: Option<Box<Excerpt>>,
+    },
     /// Something in the compose file that castoff cannot do.
     #[error("service `{service}`: {what}")]
     Unsupported {
@@ -124,10 +140,12 @@ impl Error {
             | Self::Template { place, .. }
             | Self::Platform { place, .. }
             | Self::Tags { place, .. }
+            | Self::NotAllowed { place, .. }
             | Self::Unsupported { place, .. } => place.as_deref(),
             Self::NothingToPublish
             | Self::NoTags { .. }
             | Self::Collision { .. }
+            | Self::Circle { .. }
             | Self::NothingRequired { .. } => None,
         }
     }
@@ -157,6 +175,12 @@ impl Error {
                 "make at least one of its registries required".to_owned()
             }
             Self::Unsupported { hint, .. } => return hint.clone(),
+            Self::NotAllowed { right, .. } => format!(
+                "if you trust it, allow it with `--allow {right}`, or `allow = [\"{right}\"]` under [build] in publish.toml"
+            ),
+            Self::Circle { .. } => {
+                "take a `service:` out of `additional_contexts` of one of them".to_owned()
+            }
             Self::Reference { .. } | Self::Template { .. } | Self::Platform { .. } => return None,
         })
     }

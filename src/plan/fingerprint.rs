@@ -6,7 +6,7 @@
 //!
 //! **Not in it**: dates and owners of files, values of secrets, caches, tags and repositories, and the
 //! labels and annotations that castoff computes (revision, version, created and the others of the OCI
-//! specification): they differ from commit to commit, and an unchanged image keeps those of the commit
+//! specification) and the date that it gives to a reproducible image: they differ from commit to commit, and an unchanged image keeps those of the commit
 //! that it was built from. Labels and annotations of the user's own are in it as they are written:
 //! `{{sha}}` in one does not change it, and another text does.
 
@@ -42,7 +42,7 @@ pub struct Gathered {
     pub dockerfile: Vec<u8>,
     /// What the main context holds, where it is a folder.
     pub context: Option<Digest>,
-    /// What the named contexts that are folders hold.
+    /// What the named contexts that are folders hold, and the inputs of those that are services.
     pub named: BTreeMap<String, Digest>,
     /// What the images that the build needs resolve to now, those that are named by digest included.
     pub images: BTreeMap<Reference, Digest>,
@@ -103,7 +103,7 @@ pub fn fingerprint(target: &Target, gathered: &Gathered) -> Fingerprint {
     for (reference, digest) in images {
         parts.text(&format!("base {reference}"), digest.as_str());
     }
-    parts.spec(&target.build, own_platform);
+    parts.spec(&target.build, own_platform, target.declared.date_argument);
     parts.declared(&target.declared);
     parts.finish()
 }
@@ -131,7 +131,7 @@ impl Parts {
     }
 
     /// Every field by its name, so that none that is added later is forgotten.
-    fn spec(&mut self, spec: &BuildSpec, own_platform: &str) {
+    fn spec(&mut self, spec: &BuildSpec, own_platform: &str, dated: Option<&str>) {
         let BuildSpec {
             context,
             // Its bytes are hashed. Where it lies is nobody's business.
@@ -144,6 +144,7 @@ impl Parts {
             platforms,
             named_contexts,
             secrets,
+            ssh,
             extra_hosts,
             network,
             shm_size,
@@ -154,6 +155,7 @@ impl Parts {
             no_cache: _,
             no_cache_filter: _,
             pull,
+            image,
             provenance,
             sbom,
             // Where results come from does not change them.
@@ -166,7 +168,9 @@ impl Parts {
             self.text("context", address);
         }
         self.json("target", target);
-        for (name, value) in args {
+        // The date that castoff gives is the commit's, as the labels are.
+        let arguments = args.iter().filter(|(name, _)| Some(name.as_str()) != dated);
+        for (name, value) in arguments {
             self.text(&format!("argument {name}"), value);
         }
         let mut names: Vec<String> = platforms
@@ -189,6 +193,10 @@ impl Parts {
         for secret in secrets {
             self.text(&format!("secret {}", secret.id), "");
         }
+        for agent in ssh {
+            self.text(&format!("ssh {}", agent.id), "");
+        }
+        self.json("image", image);
         self.json("hosts", extra_hosts);
         self.json("network", network);
         self.json("shm size", shm_size);
@@ -206,6 +214,8 @@ impl Parts {
             annotation_levels,
             annotations,
             created_now,
+            // Which argument is left out of those above.
+            date_argument: _,
         } = declared;
         for (name, value) in labels {
             self.text(&format!("label {name}"), value);

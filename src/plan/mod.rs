@@ -8,6 +8,7 @@ mod build;
 mod cache;
 mod error;
 mod fingerprint;
+mod graph;
 mod places;
 mod reading;
 pub mod retention;
@@ -15,15 +16,16 @@ mod reuse;
 mod saved;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 pub use backwards::{Ancestry, Present, aim, backwards, has_order, refuse};
 pub use build::{
-    AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
-    SecretMount, SecretSource, Ulimit,
+    AnnotationLevel, BuildContext, BuildSpec, CacheRef, Compression, CompressionKind, Dockerfile,
+    ImageOptions, NamedContext, Provenance, SecretMount, SecretSource, ServiceContext, SshMount,
+    Ulimit,
 };
 pub use error::Error;
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
@@ -83,7 +85,8 @@ pub struct Target {
     pub tags: Vec<PlannedTag>,
     /// The labels of the image.
     pub labels: BTreeMap<String, String>,
-    /// Where the image goes, with what is particular to each place.
+    /// Where the image goes, with what is particular to each place; nowhere, where others build on
+    /// the target and nobody asked for its own image.
     #[serde(skip)]
     pub destinations: Vec<Destination>,
     /// The image that is taken as it is, where one is.
@@ -95,6 +98,9 @@ pub struct Target {
     /// Whether an unchanged image is reused, as publish.toml says.
     #[serde(skip)]
     pub may_reuse: bool,
+    /// Whether the image is wanted for itself, and not only for others that build on it.
+    #[serde(skip)]
+    pub wanted: bool,
 }
 
 /// What the user wrote on an image, as it is written: expressions are not evaluated.
@@ -108,6 +114,8 @@ pub struct Declared {
     pub annotations: BTreeMap<String, String>,
     /// Whether the date of the image is that of the run.
     pub created_now: bool,
+    /// The build argument that castoff adds for the date of everything in the image, where it does.
+    pub date_argument: Option<&'static str>,
 }
 
 /// Whether a target is built. In JSON the word alone; the digest stands beside the tags.
@@ -193,6 +201,30 @@ impl PlannedTag {
 }
 
 impl Plan {
+    /// Leaves out what was only to be built for others, where none of those is built.
+    pub fn drop_unneeded(&mut self) {
+        loop {
+            let needed: BTreeSet<String> = self
+                .targets
+                .iter()
+                .filter(|target| target.action == Action::Build)
+                .flat_map(|target| target.build.builds_on())
+                .map(str::to_owned)
+                .collect();
+            let is_kept = |target: &Target| target.wanted || needed.contains(&target.service);
+            let kept: BTreeSet<String> = self
+                .targets
+                .iter()
+                .filter(|target| is_kept(target))
+                .map(|target| target.service.clone())
+                .collect();
+            if kept.len() == self.targets.len() {
+                return;
+            }
+            self.retain(|service| kept.contains(service));
+        }
+    }
+
     /// Keeps only the services that `is_wanted` says.
     pub fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
         self.targets.retain(|target| is_wanted(&target.service));
@@ -305,15 +337,14 @@ pub fn plan(
     check_names(project, settings, selection)?;
     let mut warnings: Vec<Warning> = Vec::new();
     let mut targets = Vec::new();
+    let wanted = wanted(project, settings, selection);
+    let beneath = graph::beneath(project, &wanted);
     for service in &project.services {
-        let is_selected = selection.is_empty() || selection.contains(&service.name);
-        let Some(build) = service.build.as_ref().filter(|_| is_selected) else {
+        let is_wanted = wanted.contains(&service.name);
+        let is_needed = is_wanted || beneath.contains(&service.name);
+        let Some(build) = service.build.as_ref().filter(|_| is_needed) else {
             continue;
         };
-        // One that is named by hand is meant, whatever the file says.
-        if settings.service(&service.name).skip && selection.is_empty() {
-            continue;
-        }
         let subject = Subject {
             project,
             service,
@@ -322,14 +353,16 @@ pub fn plan(
             facts,
         };
         targets.push(match purpose {
-            Purpose::Publish => target::to_registries(&subject, &mut warnings)?,
-            Purpose::Load => target::to_engine(&subject, &mut warnings)?,
+            Purpose::Publish if is_wanted => target::to_registries(&subject, &mut warnings)?,
+            Purpose::Publish => target::for_others(&subject, &mut warnings)?,
+            Purpose::Load => target::to_engine(&subject, is_wanted, &mut warnings)?,
         });
     }
     if targets.is_empty() {
         return Err(Error::NothingToPublish);
     }
     check_collisions(&targets)?;
+    graph::check(&targets)?;
     let mut unique: Vec<Warning> = Vec::new();
     for warning in warnings {
         if !unique.contains(&warning) {
@@ -338,16 +371,30 @@ pub fn plan(
     }
     Ok(Plan {
         project: project.name.clone(),
-        order: vec![
-            targets
-                .iter()
-                .map(|target| target.service.clone())
-                .collect(),
-        ],
+        order: graph::rows(&targets)?,
         registries: registries(&targets),
         targets,
         warnings: unique,
     })
+}
+
+/// The services whose images are the purpose: those selected, else all that publish.toml does not
+/// leave out. One that is named by hand is meant, whatever the file says.
+fn wanted(project: &Project, settings: &Settings, selection: &[String]) -> BTreeSet<String> {
+    let built = project
+        .services
+        .iter()
+        .filter(|service| service.build.is_some());
+    let names = built.map(|service| service.name.clone());
+    names
+        .filter(|name| {
+            if selection.is_empty() {
+                !settings.service(name).skip
+            } else {
+                selection.contains(name)
+            }
+        })
+        .collect()
 }
 
 /// A service, and all that decides about it.

@@ -7,13 +7,16 @@ use super::error::Error;
 use super::places::{Places, places};
 use super::reading::Reading;
 use super::{
-    Action, AnnotationLevel, BuildSpec, Declared, PROJECT_LABEL, Provenance, SERVICE_LABEL,
-    Subject, Target, Warning,
+    Action, AnnotationLevel, BuildSpec, Declared, ImageOptions, PROJECT_LABEL, Provenance,
+    SERVICE_LABEL, Subject, Target, Warning,
 };
 use crate::compose::Service;
 use crate::config::{CreatedFrom, DirtyTree, Reuse};
 use crate::tags::{self, Created, Dirty, LabelInput, Names};
 
+/// The variable and build argument for the date of everything in an image
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// The label that castoff computes and that is left out where nobody knows the date.
 const CREATED_LABEL: &str = "org.opencontainers.image.created";
 
@@ -56,9 +59,8 @@ pub(super) fn to_registries(
     Ok(target)
 }
 
-/// Plans one service whose image goes to the Engine that builds it: for its own platform, without
-/// attestations, and without writing caches.
-pub(super) fn to_engine(
+/// Plans one service that is built for others that build on it, and goes nowhere itself.
+pub(super) fn for_others(
     subject: &Subject<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Target, Error> {
@@ -67,8 +69,31 @@ pub(super) fn to_engine(
         ..Caches::default()
     };
     let mut target = target(subject, None, caches, warnings)?;
+    target.because = vec!["others build on it".to_owned()];
+    target.wanted = false;
+    target.build.provenance = Provenance::Off;
+    target.build.sbom = None;
+    target.build.annotations.clear();
+    Ok(target)
+}
+
+/// Plans one service whose image goes to the Engine that builds it: for its own platform, without
+/// attestations, and without writing caches.
+pub(super) fn to_engine(
+    subject: &Subject<'_>,
+    wanted: bool,
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    let caches = Caches {
+        from: written(subject.build).0,
+        ..Caches::default()
+    };
+    let mut target = target(subject, None, caches, warnings)?;
+    target.wanted = wanted;
     target.platforms = Vec::new();
     target.build.platforms = Vec::new();
+    // What is unpacked where it is built is neither compressed nor rewritten.
+    target.build.image = ImageOptions::default();
     target.build.provenance = Provenance::Off;
     target.build.sbom = None;
     target.build.annotations.clear();
@@ -103,6 +128,10 @@ fn target(
     let mut spec = Reading { service, build }.spec(own, warnings)?;
     spec.annotations = annotations(subject, &spec, version, warnings)?;
     spec.labels.clone_from(&labels);
+    let is_dated = spec.args.contains_key(EPOCH);
+    date(subject, &mut spec, warnings);
+    let mut declared = declared(subject);
+    declared.date_argument = Some(EPOCH).filter(|_| !is_dated);
     spec.cache_from.clone_from(&caches.from);
     spec.cache_to.clone_from(&caches.to);
     Ok(Target {
@@ -116,11 +145,12 @@ fn target(
         cache_to: caches.to,
         repositories: Vec::new(),
         tags: Vec::new(),
-        declared: declared(subject),
+        declared,
         labels,
         destinations: Vec::new(),
         reused: None,
         may_reuse: own.reuse == Reuse::Unchanged,
+        wanted: true,
     })
 }
 
@@ -136,6 +166,39 @@ fn declared(subject: &Subject<'_>) -> Declared {
         annotation_levels: own.annotation_levels.clone(),
         annotations: own.annotations.clone(),
         created_now: own.created == CreatedFrom::Now,
+        date_argument: None,
+    }
+}
+
+/// Hands the date that everything in the image is to have to the build: that of the environment
+/// always, as buildx does, and that of the commit where the image is to be reproducible.
+fn date(subject: &Subject<'_>, spec: &mut BuildSpec, warnings: &mut Vec<Warning>) {
+    if spec.args.contains_key(EPOCH) {
+        return;
+    }
+    let facts = subject.facts;
+    let is_asked = spec.image.rewrite_timestamp;
+    let moment = if facts.clock.fixed {
+        Some(facts.clock.now)
+    } else {
+        facts.context.commit_time.filter(|_| is_asked)
+    };
+    match moment {
+        Some(moment) => {
+            let seconds = moment.as_second().to_string();
+            spec.args.insert(EPOCH.to_owned(), seconds);
+        }
+        None if is_asked => {
+            spec.image.rewrite_timestamp = false;
+            warnings.push(Warning {
+                subject: subject.service.name.clone(),
+                message:
+                    "the image cannot be reproducible: there is no commit to take the date from"
+                        .to_owned(),
+                hint: Some(format!("set {EPOCH} to seconds since 1970")),
+            });
+        }
+        None => {}
     }
 }
 

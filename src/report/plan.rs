@@ -11,18 +11,18 @@ pub fn plan_table(plan: &Plan) -> String {
     let mut services = table(&["SERVICE", "ACTION", "PLATFORMS", "REPOSITORY"]);
     let mut reasons = table(&["SERVICE", "WHY"]);
     for target in &plan.targets {
-        for (index, repository) in target.repositories.iter().enumerate() {
-            if index == 0 {
-                services.add_row([
-                    target.service.clone(),
-                    action(&target.action),
-                    platforms(&target.platforms),
-                    repository.to_string(),
-                ]);
-            } else {
-                let empty = String::new;
-                services.add_row([empty(), empty(), empty(), repository.to_string()]);
-            }
+        let mut places = target.repositories.iter().map(ToString::to_string);
+        services.add_row([
+            target.service.clone(),
+            action(&target.action),
+            platforms(&target.platforms),
+            places
+                .next()
+                .unwrap_or_else(|| "none: others build on it".to_owned()),
+        ]);
+        for place in places {
+            let empty = String::new;
+            services.add_row([empty(), empty(), empty(), place]);
         }
         reasons.add_row([target.service.clone(), target.because.join("; ")]);
     }

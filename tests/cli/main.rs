@@ -10,6 +10,7 @@
 mod against;
 mod bad_input;
 mod events;
+mod linked;
 mod live;
 mod plans;
 #[path = "../support/mod.rs"]

@@ -22,7 +22,7 @@ use crate::ledger::Release;
 use crate::oci::{Digest, Platform, Reference, Repository};
 use crate::plan::{
     self, Action, Candidate, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, Known, LastInputs,
-    Plan, Target, Warning,
+    NamedContext, Plan, Target, Warning,
 };
 
 /// The labels that castoff computes for each commit: a reused image keeps those it has.
@@ -141,11 +141,17 @@ pub(super) async fn prepare(
         points,
         facts: BTreeMap::new(),
     };
-    for target in &mut plan.targets {
-        let service = target.service.clone();
-        let inputs = match (scanned.get(&service), held.get(&service)) {
+    // Those that others build on come first.
+    for service in plan.order.concat() {
+        let Some(target) = plan.targets.iter_mut().find(|it| it.service == service) else {
+            continue;
+        };
+        let fingerprint = match (scanned.get(&service), held.get(&service)) {
             (Some(Ok(scanned)), Some(Ok(held))) => {
-                inputs(target, scanned, held, &found.points, &own_name)
+                let beneath = beneath(target, &found.inputs);
+                beneath.and_then(|beneath| {
+                    inputs(target, scanned, held, beneath, &found.points, &own_name)
+                })
             }
             (Some(Err(why)), _) | (_, Some(Err(why))) => Err(why.clone()),
             _ => Err("reuse is switched off".to_owned()),
@@ -153,12 +159,13 @@ pub(super) async fn prepare(
         if let Some(Ok(held)) = held.get(&service) {
             found.held.insert(service.clone(), held.clone());
         }
-        found.inputs.insert(service, inputs);
+        found.inputs.insert(service, fingerprint);
     }
     look_at_images(cx, registry, plan, &state, &mut found).await;
-    for target in &mut plan.targets {
+    for target in plan.targets.iter_mut().filter(|target| target.wanted) {
         decide(target, &found, &state, own.as_ref(), wishes);
     }
+    plan.drop_unneeded();
     find_copies(cx, registry, plan).await;
     aim(plan);
     if !wishes.allow_backwards {
@@ -225,18 +232,40 @@ fn show_tags(plan: &mut Plan, points: &Points) {
     plan.warnings.extend(warnings);
 }
 
+/// The inputs of the services that a target builds on, by the names of the contexts that they are.
+fn beneath(
+    target: &Target,
+    known: &BTreeMap<String, Result<Fingerprint, String>>,
+) -> Result<BTreeMap<String, Digest>, String> {
+    let mut found = BTreeMap::new();
+    for (name, context) in &target.build.named_contexts {
+        let NamedContext::Service(other) = context else {
+            continue;
+        };
+        match known.get(&other.0) {
+            Some(Ok(fingerprint)) => found.insert(name.clone(), fingerprint.digest.clone()),
+            Some(Err(why)) => return Err(format!("it builds on {}: {why}", other.0)),
+            None => return Err(format!("it builds on {}, which was not looked at", other.0)),
+        };
+    }
+    Ok(found)
+}
+
 /// The fingerprint of a target. The images that it names by tag are pinned to what was found.
 fn inputs(
     target: &mut Target,
     scanned: &Scanned,
     held: &Held,
+    beneath: BTreeMap<String, Digest>,
     points: &Points,
     own_platform: &str,
 ) -> Result<Fingerprint, String> {
+    let mut named = held.named.clone();
+    named.extend(beneath);
     let mut gathered = Gathered {
         dockerfile: scanned.dockerfile.clone(),
         context: held.context.clone(),
-        named: held.named.clone(),
+        named,
         images: BTreeMap::new(),
         own_platform: own_platform.to_owned(),
     };

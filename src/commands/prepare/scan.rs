@@ -69,7 +69,7 @@ pub(super) fn scan(target: &Target, own: Option<&Platform>) -> Result<Scanned, S
     let contexts = spec.named_contexts.values();
     let named = contexts.filter_map(|context| match context {
         NamedContext::Remote(address) => image_of(address),
-        NamedContext::Local(_) => None,
+        NamedContext::Local(_) | NamedContext::Service(_) => None,
     });
     let generator = spec.sbom.as_ref().map(Reference::canonical);
     let mut images = found.bases;
