@@ -170,6 +170,10 @@ pub enum Command {
 
 /// `castoff plan`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own, as clap wants it"
+)]
 pub struct PlanArguments {
     /// The services; all that are built, where none is named
     #[arg(value_name = "SERVICE")]

@@ -28,7 +28,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
     }
     let mut exit = Exit::Done;
     if arguments.offline {
-        for target in &mut plan.targets {
+        for target in plan.targets.iter_mut().filter(|target| target.wanted) {
             target.because = vec!["no registry was asked what is there already".to_owned()];
         }
     } else {

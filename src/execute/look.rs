@@ -74,8 +74,8 @@ struct Config {
     architecture: String,
     #[serde(default)]
     variant: String,
-    #[serde(default)]
-    config: Execution,
+    #[serde(default, rename = "config")]
+    execution: Execution,
 }
 
 #[derive(Default, Deserialize)]
@@ -140,7 +140,7 @@ async fn read(
             "",
         )];
     }
-    let labels = config.config.labels.unwrap_or_default();
+    let labels = config.execution.labels.unwrap_or_default();
     let label = |name: &str| {
         let value = labels.get(&format!("org.opencontainers.image.{name}"))?;
         Some(one_line(value, LONGEST_LABEL))

@@ -1,6 +1,7 @@
 //! Plans against what a registry holds, and publishes that need no builder. There is none here: whoever
 //! asked for one would fail.
 
+use std::fmt::Write as _;
 use std::process::Command;
 
 use crate::support::images::labelled;
@@ -16,12 +17,13 @@ const CREATED: &str = "org.opencontainers.image.created";
 fn project(registries: &[&TestRegistry], rules: &str) -> Project {
     let mut publish = String::from("[build]\nplatforms = [\"linux/amd64\"]\n");
     for (index, registry) in registries.iter().enumerate() {
-        publish += &format!(
+        let _ = write!(
+            publish,
             "[registries.r{index}]\nrepository = \"{}/{{{{service}}}}\"\n",
             registry.host()
         );
     }
-    publish += &format!("[tags]\nrules = [{rules}]\n");
+    let _ = writeln!(publish, "[tags]\nrules = [{rules}]");
     Project::new()
         .file(
             "compose.yaml",
@@ -114,7 +116,7 @@ fn an_unchanged_image_is_published_without_a_builder_and_without_a_write() {
     assert_eq!(ran["images"][0]["digest"], image.manifest.digest().as_str());
     assert_eq!(ran["images"][0]["labels"][REVISION], commit);
     let lines = registry.script().lines();
-    assert!(lines.iter().all(|line| !line.starts_with("P")), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.starts_with('P')), "{lines:?}");
 }
 
 #[test]

@@ -58,8 +58,15 @@ fn the_order_of_a_plan_begins_with_what_others_build_on() {
      base     build   the builder's own  none: others build on it
      lib      build   the builder's own  none: others build on it
 
-     TAG                        NOW  THEN       RULE
-     docker.io/acme/api:latest  –    new image  image
+     SERVICE  WHY
+     api      no registry was asked what is there already
+     base     others build on it
+     lib      others build on it
+
+     TAG                        CHANGE   RULE
+     docker.io/acme/api:latest  – → new  image
+
+    3 to build, 0 to reuse; 1 of 1 tags move
     --- stderr
     ");
 }

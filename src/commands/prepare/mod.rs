@@ -1,6 +1,7 @@
 //! What a publish and a plan look at before anything is done: the files of every build, where base images
 //! and tags point now, and what the images there say of themselves. The decisions are the plan's.
 
+mod images;
 mod order;
 mod scan;
 mod state;
@@ -19,7 +20,7 @@ use crate::error::Error;
 use crate::execute::ports::{Inputs, Registry, RegistryFault};
 use crate::execute::{self, Points};
 use crate::ledger::Release;
-use crate::oci::{Digest, Platform, Reference, Repository};
+use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{
     self, Action, Candidate, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, Known, LastInputs,
     NamedContext, Plan, Target, Warning,
@@ -161,12 +162,12 @@ pub(super) async fn prepare(
         }
         found.inputs.insert(service, fingerprint);
     }
-    look_at_images(cx, registry, plan, &state, &mut found).await;
+    found.facts = images::look(cx, registry, plan, &state).await;
     for target in plan.targets.iter_mut().filter(|target| target.wanted) {
         decide(target, &found, &state, own.as_ref(), wishes);
     }
     plan.drop_unneeded();
-    find_copies(cx, registry, plan).await;
+    images::find_copies(cx, registry, plan).await;
     aim(plan);
     if !wishes.allow_backwards {
         order::keep(cx, given, read, plan, registry, &found.facts).await;
@@ -294,59 +295,6 @@ fn inputs(
     Ok(plan::fingerprint(target, &gathered))
 }
 
-/// The images that a target's tags point to now, those of required registries first.
-fn present(target: &Target) -> Vec<(Digest, Repository)> {
-    let mut found: Vec<(Digest, Repository)> = Vec::new();
-    for place in target.required().chain(target.best_effort()) {
-        for tag in &target.tags {
-            let repository = tag.reference.repository();
-            if let Some(digest) = &tag.from
-                && *repository == place.repository
-                && !found.iter().any(|(known, _)| known == digest)
-            {
-                found.push((digest.clone(), repository.clone()));
-            }
-        }
-    }
-    found
-}
-
-/// Finds out what the images say of themselves that could be reused, or are in the way.
-async fn look_at_images(
-    cx: &Cx,
-    registry: &dyn Registry,
-    plan: &Plan,
-    state: &State,
-    found: &mut Found,
-) {
-    let mut known = state.images();
-    let mut wanted: BTreeMap<Digest, Repository> = BTreeMap::new();
-    for target in &plan.targets {
-        wanted.extend(present(target));
-        // Where no tag exists yet, as for a first version, the last release may still be there.
-        let last = state.last(&target.service).map(|last| last.image);
-        if let (Some(image), Some(place)) = (last, target.required().next()) {
-            let is_new = !wanted.contains_key(&image);
-            // What is remembered of it does not say that it is still there.
-            if is_new && present(target).is_empty() {
-                known.remove(&image);
-                wanted.insert(image, place.repository.clone());
-            }
-        }
-    }
-    let unknown: BTreeMap<Digest, Repository> = wanted
-        .iter()
-        .filter(|(digest, _)| !known.contains_key(*digest))
-        .map(|(digest, repository)| (digest.clone(), repository.clone()))
-        .collect();
-    if !unknown.is_empty() {
-        known.extend(execute::facts(cx, registry, unknown).await);
-        state.keep_images(&known);
-    }
-    known.retain(|digest, _| wanted.contains_key(digest));
-    found.facts = known;
-}
-
 /// Decides about one target.
 fn decide(
     target: &mut Target,
@@ -358,7 +306,7 @@ fn decide(
     let none = BTreeMap::new();
     let held = found.held.get(&target.service);
     let last = state.last(&target.service);
-    let mut images = present(target);
+    let mut images = images::present(target);
     if let (true, Some(last), Some(place)) = (images.is_empty(), &last, target.required().next()) {
         images.push((last.image.clone(), place.repository.clone()));
     }
@@ -421,42 +369,6 @@ fn label(target: &mut Target) {
             Some(value) => target.labels.insert(key, value.clone()),
             None => target.labels.remove(&key),
         };
-    }
-}
-
-/// Finds out which repositories hold the images that are reused.
-async fn find_copies(cx: &Cx, registry: &dyn Registry, plan: &mut Plan) {
-    let mut asked = BTreeSet::new();
-    for target in &mut plan.targets {
-        let (Action::Reuse(digest), Some(reused)) = (&target.action, &mut target.reused) else {
-            continue;
-        };
-        for place in &target.destinations {
-            let repository = &place.repository;
-            let points_to_it = target.tags.iter().any(|tag| {
-                tag.reference.repository() == repository && tag.from.as_ref() == Some(digest)
-            });
-            if reused.held.contains(repository) {
-                continue;
-            }
-            if points_to_it {
-                reused.held.push(repository.clone());
-            } else {
-                asked.insert(repository.with_digest(digest.clone()));
-            }
-        }
-    }
-    let points = execute::resolve(cx, registry, asked, PATIENCE).await;
-    for target in &mut plan.targets {
-        let (Action::Reuse(digest), Some(reused)) = (&target.action, &mut target.reused) else {
-            continue;
-        };
-        for place in &target.destinations {
-            let reference = place.repository.with_digest(digest.clone());
-            if let Some(Ok(Some(_))) = points.get(&reference) {
-                reused.held.push(place.repository.clone());
-            }
-        }
     }
 }
 

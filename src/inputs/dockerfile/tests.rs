@@ -97,7 +97,8 @@ fn a_name_means_the_stage_before_and_not_the_one_to_come() {
 
 #[test]
 fn what_cannot_be_told_is_obscure_with_its_line() {
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+    type Arguments = &'static [(&'static str, &'static str)];
+    let cases: &[(&str, Arguments, &str)] = &[
         (
             "# syntax=example.com/my/frontend\nFROM x",
             &[],

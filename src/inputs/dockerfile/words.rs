@@ -155,7 +155,7 @@ impl Expansion<'_> {
         let value = self.value(&name)?;
         let value = value.filter(|value| !(empty_is_unset && value.is_empty()));
         match (modifier, value) {
-            ('-', Some(value)) | ('?', Some(value)) => Ok(value),
+            ('-' | '?', Some(value)) => Ok(value),
             ('-', None) | ('+', Some(_)) => Ok(word),
             ('+', None) => Ok(String::new()),
             _ => Err(Obscure::new(format!(
