@@ -93,7 +93,7 @@ fn project() -> Project {
 struct Place {
     host: String,
     base: String,
-    place: String,
+    name: String,
 }
 
 impl Place {
@@ -113,7 +113,7 @@ impl Place {
     /// What is decided, and why.
     fn decision(&self, project: &Project) -> (String, String) {
         let plan = self
-            .castoff(project, &self.place, &["plan", "--format", "json"])
+            .castoff(project, &self.name, &["plan", "--format", "json"])
             .run()
             .exits(0)
             .json();
@@ -124,7 +124,7 @@ impl Place {
 
     /// What a build makes of the project now.
     fn built(&self, project: &Project) -> Value {
-        let place = format!("{}-{}", self.place, Bed::unique("truth"));
+        let place = format!("{}-{}", self.name, Bed::unique("truth"));
         self.castoff(project, &place, &["publish", "--rebuild", "--quiet"])
             .run()
             .exits(0);
@@ -173,9 +173,11 @@ impl Place {
                     let last = name.rsplit('.').next().unwrap();
                     !["inputs", "revision", "version", "created", "commit"].contains(&last)
                 });
-                let files = match children.is_empty() {
-                    true => files(&format!("{repository}:latest")),
-                    false => json!(image["layers"].as_array().unwrap().len()),
+                // An index is told apart by its kind; its platforms come from the same files.
+                let files = if children.is_empty() {
+                    files(&format!("{repository}:latest"))
+                } else {
+                    json!(image["layers"].as_array().unwrap().len())
                 };
                 json!({ "config": config, "annotations": image["annotations"], "files": files })
             })
@@ -342,10 +344,14 @@ fn no_change_that_an_image_would_show_is_ever_missed() {
     let place = Bed::unique("reuse");
     let base = format!("{host}/{place}/base:1");
     Bed::output("crane", &["copy", "--insecure", &Bed::base(), &base]);
-    let place = Place { host, base, place };
+    let place = Place {
+        host,
+        base,
+        name: place,
+    };
     let first = project();
     place
-        .castoff(&first, &place.place, &["publish", "--quiet"])
+        .castoff(&first, &place.name, &["publish", "--quiet"])
         .run()
         .exits(0);
     let truth = place.built(&first);
@@ -412,7 +418,7 @@ fn a_file_of_the_same_size_and_date_is_still_seen_to_have_changed() {
     let place = Place {
         host: Bed::registry(),
         base: Bed::base(),
-        place: Bed::unique("reuse"),
+        name: Bed::unique("reuse"),
     };
     let project = project();
     let date = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
@@ -428,7 +434,7 @@ fn a_file_of_the_same_size_and_date_is_still_seen_to_have_changed() {
     // Long enough that the cache of the file system's words remembers the file.
     std::thread::sleep(std::time::Duration::from_secs(3));
     place
-        .castoff(&project, &place.place, &["publish", "--quiet"])
+        .castoff(&project, &place.name, &["publish", "--quiet"])
         .run()
         .exits(0);
     assert!(
@@ -450,7 +456,7 @@ fn an_image_whose_files_changed_while_it_was_built_is_published_and_never_reused
     let place = Place {
         host: Bed::registry(),
         base: Bed::base(),
-        place: Bed::unique("reuse"),
+        name: Bed::unique("reuse"),
     };
     let project = project();
     write(
@@ -464,10 +470,10 @@ fn an_image_whose_files_changed_while_it_was_built_is_published_and_never_reused
         &project,
         "app/Dockerfile",
         "sleep 3",
-        &format!("sleep 3; : {}", place.place),
+        &format!("sleep 3; : {}", place.name),
     );
     let started = place
-        .castoff(&project, &place.place, &["publish", "--progress", "plain"])
+        .castoff(&project, &place.name, &["publish", "--progress", "plain"])
         .start();
     std::thread::sleep(std::time::Duration::from_millis(1800));
     project.write("app/file", "changed meanwhile\n");
@@ -486,7 +492,7 @@ fn an_image_whose_files_changed_while_it_was_built_is_published_and_never_reused
     );
     // The next one is as it was read.
     place
-        .castoff(&project, &place.place, &["publish", "--quiet"])
+        .castoff(&project, &place.name, &["publish", "--quiet"])
         .run()
         .exits(0);
     assert_eq!(place.decision(&project).0, "reuse");

@@ -598,3 +598,47 @@ fn services_are_shared_among_jobs() {
             .exits(2);
     }
 }
+
+#[test]
+fn what_a_service_builds_on_is_one_of_its_inputs_and_built_only_for_those_that_are_built() {
+    let registry = TestRegistry::start();
+    let project = project(&[&registry], "\"type=raw,value=latest\"");
+    project.write(
+        "compose.yaml",
+        "name: shop\nservices:\n  base:\n    build: base\n  api:\n    build:\n      context: api\n      additional_contexts: {base: \"service:base\"}\n",
+    );
+    project.write("base/Dockerfile", "FROM scratch\nCOPY file /\n");
+    project.write("base/file", "one\n");
+    let plan = |arguments: &[&str]| {
+        castoff(&project, ["plan", "--format", "json"])
+            .args(arguments)
+            .run()
+            .exits(0)
+            .json()
+    };
+    let services = |plan: &serde_json::Value| {
+        let targets = plan["targets"].as_array().unwrap().clone();
+        targets
+            .iter()
+            .map(|target| {
+                let action = target["action"].as_str().unwrap();
+                format!("{} {action}", target["service"].as_str().unwrap())
+            })
+            .collect::<Vec<_>>()
+    };
+    let before = plan(&["api"]);
+    assert_eq!(services(&before), ["api build", "base build"]);
+    let inputs = before["targets"][0]["inputs"].as_str().unwrap();
+    let image = labelled(1, &[("dev.castoff.inputs", inputs)]);
+    registry.put("api", "latest", &image);
+    // Nobody needs the base any more, as nothing is built on it.
+    assert_eq!(services(&plan(&["api"])), ["api reuse"]);
+    project.write("base/file", "two\n");
+    assert_eq!(services(&plan(&["api"])), ["api build", "base build"]);
+    project.write("base/file", "one\n");
+    let never = plan(&["api", "--set", "services.base.reuse=never"]);
+    assert_eq!(
+        never["targets"][0]["because"][0],
+        "build, because it builds on base: reuse is switched off"
+    );
+}
