@@ -53,6 +53,8 @@ pub struct BuildOrder {
     pub spec: BuildSpec,
     /// Where the result goes, all of them or none; nowhere, where only others build on it.
     pub outputs: Vec<Output>,
+    /// Whether others of this run have the same context, so that it is sent once for all of them.
+    pub shares_context: bool,
     /// The results that it builds on, by their services.
     pub handed: BTreeMap<String, Handed>,
     /// Where its own result is left for others, where some build on it.
