@@ -81,8 +81,8 @@ pub struct ServiceSettings {
     pub builder: BuilderChoice,
     /// The provenance attestation.
     pub provenance: Option<ProvenanceMode>,
-    /// The image that makes the SBOM, where one is wanted.
-    pub sbom: Option<Reference>,
+    /// The SBOM attestation; `None` for what the compose file says.
+    pub sbom: Option<SbomChoice>,
     /// Whether base images are looked up anew.
     pub pull: bool,
     /// Whether nothing is taken from the cache.
@@ -125,6 +125,15 @@ pub enum BuilderChoice {
     Engine,
     /// A buildkitd on a unix socket.
     Socket(PathBuf),
+}
+
+/// Whether there is an SBOM attestation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SbomChoice {
+    /// There is none.
+    Off,
+    /// The image named here makes it.
+    By(Reference),
 }
 
 /// What is cleaned up in the Engine.
@@ -289,6 +298,11 @@ impl Reading<'_> {
         let mut settings = general.clone();
         settings.skip = table.skip.unwrap_or(false);
         if let Some(chosen) = table.registries {
+            if chosen.is_empty() {
+                let message =
+                    "no registry is named; `skip = true` leaves the service out of every publish";
+                return Err(self.wrong(&["services", name, "registries"], message));
+            }
             for (index, registry) in chosen.iter().enumerate() {
                 if !registries.contains(&registry) {
                     let path = ["services", name, "registries", &index.to_string()];
@@ -361,15 +375,15 @@ impl Reading<'_> {
         }
         match table.sbom {
             None => {}
-            Some(SbomValue::Wanted(false)) => settings.sbom = None,
+            Some(SbomValue::Wanted(false)) => settings.sbom = Some(SbomChoice::Off),
             Some(SbomValue::Wanted(true)) => {
-                settings.sbom = DEFAULT_SBOM_GENERATOR.parse().ok();
+                settings.sbom = DEFAULT_SBOM_GENERATOR.parse().ok().map(SbomChoice::By);
             }
             Some(SbomValue::By(table)) => {
                 let generator = table.generator.parse::<Reference>();
                 let generator =
                     generator.map_err(|error| self.wrong(&under("sbom"), error.to_string()))?;
-                settings.sbom = Some(generator);
+                settings.sbom = Some(SbomChoice::By(generator));
             }
         }
         settings.pull = table.pull.unwrap_or(settings.pull);
