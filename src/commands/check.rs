@@ -14,7 +14,8 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
     let plan = read.plan(&arguments.services)?;
     let world = adapters::without_ledger(given, &read, &plan)?;
     // A publish that cannot keep its state does not begin, so that is one finding among the others.
-    let state = adapters::ledger(given, &read).err().map(state_finding);
+    let state = adapters::ledger(given, &read).err();
+    let state = state.as_ref().map(state_finding);
     let (findings, exit) = session::run(given, "check", &plan.project, |cx| {
         let (plan, world) = (&plan, &world);
         async move {
@@ -50,7 +51,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
 }
 
 /// That there is no place for the state of a publish.
-fn state_finding(error: Error) -> Finding {
+fn state_finding(error: &Error) -> Finding {
     let problems = error.problems();
     let problem = problems.into_iter().next().unwrap_or_default();
     let message = std::iter::once(problem.message).chain(problem.causes);

@@ -29,7 +29,7 @@ proptest! {
             Just(""), Just("localhost/"), Just("docker.io/"), Just("index.docker.io/"),
             Just("ghcr.io/"), Just("127.0.0.1:5000/"), Just("[::1]:5000/"), Just("Registry/"),
         ],
-        path in "[a-z0-9]{1,8}((\\.|_|__|-{1,3}|/)[a-z0-9]{1,8}){0,4}",
+        path in "[a-z0-9]{1,8}(/[a-z0-9]{1,8}((\\.|_|__|-{1,3})[a-z0-9]{1,8}){0,2}){0,3}",
         tag in prop_oneof![Just(String::new()), ":[A-Za-z0-9_][A-Za-z0-9._-]{0,20}"],
         digest in prop_oneof![Just(String::new()), "@sha256:[0-9a-f]{64}"],
     ) {

@@ -98,7 +98,7 @@ fn summary(release: &Release) -> String {
 }
 
 /// Text of others as code within a table. Nothing is markdown there but the end of the code, which is
-/// told by a longer run of backticks (CommonMark, "Code spans"), and `|` (GFM, "Tables").
+/// told by a longer run of backticks (`CommonMark`, "Code spans"), and `|` (GFM, "Tables").
 fn code(text: &str) -> String {
     let text: String = text
         .chars()
