@@ -12,6 +12,7 @@ mod events;
 mod linked;
 mod live;
 mod plans;
+mod schema;
 #[path = "../support/mod.rs"]
 mod support;
 
