@@ -1,21 +1,22 @@
 //! The real builder, registries, Engine and ledger, made from settings and the environment.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Given;
 use super::prepare::NotHashed;
 use super::read::Read;
 use crate::buildkit::{Address, BuildKit};
-use crate::config::{BuilderChoice, Settings};
+use crate::compose::Project;
+use crate::config::{BuilderChoice, RegistrySettings, Settings};
 use crate::engine::DockerEngine;
 use crate::error::Error;
 use crate::execute::World;
 use crate::facts::{self, Environment};
 use crate::ledger::Ledger;
 use crate::oci::Platform;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::registry::{
     CredentialSources, DockerCredentials, HostSettings, Registries, RegistryOptions,
 };
@@ -26,6 +27,14 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
 /// What a publish works with.
 pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
+    Ok(World {
+        ledger: ledger(given, read)?,
+        ..without_ledger(given, read, plan)?
+    })
+}
+
+/// The same for what publishes nothing: it needs no place for its state, and leaves none behind.
+pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
     let credentials = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
@@ -46,7 +55,7 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
     Ok(World {
         builder: Arc::new(builder),
         registry: Arc::new(Registries::with_credentials(options, credentials)),
-        ledger: ledger(given, read)?,
+        ledger: Ledger::closed(Path::new(""), &read.project.name, &read.project.directory),
         jobs: given.global.jobs.into(),
         inputs: Arc::new(NotHashed),
     })
@@ -63,6 +72,25 @@ pub(super) fn registries(
         hosts: plan.map(|plan| hosts(settings, plan)).unwrap_or_default(),
         ..RegistryOptions::default()
     })
+}
+
+/// The registries that publish.toml knows, for repositories that are named by hand.
+pub(super) fn known_registries(
+    given: &Given<'_>,
+    known: Option<&(Settings, Project)>,
+) -> Result<Registries, Error> {
+    let hosts = match known {
+        Some((settings, project)) => plan::hosts(project, settings)?,
+        None => BTreeMap::new(),
+    };
+    Ok(Registries::new(RegistryOptions {
+        credentials: credential_sources(&given.environment),
+        hosts: hosts
+            .into_iter()
+            .map(|(host, registry)| (host, host_settings(registry)))
+            .collect(),
+        ..RegistryOptions::default()
+    }))
 }
 
 /// The Docker Engine's own API.
@@ -117,19 +145,23 @@ fn hosts(settings: &Settings, plan: &Plan) -> BTreeMap<String, HostSettings> {
             .iter()
             .find(|registry| registry.name == place.registry);
         if let Some(registry) = registry {
-            let client = registry.client.clone();
             hosts.insert(
                 place.repository.domain().to_owned(),
-                HostSettings {
-                    plain_http: registry.plain_http,
-                    ca: registry.ca.clone(),
-                    client_cert: client.as_ref().map(|(certificate, _)| certificate.clone()),
-                    client_key: client.map(|(_, key)| key),
-                },
+                host_settings(registry),
             );
         }
     }
     hosts
+}
+
+fn host_settings(registry: &RegistrySettings) -> HostSettings {
+    let client = registry.client.clone();
+    HostSettings {
+        plain_http: registry.plain_http,
+        ca: registry.ca.clone(),
+        client_cert: client.as_ref().map(|(certificate, _)| certificate.clone()),
+        client_key: client.map(|(_, key)| key),
+    }
 }
 
 /// Where logins come from, as docker and podman have it.

@@ -9,6 +9,8 @@ mod cache;
 mod error;
 mod fingerprint;
 mod graph;
+mod hosts;
+mod names;
 mod places;
 mod reading;
 pub mod retention;
@@ -29,6 +31,8 @@ pub use build::{
 };
 pub use error::Error;
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
+pub use hosts::hosts;
+pub use names::{engine_names, repositories};
 pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
 pub use saved::{SavedPlan, SavedTag, SavedTarget};
 
@@ -85,6 +89,9 @@ pub struct Target {
     pub tags: Vec<PlannedTag>,
     /// The labels of the image.
     pub labels: BTreeMap<String, String>,
+    /// The paths it reads that lie outside the project's folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<PathBuf>,
     /// Where the image goes, with what is particular to each place; nowhere, where others build on
     /// the target and nobody asked for its own image.
     #[serde(skip)]
@@ -335,6 +342,7 @@ pub fn plan(
     purpose: Purpose,
 ) -> Result<Plan, Error> {
     check_names(project, settings, selection)?;
+    hosts(project, settings)?;
     let mut warnings: Vec<Warning> = Vec::new();
     let mut targets = Vec::new();
     let wanted = wanted(project, settings, selection);

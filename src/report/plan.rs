@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 use super::table::{platforms, printed, table};
 use super::words::digest;
 use crate::plan::{Action, Plan, PlannedTag};
+use crate::printable::one_line;
+
+/// How much of a path is shown.
+const LONGEST_PATH: usize = 4096;
 
 /// What a publish would do: a line for each service, why, and a line for each tag.
 pub fn plan_table(plan: &Plan) -> String {
@@ -31,12 +35,28 @@ pub fn plan_table(plan: &Plan) -> String {
         tags.add_row([tag.reference.to_string(), change(tag), tag.rule.clone()]);
     }
     format!(
-        "{}\n{}\n{}\n{}\n",
+        "{}\n{}\n{}{}\n{}\n",
         printed(&services),
         printed(&reasons),
         printed(&tags),
+        outside(plan),
         summary(plan)
     )
+}
+
+/// Which paths leave the project: compose allows them, and whoever reads a plan should know.
+fn outside(plan: &Plan) -> String {
+    let mut paths = table(&["SERVICE", "READS OUTSIDE THE PROJECT"]);
+    for target in &plan.targets {
+        for path in &target.outside {
+            let path = one_line(&path.display().to_string(), LONGEST_PATH);
+            paths.add_row([target.service.clone(), path]);
+        }
+    }
+    if paths.row_count() == 0 {
+        return String::new();
+    }
+    format!("\n{}", printed(&paths))
 }
 
 /// The same in Markdown. Names come from files and branches of others, and mean nothing here but

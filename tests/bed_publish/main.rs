@@ -22,6 +22,7 @@ mod release;
 mod reuse;
 #[path = "../support/mod.rs"]
 mod support;
+mod transfers;
 mod views;
 
 use std::fmt::Write as _;
