@@ -315,15 +315,20 @@ secrets:
     let shown = project.castoff(here).run().exits(0).stdout;
     let shown = shown.replace(&path(""), "[above]/");
     insta::assert_snapshot!(shown, @"
-    SERVICE  ACTION  PLATFORMS          REPOSITORY
-    web      build   the builder's own  docker.io/x/web
+     SERVICE  ACTION  PLATFORMS          REPOSITORY
+     web      build   the builder's own  docker.io/x/web
 
-    TAG                     NOW  THEN       RULE
-    docker.io/x/web:latest  –    new image  image
+     SERVICE  WHY
+     web      no registry was asked what is there already
 
-    SERVICE  READS OUTSIDE THE PROJECT
-    web      [above]/web
-    web      [above]/here-too
-    web      [above]/token
+     TAG                     CHANGE   RULE
+     docker.io/x/web:latest  – → new  image
+
+     SERVICE  READS OUTSIDE THE PROJECT
+     web      [above]/web
+     web      [above]/here-too
+     web      [above]/token
+
+    1 to build, 0 to reuse; 1 of 1 tags move
     ");
 }
