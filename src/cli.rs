@@ -100,6 +100,9 @@ pub struct Global {
     /// Write every event to this file, a JSON object a line
     #[arg(long, value_name = "FILE", global = true, env = "CASTOFF_EVENTS")]
     pub events: Option<PathBuf>,
+    /// Write the log of each service's build to DIR/SERVICE.log
+    #[arg(long, value_name = "DIR", global = true, env = "CASTOFF_LOGS")]
+    pub logs: Option<PathBuf>,
     /// Whether to use colours
     #[arg(long, value_enum, value_name = "WHEN", global = true, default_value_t)]
     pub color: ColorChoice,
@@ -190,6 +193,9 @@ pub struct PublishArguments {
     /// Do not clean up afterwards, whatever publish.toml says
     #[arg(long)]
     pub no_prune: bool,
+    /// Take what BuildKit's checks remark about a Dockerfile for an error
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `castoff build`.
@@ -201,6 +207,9 @@ pub struct BuildArguments {
     /// The form of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Take what BuildKit's checks remark about a Dockerfile for an error
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `castoff config`.

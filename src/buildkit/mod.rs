@@ -6,6 +6,7 @@
 //! [`Builder`] for one order at a time. Start reading at [`BuildKit::build`].
 
 mod dial;
+mod dockerfile;
 mod failure;
 mod session;
 mod solve;
@@ -27,8 +28,8 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 pub use dial::Address;
 
@@ -45,6 +46,8 @@ use status::Watch;
 /// How long the end of the progress stream is waited for once a build is over. It ends by itself,
 /// unless the build never began.
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
+/// How long to wait for the views before more of a build's log is read.
+const CROWDED_WAIT: Duration = Duration::from_millis(5);
 /// How long a cancelled build may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -156,11 +159,21 @@ impl Builder for BuildKit {
             secrets: self.secrets(order)?,
             sent: Arc::clone(&sent),
         };
-        let mut watch = Watch::new(&order.service, cx.events.clone());
-        let answer = Box::pin(run(cx, control, solve.request, session, &mut watch)).await;
+        let mut watch = Watch::new(order, cx.events.clone());
+        let strict = order.spec.strict;
+        let work = run(cx, control, solve.request, session, &mut watch, strict);
+        let answer = Box::pin(work).await;
+        let too_many = BuilderError::Remarks {
+            number: watch.remarks(),
+        };
         match answer {
+            Ok(_) if strict && watch.remarks() > 0 => Err(too_many),
             Ok(answer) => built(answer, &watch, &sent),
             Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
+            // Nobody else cancels a build.
+            Err(status) if strict && status.code() == Code::Cancelled && watch.remarks() > 0 => {
+                Err(too_many)
+            }
             Err(status) => Err(failure::classify(&status, &watch, order)),
         }
     }
@@ -212,8 +225,11 @@ async fn run(
     request: SolveRequest,
     session: Session,
     watch: &mut Watch,
+    strict: bool,
 ) -> Result<SolveResponse, Status> {
     let over = CancellationToken::new();
+    // Told by the progress that the build need not go on.
+    let enough = CancellationToken::new();
     let build_ref = request.r#ref.clone();
     let serve = session.serve(control.clone(), CancellationToken::new());
     let solve = {
@@ -235,6 +251,7 @@ async fn run(
             }),
             // Dropping the solve is what stops it on the builder.
             () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
+            () = enough.cancelled() => Err(Status::cancelled("remarks about the Dockerfile")),
         };
         over.cancel();
         answer
@@ -250,7 +267,7 @@ async fn run(
     };
     let follow = async {
         tokio::select! {
-            () = follow(control, build_ref, watch) => {}
+            () = follow(control, build_ref, watch, strict.then_some(&enough)) => {}
             () = limit => {}
         }
     };
@@ -259,8 +276,14 @@ async fn run(
 }
 
 /// Tells what the builder tells, until it has no more to say. If Solve fails before the build
-/// exists, this would wait for ever: whoever calls it sets the limit.
-async fn follow(mut control: ControlClient<Channel>, build: String, watch: &mut Watch) {
+/// exists, this would wait for ever: whoever calls it sets the limit. Says `enough` once there are
+/// remarks about a Dockerfile that has been read to its end.
+async fn follow(
+    mut control: ControlClient<Channel>,
+    build: String,
+    watch: &mut Watch,
+    enough: Option<&CancellationToken>,
+) {
     let Ok(answer) = control.status(StatusRequest { r#ref: build }).await else {
         return;
     };
@@ -268,6 +291,16 @@ async fn follow(mut control: ControlClient<Channel>, build: String, watch: &mut 
     // A stream that breaks ends the progress; the solve tells what happened.
     while let Ok(Some(message)) = stream.message().await {
         watch.take(message);
+        if let Some(enough) = enough
+            && watch.remarks() > 0
+            && watch.has_begun()
+        {
+            enough.cancel();
+        }
+        // A builder that logs faster than it can be shown waits, and no line is lost.
+        while watch.is_crowded() {
+            tokio::time::sleep(CROWDED_WAIT).await;
+        }
     }
 }
 

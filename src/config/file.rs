@@ -151,6 +151,8 @@ pub struct BuildTable {
     pub no_cache: Option<bool>,
     /// Where the date in an image's labels comes from: `commit` (the default), or `now`.
     pub created: Option<CreatedFrom>,
+    /// Whether a remark of BuildKit's checks about a Dockerfile is an error. Default: false.
+    pub strict: Option<bool>,
 }
 
 /// How much the provenance attestation says.
@@ -297,6 +299,8 @@ pub struct ServiceTable {
     pub no_cache: Option<bool>,
     /// As `build.created`.
     pub created: Option<CreatedFrom>,
+    /// As `build.strict`.
+    pub strict: Option<bool>,
     /// As `tags`: each key replaces the general one.
     pub tags: Option<TagsTable>,
     /// As `labels`, in addition to them.

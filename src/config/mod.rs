@@ -34,6 +34,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("build.pull", "false"),
     ("build.no_cache", "false"),
     ("build.created", "\"commit\""),
+    ("build.strict", "false"),
     ("tags.dirty", "\"allow\""),
     ("annotations.levels", "[]"),
     ("cache.sources", "[]"),

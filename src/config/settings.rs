@@ -87,6 +87,8 @@ pub struct ServiceSettings {
     pub pull: bool,
     /// Whether nothing is taken from the cache.
     pub no_cache: bool,
+    /// Whether a remark about the Dockerfile is an error.
+    pub strict: bool,
     /// Its caches.
     pub cache: CacheSettings,
 }
@@ -146,6 +148,14 @@ impl Settings {
     /// What holds for `service`.
     pub fn service(&self, service: &str) -> &ServiceSettings {
         self.services.get(service).unwrap_or(&self.general)
+    }
+
+    /// Takes remarks about any Dockerfile for errors, whatever the file says.
+    pub fn be_strict(&mut self) {
+        self.general.strict = true;
+        for service in self.services.values_mut() {
+            service.strict = true;
+        }
     }
 
     /// Gives the file its meaning. `folder` is where its relative paths are meant from.
@@ -312,6 +322,7 @@ impl Reading<'_> {
             pull: table.pull,
             no_cache: table.no_cache,
             created: table.created,
+            strict: table.strict,
         };
         self.build(&mut settings, build, &["services", name])?;
         settings.cache.take(table.cache.unwrap_or_default());
@@ -375,6 +386,7 @@ impl Reading<'_> {
         settings.pull = table.pull.unwrap_or(settings.pull);
         settings.no_cache = table.no_cache.unwrap_or(settings.no_cache);
         settings.created = table.created.unwrap_or(settings.created);
+        settings.strict = table.strict.unwrap_or(settings.strict);
         Ok(())
     }
 

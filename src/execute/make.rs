@@ -241,9 +241,13 @@ async fn build_one(
             Ok(built)
         }
         Err(error) => {
-            cx.events.tell(Event::BuildFailed {
-                service: target.service.clone(),
-                message: error.to_string(),
+            let service = target.service.clone();
+            cx.events.tell(match &error {
+                BuilderError::Cancelled => Event::BuildStopped { service },
+                error => Event::BuildFailed {
+                    service,
+                    message: error.to_string(),
+                },
             });
             Err(Failure::Build {
                 service: target.service.clone(),

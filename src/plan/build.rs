@@ -59,6 +59,9 @@ pub struct BuildSpec {
     pub no_cache_filter: Vec<String>,
     /// Whether base images are looked up anew even where the builder has them.
     pub pull: bool,
+    /// Whether a remark of BuildKit's checks about the Dockerfile is an error.
+    #[serde(skip)]
+    pub strict: bool,
     /// The provenance attestation.
     pub provenance: Provenance,
     /// The image that makes the SBOM attestation, where one is wanted.

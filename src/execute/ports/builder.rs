@@ -137,6 +137,12 @@ pub enum BuilderError {
         /// The last lines of the step's log.
         log: Vec<String>,
     },
+    /// Checks of the Dockerfile had something to say, and the target is strict about that.
+    #[error("its Dockerfile is remarked on {}, and --strict is in force", if *number == 1 { "once".to_owned() } else { format!("{number} times") })]
+    Remarks {
+        /// How many remarks there are.
+        number: usize,
+    },
     /// The image was built but could not be pushed.
     #[error("push to {}: {message}", repository.as_ref().map_or_else(|| "a registry".to_owned(), ToString::to_string))]
     Push {
@@ -173,6 +179,10 @@ impl BuilderError {
                     "a disk is full: `castoff prune local` shows what can be freed".to_owned()
                 })
             }
+            Self::Remarks { .. } => Some(
+                "heed the warnings above, or switch a check off with `# check=skip=NAME` on top of the Dockerfile"
+                    .to_owned(),
+            ),
             Self::Push { .. } => Some(
                 "nothing was tagged; repair the registry and run the same command again".to_owned(),
             ),
