@@ -8,6 +8,7 @@
 mod dial;
 mod dockerfile;
 mod failure;
+mod gateway;
 mod session;
 mod solve;
 mod status;
@@ -34,7 +35,9 @@ use tonic::{Code, Status};
 pub use dial::Address;
 
 use crate::cx::Cx;
-use crate::execute::ports::{BuildOrder, Builder, BuilderError, Built, Credentials, Survey};
+use crate::execute::ports::{
+    BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, HandOn, Handed, Survey,
+};
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::SecretSource;
 use crate::plan::retention::CacheRecord;
@@ -81,14 +84,13 @@ impl BuildKit {
     }
 
     /// The one connection, opened when it is first needed.
+    async fn channel(&self) -> Result<Channel, BuilderError> {
+        let opened = self.channel.get_or_try_init(|| self.address.connect());
+        opened.await.cloned()
+    }
+
     async fn control(&self) -> Result<ControlClient<Channel>, BuilderError> {
-        let channel = self
-            .channel
-            .get_or_try_init(|| self.address.connect())
-            .await?;
-        Ok(ControlClient::new(channel.clone())
-            .max_decoding_message_size(dial::MAX_MESSAGE)
-            .max_encoding_message_size(dial::MAX_MESSAGE))
+        Ok(control(self.channel().await?))
     }
 
     fn lost(&self, status: &Status) -> BuilderError {
@@ -146,10 +148,10 @@ impl Builder for BuildKit {
     }
 
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
-        let control = self.control().await?;
+        let channel = self.channel().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let solve = Solve::new(order, &build, &session_id);
+        let solve = Solve::new(order, &build, &session_id)?;
         let sent = Arc::new(Sent::default());
         let session = Session {
             id: session_id,
@@ -161,14 +163,20 @@ impl Builder for BuildKit {
         };
         let mut watch = Watch::new(order, cx.events.clone());
         let strict = order.spec.strict;
-        let work = run(cx, control, solve.request, session, &mut watch, strict);
-        let answer = Box::pin(work).await;
+        let job = Job {
+            channel,
+            request: solve.request,
+            session,
+            hand_on: order.hand_on.clone(),
+            strict,
+        };
+        let answer = Box::pin(job.run(cx, &mut watch)).await;
         let too_many = BuilderError::Remarks {
             number: watch.remarks(),
         };
         match answer {
             Ok(_) if strict && watch.remarks() > 0 => Err(too_many),
-            Ok(answer) => built(answer, &watch, &sent),
+            Ok(answer) => built(answer, order, &watch, &sent),
             Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
             // Nobody else cancels a build.
             Err(status) if strict && status.code() == Code::Cancelled && watch.remarks() > 0 => {
@@ -218,61 +226,104 @@ impl Builder for BuildKit {
     }
 }
 
-/// Drives one build: the solve, its session and its progress, which end together.
-async fn run(
-    cx: &Cx,
-    control: ControlClient<Channel>,
+/// One build: the solve, its session and its progress, which end together.
+struct Job {
+    channel: Channel,
     request: SolveRequest,
     session: Session,
-    watch: &mut Watch,
+    hand_on: Option<HandOn>,
+    /// Whether it ends once there are remarks about the Dockerfile.
     strict: bool,
-) -> Result<SolveResponse, Status> {
-    let over = CancellationToken::new();
-    // Told by the progress that the build need not go on.
-    let enough = CancellationToken::new();
-    let build_ref = request.r#ref.clone();
-    let serve = session.serve(control.clone(), CancellationToken::new());
-    let solve = {
-        let mut control = control.clone();
-        async move {
-            control
-                .solve(request)
-                .await
-                .map(tonic::Response::into_inner)
-        }
-    };
-    let build = async {
-        let answer = tokio::select! {
-            answer = solve => answer,
-            // The session ends before the build only when the connection broke.
-            ended = serve => Err(match ended {
+}
+
+impl Job {
+    async fn run(mut self, cx: &Cx, watch: &mut Watch) -> Result<SolveResponse, Status> {
+        let control = control(self.channel.clone());
+        let over = CancellationToken::new();
+        // Told by the progress that the build need not go on.
+        let enough = CancellationToken::new();
+        let strict = self.strict;
+        let build = self.request.r#ref.clone();
+        // Those who build on this ask its session for files, and that may be longer than this
+        // build: it is served until the last guard is dropped.
+        let serve = tokio::spawn(
+            self.session
+                .serve(control.clone(), CancellationToken::new()),
+        );
+        let serving = Arc::new(Serving(serve.abort_handle()));
+        let linked = self.hand_on.map(|hand_on| {
+            let request = gateway::split(&mut self.request);
+            let leave = move |linked| hand_on.leave(Handed::Result(BuilderResult::new(linked)));
+            (request, leave)
+        });
+        let failed = async {
+            let driven = match linked {
+                Some((request, leave)) => {
+                    let serving = Arc::clone(&serving);
+                    gateway::drive(self.channel, &build, request, serving, leave).await
+                }
+                None => std::future::pending().await,
+            };
+            match driven {
+                // The job goes on with what it was given.
+                Ok(()) => std::future::pending().await,
                 Err(status) => status,
-                Ok(()) => Status::unavailable("the builder ended the session"),
-            }),
-            // Dropping the solve is what stops it on the builder.
-            () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
-            () = enough.cancelled() => Err(Status::cancelled("remarks about the Dockerfile")),
+            }
         };
-        over.cancel();
+        let solve = async {
+            let mut control = control.clone();
+            let answer = control.solve(self.request).await;
+            answer.map(tonic::Response::into_inner)
+        };
+        let ended = async {
+            let answer = tokio::select! {
+                answer = solve => answer,
+                status = failed => Err(status),
+                // The session ends before the build only when the connection broke.
+                ended = serve => Err(match ended {
+                    Ok(Err(status)) => status,
+                    Ok(Ok(())) | Err(_) => Status::unavailable("the builder ended the session"),
+                }),
+                // Dropping the solve is what stops it on the builder.
+                () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
+                () = enough.cancelled() => Err(Status::cancelled("remarks about the Dockerfile")),
+            };
+            over.cancel();
+            answer
+        };
+        let limit = async {
+            over.cancelled().await;
+            let wait = if cx.cancel.is_cancelled() {
+                GOODBYE_LIMIT
+            } else {
+                STATUS_LIMIT
+            };
+            tokio::time::sleep(wait).await;
+        };
+        let follow = async {
+            tokio::select! {
+                () = follow(control.clone(), build.clone(), watch, strict.then_some(&enough)) => {}
+                () = limit => {}
+            }
+        };
+        let (answer, ()) = tokio::join!(ended, follow);
         answer
-    };
-    let limit = async {
-        over.cancelled().await;
-        let wait = if cx.cancel.is_cancelled() {
-            GOODBYE_LIMIT
-        } else {
-            STATUS_LIMIT
-        };
-        tokio::time::sleep(wait).await;
-    };
-    let follow = async {
-        tokio::select! {
-            () = follow(control, build_ref, watch, strict.then_some(&enough)) => {}
-            () = limit => {}
-        }
-    };
-    let (answer, ()) = tokio::join!(build, follow);
-    answer
+    }
+}
+
+/// A session that is served for as long as somebody holds this.
+struct Serving(tokio::task::AbortHandle);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn control(channel: Channel) -> ControlClient<Channel> {
+    ControlClient::new(channel)
+        .max_decoding_message_size(dial::MAX_MESSAGE)
+        .max_encoding_message_size(dial::MAX_MESSAGE)
 }
 
 /// Tells what the builder tells, until it has no more to say. If Solve fails before the build
@@ -305,19 +356,26 @@ async fn follow(
 }
 
 /// What the builder answered (BuildKit, exporter/containerimage/exptypes).
-fn built(answer: SolveResponse, watch: &Watch, sent: &Sent) -> Result<Built, BuilderError> {
+fn built(
+    answer: SolveResponse,
+    order: &BuildOrder,
+    watch: &Watch,
+    sent: &Sent,
+) -> Result<Built, BuilderError> {
     let answer: BTreeMap<String, String> = answer.exporter_response.into_iter().collect();
     let digest = answer
         .get("containerimage.digest")
-        .and_then(|digest| digest.parse::<Digest>().ok())
-        .ok_or_else(|| BuilderError::Lost {
+        .and_then(|digest| digest.parse::<Digest>().ok());
+    if digest.is_none() && !order.outputs.is_empty() {
+        return Err(BuilderError::Lost {
             message: "the builder answered without the image's digest".to_owned(),
-        })?;
+        });
+    }
     let descriptor = answer
         .get("containerimage.descriptor")
         .and_then(|text| BASE64_STANDARD.decode(text).ok())
         .and_then(|bytes| serde_json::from_slice::<Descriptor>(&bytes).ok())
-        .filter(|descriptor| descriptor.digest == digest);
+        .filter(|descriptor| Some(&descriptor.digest) == digest.as_ref());
     let (steps, cached) = watch.counts();
     Ok(Built {
         digest,

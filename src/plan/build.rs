@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -76,6 +76,17 @@ pub struct BuildSpec {
 }
 
 impl BuildSpec {
+    /// The services whose results this build takes in, each once.
+    pub fn builds_on(&self) -> BTreeSet<&str> {
+        let contexts = self.named_contexts.values();
+        contexts
+            .filter_map(|context| match context {
+                NamedContext::Service(service) => Some(service.0.as_str()),
+                NamedContext::Local(_) | NamedContext::Remote(_) => None,
+            })
+            .collect()
+    }
+
     /// Whether the image comes with attestations.
     pub fn is_attested(&self) -> bool {
         self.provenance != Provenance::Off || self.sbom.is_some()
@@ -112,6 +123,18 @@ pub enum NamedContext {
     Local(PathBuf),
     /// `docker-image://`, git or HTTP, resolved by the builder.
     Remote(String),
+    /// The result of another target, by its service: handed on within the builder.
+    Service(ServiceContext),
+}
+
+/// A service whose result is a context; in JSON `service:NAME`, as compose writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceContext(pub String);
+
+impl Serialize for ServiceContext {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("service:{}", self.0))
+    }
 }
 
 /// A secret that a build may mount (`RUN --mount=type=secret,id=…`).

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::Error;
 use super::{
     BuildContext, BuildSpec, Dockerfile, NamedContext, Provenance, SecretMount, SecretSource,
-    Ulimit, Warning,
+    ServiceContext, Ulimit, Warning,
 };
 use crate::compose::{self, Build, Context, Service};
 use crate::config::{ProvenanceMode, ServiceSettings};
@@ -164,18 +164,17 @@ impl Reading<'_> {
                     }
                     NamedContext::Remote(address.clone())
                 }
-                Context::Service(other) => {
-                    return Err(self.unsupported(
-                        format!("context `{name}`: the image of service `{other}` cannot be handed on yet"),
-                        None,
-                    ));
-                }
+                Context::Service(other) => NamedContext::Service(ServiceContext(other.clone())),
             };
             contexts.insert(name.clone(), context);
         }
         let baked = self.build.bake.iter().flat_map(|bake| &bake.contexts);
         for (name, address) in baked {
-            let context = NamedContext::Remote(address.clone());
+            // Bake's word for what compose calls `service:`.
+            let context = match address.strip_prefix("target:") {
+                Some(other) => NamedContext::Service(ServiceContext(other.to_owned())),
+                None => NamedContext::Remote(address.clone()),
+            };
             contexts.insert(name.clone(), context);
         }
         Ok(contexts)

@@ -81,7 +81,7 @@ impl<'a> View<'a> {
     /// How many services have no line of their own, by where they are.
     fn folded(&self, run: &Run) -> Option<String> {
         let phases = [
-            (Phase::Uploaded, "up"),
+            (Phase::Uploaded, "done"),
             (Phase::Failed, "failed"),
             (Phase::Building, "building"),
             (Phase::Uploading, "uploading"),
@@ -168,12 +168,15 @@ impl Columns {
                 service.uploads.0,
                 count(service.uploads.1, "repository")
             ),
-            Phase::Uploaded => format!(
-                "{}  {}, {cached} of {} cached",
-                size(service.size),
-                seconds(service.seconds),
-                count(all, "step")
-            ),
+            Phase::Uploaded => {
+                // What was only built has no size that anybody knows.
+                let size = match service.size {
+                    0 => String::new(),
+                    bytes => format!("{}  ", size(bytes)),
+                };
+                let took = seconds(service.seconds);
+                format!("{size}{took}, {cached} of {} cached", count(all, "step"))
+            }
             Phase::Failed => {
                 let failure = service.failure.as_deref().unwrap_or("failed");
                 format!("failed: {}", one_line(failure))
@@ -264,10 +267,12 @@ fn total(run: &Run, now: Timestamp) -> String {
             0 => String::new(),
             failed => format!(", {failed} failed"),
         };
+        let is_going = services.clone().any(|service| service.uploads.1 > 0);
         format!(
-            "{} of {} up{failed}",
+            "{} of {} {}{failed}",
             number(Phase::Uploaded),
-            count(run.services.len(), "service")
+            count(run.services.len(), "service"),
+            if is_going { "up" } else { "built" }
         )
     };
     format!(

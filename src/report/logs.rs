@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::words::{one_line, seconds};
 use crate::event::{Envelope, Event, StepOutcome};
+use crate::oci::Digest;
 
 /// How large the log of one service may grow, in bytes.
 const MAX_LOG: u64 = 64 << 20;
@@ -109,6 +110,7 @@ impl Logs {
                 seconds: took,
                 ..
             } => {
+                let digest = digest.as_ref().map_or("for others", Digest::as_str);
                 let text = format!("# built {digest} in {}", seconds(*took));
                 self.log(service)?.line(&text, true)
             }

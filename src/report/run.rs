@@ -220,8 +220,15 @@ impl Run {
                 ..
             } => {
                 let service = self.service(service);
-                service.phase = Phase::Uploading;
-                service.digest = Some(digest.clone());
+                // What goes nowhere is where it should be.
+                let is_going = digest.is_some() && service.uploads.1 > 0;
+                service.phase = if is_going {
+                    Phase::Uploading
+                } else {
+                    service.ended = Some(at);
+                    Phase::Uploaded
+                };
+                service.digest.clone_from(digest);
                 service.seconds = *seconds;
             }
             Event::Reused {
