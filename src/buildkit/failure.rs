@@ -99,9 +99,11 @@ impl Details {
 
 fn excerpt(source: &Source, texts: &Texts) -> Option<Excerpt> {
     let info = source.info.as_ref()?;
-    let range = source.ranges.first()?;
     let text = BASE64_STANDARD.decode(&info.data).ok()?;
-    texts.excerpt(&info.filename, &text, range.start.line, range.end.line)
+    // An instruction of several lines has a range for each of them.
+    let first = source.ranges.iter().map(|range| range.start.line).min()?;
+    let last = source.ranges.iter().map(|range| range.end.line).max()?;
+    texts.excerpt(&info.filename, &text, first, last)
 }
 
 /// Why a solve failed: the builder's own answer and what was seen on the way.

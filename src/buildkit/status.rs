@@ -252,12 +252,13 @@ impl Watch {
 
     /// Tells a remark about the Dockerfile (BuildKit, frontend/dockerfile/linter), once.
     fn warning(&mut self, warning: &VertexWarning) {
-        let lines = warning.ranges.first().and_then(|range| {
-            let line = |place: Option<i32>| place.and_then(|line| u32::try_from(line).ok());
-            let first = line(range.start.map(|start| start.line)).filter(|line| *line > 0)?;
-            let last = line(range.end.map(|end| end.line)).unwrap_or(first);
-            Some((first, last))
-        });
+        // An instruction of several lines has a range for each of them.
+        let starts = warning.ranges.iter().filter_map(|range| range.start);
+        let ends = warning.ranges.iter().filter_map(|range| range.end);
+        let line = |line: Option<i32>| u32::try_from(line?).ok().filter(|line| *line > 0);
+        let first = line(starts.map(|place| place.line).min());
+        let last = line(ends.map(|place| place.line).max());
+        let lines = first.map(|first| (first, last.unwrap_or(first)));
         let line = lines.map(|(first, _)| first);
         let name = warning.info.as_ref().map_or("", |info| &info.filename);
         let file = self.texts.path(name).to_string_lossy().into_owned();

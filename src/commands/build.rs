@@ -80,7 +80,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit,
                 }
             }
         }
-        Err(failures) => complain(&given.printer, &failures),
+        Err(failures) => complain(given, &failures),
     }
     Ok(exit)
 }

@@ -4,6 +4,7 @@
 //! what the rooms decide. Start reading at the file that is named as the verb.
 
 mod adapters;
+mod again;
 mod build;
 mod check;
 mod config;
@@ -79,11 +80,15 @@ fn pretty(value: &impl serde::Serialize) -> String {
 }
 
 /// Says what went wrong, each thing once.
-fn complain(printer: &Printer, failures: &[Failure]) {
+fn complain(given: &Given<'_>, failures: &[Failure]) {
+    let again = |service: &str| again::build(given.global, service);
     let mut said: Vec<Problem> = Vec::new();
-    for problem in failures.iter().flat_map(failure_problems) {
+    let problems = failures
+        .iter()
+        .flat_map(|failure| failure_problems(failure, &again));
+    for problem in problems {
         if !said.contains(&problem) {
-            printer.problem(&problem);
+            given.printer.problem(&problem);
             said.push(problem);
         }
     }

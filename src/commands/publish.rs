@@ -32,7 +32,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             (outcome, exit)
         }
     })?;
-    complain(&given.printer, &outcome.failures);
+    complain(given, &outcome.failures);
     report(given, arguments, &read, outcome, exit);
     Ok(exit)
 }

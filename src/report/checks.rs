@@ -28,7 +28,7 @@ pub fn check_problems(run: &Run) -> Vec<Problem> {
             count(all, "remark"),
             count(files.len(), "Dockerfile")
         );
-        let hint = "--strict makes them errors; `# check=skip=NAME` on top of a Dockerfile switches a check off";
+        let hint = "with --strict they are errors; `# check=skip=NAME` on top of a Dockerfile switches a check off";
         problems.push(Problem {
             hint: Some(hint.to_owned()),
             ..Problem::warning(message)

@@ -114,7 +114,8 @@ impl Dialect {
             .chain(&problem.causes)
             .map(|text| one_line(text))
             .collect();
-        let _ = write!(command, "::{}", data(&text.join(": ")));
+        let text = text.join(": ");
+        let _ = write!(command, "::{}", data(&self.harmless(&text)));
         Some(command)
     }
 }

@@ -54,6 +54,10 @@ impl Logs {
     }
 
     fn with_limit(folder: &Path, limit: u64) -> io::Result<Self> {
+        if folder.exists() && !folder.is_dir() {
+            let message = "it is there, and no folder";
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, message));
+        }
         fs::create_dir_all(folder)?;
         tempfile::tempfile_in(folder)?;
         Ok(Self {

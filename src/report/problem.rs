@@ -117,7 +117,8 @@ fn show(text: &mut String, excerpt: &Excerpt, what: &str, paint: &dyn Fn(Style, 
     let lead: String = excerpt.text.chars().take(excerpt.column - 1).collect();
     let lead = " ".repeat(console::measure_text_width(&lead));
     let frame = || Style::new().blue();
-    let _ = writeln!(text, "{gutter}{} {excerpt}", paint(frame(), "-->"));
+    let place = one_line(&excerpt.to_string(), 2000);
+    let _ = writeln!(text, "{gutter}{} {place}", paint(frame(), "-->"));
     let _ = writeln!(text, "{gutter} {}", paint(frame(), "|"));
     let bar = |line: usize| paint(frame(), &format!("{line:digits$} |"));
     let _ = writeln!(text, "{} {}", bar(excerpt.line), excerpt.text);
