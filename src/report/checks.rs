@@ -13,7 +13,10 @@ const MAX_NAMES: usize = 3;
 /// What checks of Dockerfiles found in a run, each once, and at the end how much that is.
 pub fn check_problems(run: &Run) -> Vec<Problem> {
     let all = run.checks.len();
-    let shown = run.checks.iter().take(MAX_SHOWN);
+    // In the order of the files, whoever was built first.
+    let mut checks: Vec<(&Check, &CheckRun)> = run.checks.iter().collect();
+    checks.sort_by_key(|(check, _)| *check);
+    let shown = checks.into_iter().take(MAX_SHOWN);
     let mut problems: Vec<Problem> = shown.map(|(check, found)| problem(check, found)).collect();
     if all > 0 {
         let mut files: Vec<&str> = run.checks.keys().map(|check| check.file.as_str()).collect();
@@ -39,9 +42,10 @@ pub fn check_problems(run: &Run) -> Vec<Problem> {
 
 fn problem(check: &Check, found: &CheckRun) -> Problem {
     let mut message = check.message.clone();
-    let names: Vec<String> = found
-        .services
-        .iter()
+    let mut names: Vec<&String> = found.services.iter().collect();
+    names.sort_unstable();
+    let names: Vec<String> = names
+        .into_iter()
         .take(MAX_NAMES)
         .map(|name| format!("`{}`", one_line(name)))
         .collect();

@@ -76,7 +76,7 @@ pub struct ServiceRun {
 }
 
 /// What a check of a Dockerfile found, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Check {
     /// The Dockerfile.
     pub file: String,

@@ -34,7 +34,18 @@ fn a_failed_step_is_shown_with_all_of_its_lines_and_how_to_run_it_again() {
     let ran = build(&project).run().exits(4);
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
     let problem = ran.stderr.split_once("error: ").unwrap().1;
-    insta::assert_snapshot!(problem.replace(&unique, "UNIQUE"), @"");
+    insta::assert_snapshot!(problem.replace(&unique, "UNIQUE"), @r#"
+    build `api` at [2/2] RUN echo UNIQUE &&     echo using *** &&     exit 3
+      caused by: process "/bin/sh -c echo UNIQUE &&     echo using $API_TOKEN &&     exit 3" did not complete successfully: exit code: 3
+     --> app/Dockerfile:4:1
+      |
+    4 | RUN echo UNIQUE && \
+    5 |     echo using $API_TOKEN && \
+    6 |     exit 3
+      | UNIQUE
+      | using ***
+    hint: build it alone with `castoff build -f deploy/stack.yaml api`
+    "#);
 }
 
 #[test]
@@ -74,7 +85,13 @@ fn github_gets_groups_and_an_annotation_and_runs_no_command_of_a_log() {
         .exits(4);
     let is_command = |line: &&str| line.trim_start().starts_with("::") || line.contains("##[");
     let commands: Vec<&str> = ran.stderr.lines().filter(is_command).collect();
-    insta::assert_snapshot!(commands.join("\n").replace(&unique, "UNIQUE"), @"");
+    insta::assert_snapshot!(commands.join("\n").replace(&unique, "UNIQUE"), @r#"
+    ::group::build of api
+    ::endgroup::
+    ::warning file=app/Dockerfile,line=2::`api`: InvalidDefaultArgInFrom: Default value for ARG $BASE results in empty or invalid base image name
+    ::warning file=app/Dockerfile,line=3::`api`: SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ARG "API_TOKEN")
+    ::error file=app/Dockerfile,line=4::build `api` at [2/2] RUN echo UNIQUE; echo '::error::from the log'; echo 'x ## [add-mask]y'; exit 1: process "/bin/sh -c echo UNIQUE; echo '::error::from the log'; echo 'x ## [add-mask]y'; exit 1" did not complete successfully: exit code: 1
+    "#);
     assert!(
         ran.stderr.contains("::error::from the log"),
         "{}",
@@ -152,7 +169,10 @@ fn a_folder_for_logs_that_cannot_be_made_stops_everything() {
     let shop = Shop::of(&["api"]);
     std::fs::write(shop.project.join("logs"), "a file").unwrap();
     let ran = shop.castoff(["publish", "--logs", "logs"]).run().exits(2);
-    insta::assert_snapshot!(ran.stderr, @"");
+    insta::assert_snapshot!(ran.stderr, @"
+    error: write logs
+      caused by: it is there, and no folder
+    ");
 }
 
 #[cfg(target_os = "linux")]
