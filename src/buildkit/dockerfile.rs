@@ -17,9 +17,9 @@ const SHORTEST: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Texts {
     /// The name that the builder knows the Dockerfile by, and what it is.
-    dockerfile: Option<(String, PathBuf)>,
+    pub(super) dockerfile: Option<(String, PathBuf)>,
     /// Values of build arguments that look like secrets by their names, the longest first.
-    hidden: Vec<String>,
+    pub(super) hidden: Vec<String>,
 }
 
 impl Texts {

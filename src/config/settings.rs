@@ -54,6 +54,10 @@ pub struct RegistrySettings {
 
 /// What holds for a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of its own in publish.toml"
+)]
 pub struct ServiceSettings {
     /// Whether it is left out.
     pub skip: bool,

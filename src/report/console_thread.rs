@@ -173,7 +173,7 @@ impl Shown {
     /// Writes the lines that wait.
     fn write(&mut self) {
         match self.progress {
-            Progress::Json => self.printer.events(&self.text),
+            Progress::Json => Printer::events(&self.text),
             _ => self.printer.say(&self.text),
         }
         self.text.clear();
@@ -207,7 +207,7 @@ impl Shown {
         if self.progress != Progress::Live {
             return;
         }
-        let (width, height) = self.printer.size();
+        let (width, height) = Printer::size();
         let lines = frame(&self.run, width, height, (self.now)());
         if lines != self.drawn || (width, height) != self.size {
             self.printer.redraw(&self.drawn, &lines, width);
@@ -218,7 +218,7 @@ impl Shown {
 
     fn erase(&mut self) {
         if !self.drawn.is_empty() {
-            let (width, _) = self.printer.size();
+            let (width, _) = Printer::size();
             self.printer.redraw(&self.drawn, &[], width);
             self.drawn.clear();
         }

@@ -71,7 +71,7 @@ impl Printer {
     }
 
     /// Lines of the event stream.
-    pub(super) fn events(&self, lines: &str) {
+    pub(super) fn events(lines: &str) {
         let _ = io::stderr().lock().write_all(lines.as_bytes());
     }
 
@@ -90,7 +90,7 @@ impl Printer {
     }
 
     /// How wide and high the terminal is now, in cells.
-    pub(super) fn size(&self) -> (usize, usize) {
+    pub(super) fn size() -> (usize, usize) {
         let (height, width) = Term::stderr().size();
         (width.into(), height.into())
     }
