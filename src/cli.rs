@@ -159,6 +159,8 @@ pub enum Command {
     Ls(LsArguments),
     /// Clean up; a dry run unless --apply
     Prune(PruneArguments),
+    /// Print what a run came to that was saved with --events
+    Report(ReportArguments),
     /// Print the JSON Schema of publish.toml
     Schema,
     /// Print a completion script
@@ -290,6 +292,31 @@ pub struct PruneArguments {
 pub enum PrunePlace {
     /// This project's images, containers and volumes in the Docker Engine, and its build cache
     Local,
+}
+
+/// `castoff report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The events that --events wrote
+    #[arg(value_name = "EVENTS")]
+    pub events: PathBuf,
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// As the run itself ended
+    #[default]
+    Text,
+    /// For a comment or a job's summary
+    Markdown,
+    /// For programs
+    Json,
+    /// A page that needs nothing but itself
+    Html,
 }
 
 /// `castoff completions`.

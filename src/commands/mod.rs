@@ -13,6 +13,7 @@ mod plan;
 mod prune;
 mod publish;
 mod read;
+mod report;
 mod session;
 mod tags;
 
@@ -49,6 +50,7 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
         Command::Check(arguments) => check::run(&given, arguments),
         Command::Ls(arguments) => ls::run(&given, arguments),
         Command::Prune(arguments) => prune::run(&given, arguments),
+        Command::Report(arguments) => report::run(&given, arguments),
         Command::Schema => {
             printer.result(&pretty(&crate::config::schema()));
             Ok(Exit::Done)

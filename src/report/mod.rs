@@ -14,6 +14,7 @@ mod plain;
 mod printer;
 mod problem;
 mod run;
+mod summary;
 mod table;
 mod words;
 
@@ -27,4 +28,5 @@ pub use plain::Plain;
 pub use printer::Printer;
 pub use problem::{Problem, Severity};
 pub use run::{Check, CheckRun, Phase, Run, ServiceRun, StepRun, TagState};
+pub use summary::{ServiceSummary, Summary, html};
 pub use table::{plan_table, pruned_table, registry_table, release_table};

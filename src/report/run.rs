@@ -61,6 +61,10 @@ pub struct ServiceRun {
     pub steps: IndexMap<String, StepRun>,
     /// The image's digest.
     pub digest: Option<Digest>,
+    /// Whether the image was taken as it is.
+    pub reused: bool,
+    /// The tags that point to it now.
+    pub tags: Vec<Reference>,
     /// The image's size in bytes.
     pub size: u64,
     /// How long its build took, in seconds.
@@ -237,6 +241,7 @@ impl Run {
                 let service = self.service(service);
                 service.phase = Phase::Uploading;
                 service.digest = Some(digest.clone());
+                service.reused = true;
             }
             Event::BuildFailed { service, message } => {
                 let service = self.service(service);
@@ -361,6 +366,20 @@ impl Run {
     }
 
     fn apply_tag(&mut self, event: &Event) {
+        if let Event::TagMoved {
+            service, reference, ..
+        }
+        | Event::TagKept {
+            service, reference, ..
+        } = event
+        {
+            self.service(service).tags.push(reference.clone());
+        }
+        if let Event::TagRestored { reference, .. } = event {
+            for service in self.services.values_mut() {
+                service.tags.retain(|tag| tag != reference);
+            }
+        }
         let (reference, state) = match event {
             Event::TagMoved {
                 reference,

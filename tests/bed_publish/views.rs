@@ -167,3 +167,35 @@ fn what_cannot_draw_gets_lines() {
         .exits(0);
     assert!(!ran.stderr.contains('\u{1b}'), "{}", ran.stderr);
 }
+
+#[test]
+fn a_report_of_saved_events_is_what_the_run_ended_with() {
+    let shop = Shop::of(&["api", "web"]);
+    let events = shop.project.join(".home/events");
+    let ran = shop
+        .castoff(["publish", "--events"])
+        .args([&events])
+        .run()
+        .exits(0);
+    let report = shop.castoff(["report"]).args([&events]).run().exits(0);
+    // The run measures its times itself, the report from event to event.
+    let without_times = |text: &str| -> Vec<Vec<String>> {
+        let words = |line: &str| {
+            line.split("  ")
+                .map(str::trim)
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let mut rows: Vec<Vec<String>> = text.lines().map(words).collect();
+        for row in &mut rows {
+            assert_eq!(row.len(), 5, "{text}");
+            row.remove(3);
+        }
+        rows
+    };
+    assert_eq!(without_times(&report.stdout), without_times(&ran.stdout));
+    // What it says besides is what the run said at its end.
+    assert!(ran.stderr.ends_with(&report.stderr), "{}", report.stderr);
+    assert!(report.stderr.contains("warning: "), "{}", report.stderr);
+}

@@ -13,6 +13,7 @@ mod flood;
 mod linked;
 mod live;
 mod plans;
+mod report;
 #[path = "../support/mod.rs"]
 mod support;
 
