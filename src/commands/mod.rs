@@ -22,6 +22,7 @@ use crate::error::{Error, failure_problems};
 use crate::execute::Failure;
 use crate::exit::Exit;
 use crate::facts::Environment;
+use crate::printable::is_hidden;
 use crate::report::{Printer, Problem};
 
 /// What every verb is given.
@@ -74,9 +75,19 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
     })
 }
 
-/// A value as JSON for people and programs, with the end of its last line.
+/// A value as JSON for people and programs, with the end of its last line. Letters that a terminal would
+/// not show as they are, are written as escapes, which say the same to a program.
 fn pretty(value: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let plain = serde_json::to_string_pretty(value).unwrap_or_default();
+    let mut text = String::with_capacity(plain.len() + 1);
+    for letter in plain.chars() {
+        if letter == '\n' || !is_hidden(letter) {
+            text.push(letter);
+        } else {
+            let units = letter.encode_utf16(&mut [0; 2]).to_vec();
+            text.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
     text.push('\n');
     text
 }

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 
+use serde::Deserialize;
+
 use super::{Given, pretty};
 use crate::cli::{ReportArguments, ReportFormat};
 use crate::error::Error;
@@ -12,6 +14,20 @@ use crate::report::{Problem, Run, Summary, check_problems, html};
 
 /// The longest line that an event can be.
 const MAX_LINE: u64 = 16 << 20;
+
+/// As much of an event as every kind has.
+#[derive(Deserialize)]
+struct OfAnyKind {
+    v: u32,
+    #[serde(rename = "event")]
+    _event: Kind,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    _kind: String,
+}
 
 pub(super) fn run(given: &Given<'_>, arguments: &ReportArguments) -> Result<Exit, Error> {
     let run = read(given, arguments)?;
@@ -61,8 +77,8 @@ fn read(given: &Given<'_>, arguments: &ReportArguments) -> Result<Run, Error> {
                 break;
             }
             Err(error) => {
-                let is_event = serde_json::from_slice::<serde_json::Value>(&line)
-                    .is_ok_and(|value| value["v"] == VERSION && value["event"]["type"].is_string());
+                let is_event = serde_json::from_slice::<OfAnyKind>(&line)
+                    .is_ok_and(|envelope| envelope.v == VERSION);
                 if !is_event {
                     return Err(wrong(format!("line {number} is no event: {error}")));
                 }

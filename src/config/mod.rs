@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 
 pub use document::{Document, Origin};
 pub use file::{
-    AnnotationLevel, CacheMode, CacheSource, CreatedFrom, DirtyTree, File, ProvenanceMode,
+    AnnotationLevel, CacheMode, CacheSource, CompressionKind, CreatedFrom, DirtyTree, File,
+    MediaTypes, ProvenanceMode,
 };
 pub use known::schema;
 pub use settings::{
-    BuilderChoice, CacheSettings, LocalPrune, RegistrySettings, ServiceSettings, Settings,
+    BuilderChoice, CacheSettings, Compression, LocalPrune, RegistrySettings, ServiceSettings,
+    Settings,
 };
 
 use crate::excerpt::Excerpt;
@@ -35,6 +37,9 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("build.no_cache", "false"),
     ("build.created", "\"commit\""),
     ("build.strict", "false"),
+    ("build.reproducible", "false"),
+    ("build.media_types", "\"oci\""),
+    ("build.allow", "[]"),
     ("tags.dirty", "\"allow\""),
     ("annotations.levels", "[]"),
     ("cache.sources", "[]"),
@@ -160,6 +165,16 @@ impl Error {
             Self::Syntax { .. } | Self::TooLarge { .. } | Self::Value { .. } | Self::Several(_) => {
                 None
             }
+        }
+    }
+}
+
+impl Settings {
+    /// Takes remarks about any Dockerfile for errors, as a flag asks for it.
+    pub fn be_strict(&mut self) {
+        self.general.strict = true;
+        for service in self.services.values_mut() {
+            service.strict = true;
         }
     }
 }
@@ -384,6 +399,11 @@ mod tests {
             assert_eq!(
                 (said.created, said.dirty),
                 (silent.created, silent.dirty),
+                "{key}"
+            );
+            assert_eq!(
+                (said.reproducible, said.media_types, &said.allow),
+                (silent.reproducible, silent.media_types, &silent.allow),
                 "{key}"
             );
             assert_eq!(said.annotation_levels, silent.annotation_levels, "{key}");

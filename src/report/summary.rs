@@ -105,9 +105,10 @@ impl Summary {
     pub fn text(&self) -> String {
         let rows = self.services.iter().filter_map(|service| {
             let digest = service.digest.clone()?;
-            let time = match service.reused {
-                true => "reused".to_owned(),
-                false => seconds(service.seconds),
+            let time = if service.reused {
+                "reused".to_owned()
+            } else {
+                seconds(service.seconds)
             };
             Some([
                 one_line(&service.service),
@@ -237,9 +238,9 @@ pub fn html(run: &Run) -> String {
     let summary = Summary::of(run);
     let mut rows = String::new();
     for service in &summary.services {
-        let _ = write!(
+        let _ = writeln!(
             rows,
-            "<tr class=\"{}\"><td>{}<td>{}<td><code>{}</code><td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}, {} cached<td>{}</tr>\n",
+            "<tr class=\"{}\"><td>{}<td>{}<td><code>{}</code><td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}, {} cached<td>{}</tr>",
             service.state,
             text(&service.service),
             service.state,
@@ -252,9 +253,9 @@ pub fn html(run: &Run) -> String {
         );
         if let Some(failure) = &service.failure {
             let log: Vec<String> = service.log.iter().map(|line| text(line)).collect();
-            let _ = write!(
+            let _ = writeln!(
                 rows,
-                "<tr class=\"failed\"><td><td colspan=\"6\">{}<pre>{}</pre></tr>\n",
+                "<tr class=\"failed\"><td><td colspan=\"6\">{}<pre>{}</pre></tr>",
                 text(failure),
                 log.join("\n")
             );

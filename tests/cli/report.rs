@@ -161,9 +161,9 @@ fn a_run_as_json_is_for_programs() {
           "steps": 1,
           "cached": 0,
           "tags": [],
-          "failure": "<script>alert(1)</script> | `x` \u001b[2J‮ & \"q\"",
+          "failure": "<script>alert(1)</script> | `x` \u001b[2J\u202e & \"q\"",
           "log": [
-            "<script>alert(1)</script> | `x` \u001b[2J‮ & \"q\""
+            "<script>alert(1)</script> | `x` \u001b[2J\u202e & \"q\""
           ]
         },
         {
