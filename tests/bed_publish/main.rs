@@ -13,6 +13,7 @@ mod caches;
 mod cancel;
 mod checks;
 mod contexts;
+mod differential;
 mod failures;
 mod github;
 mod linked;
