@@ -104,6 +104,9 @@ pub struct Global {
     /// Write every event to this file, a JSON object a line
     #[arg(long, value_name = "FILE", global = true, env = "CASTOFF_EVENTS")]
     pub events: Option<PathBuf>,
+    /// Write the log of each service's build to DIR/SERVICE.log
+    #[arg(long, value_name = "DIR", global = true, env = "CASTOFF_LOGS")]
+    pub logs: Option<PathBuf>,
     /// Whether to use colours
     #[arg(long, value_enum, value_name = "WHEN", global = true, default_value_t)]
     pub color: ColorChoice,
@@ -160,6 +163,8 @@ pub enum Command {
     Ls(LsArguments),
     /// Clean up; a dry run unless --apply
     Prune(PruneArguments),
+    /// Print what a run came to that was saved with --events
+    Report(ReportArguments),
     /// Print the JSON Schema of publish.toml
     Schema,
     /// Print a completion script
@@ -194,6 +199,9 @@ pub struct PublishArguments {
     /// Do not clean up afterwards, whatever publish.toml says
     #[arg(long)]
     pub no_prune: bool,
+    /// Take what BuildKit's checks remark about a Dockerfile for an error
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `castoff build`.
@@ -205,6 +213,9 @@ pub struct BuildArguments {
     /// The form of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Take what BuildKit's checks remark about a Dockerfile for an error
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `castoff config`.
@@ -285,6 +296,31 @@ pub struct PruneArguments {
 pub enum PrunePlace {
     /// This project's images, containers and volumes in the Docker Engine, and its build cache
     Local,
+}
+
+/// `castoff report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The events that --events wrote
+    #[arg(value_name = "EVENTS")]
+    pub events: PathBuf,
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// As the run itself ended
+    #[default]
+    Text,
+    /// For a comment or a job's summary
+    Markdown,
+    /// For programs
+    Json,
+    /// A page that needs nothing but itself
+    Html,
 }
 
 /// `castoff completions`.

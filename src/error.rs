@@ -145,9 +145,10 @@ fn config_problem(error: &config::Error) -> Problem {
     }
 }
 
-/// How people are told of what went wrong in a publish.
-pub fn failure_problems(failure: &Failure) -> Vec<Problem> {
-    let problem = Problem {
+/// How people are told of what went wrong in a publish. `again` gives the command that builds a
+/// service alone.
+pub fn failure_problems(failure: &Failure, again: &dyn Fn(&str) -> String) -> Vec<Problem> {
+    let mut problem = Problem {
         hint: failure.hint(),
         ..Problem::error(failure)
     };
@@ -166,14 +167,16 @@ pub fn failure_problems(failure: &Failure) -> Vec<Problem> {
             })
             .collect(),
         Failure::Build {
+            service,
             error: BuilderError::Failed {
                 excerpt, log, step, ..
             },
-            ..
         } => {
-            // The last lines are where the reason stands; the whole log is in the events.
+            // The last lines are where the reason stands; `--logs` keeps all of them.
             let skipped = log.len().saturating_sub(12);
-            let mut problem = problem;
+            problem
+                .hint
+                .get_or_insert_with(|| format!("build it alone with `{}`", again(service)));
             if let Some(step) = step {
                 problem.message = format!("{} at {step}", problem.message);
             }

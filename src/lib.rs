@@ -118,7 +118,7 @@ pub mod tags;
 use cli::{Cli, ColorChoice};
 use exit::Exit;
 use facts::Environment;
-use report::Printer;
+use report::{Dialect, Printer};
 
 /// Runs what was typed, and says how the world looks afterwards.
 pub fn run(cli: &Cli) -> Exit {
@@ -136,6 +136,13 @@ pub fn run(cli: &Cli) -> Exit {
         }
     };
     let here = std::path::absolute(".").unwrap_or_default();
-    let printer = Printer::new(color, cli.global.quiet, here);
+    let mut printer = Printer::new(color, cli.global.quiet, here.clone());
+    if environment.get("GITHUB_ACTIONS") == Some("true") {
+        let workspace = environment.non_empty("GITHUB_WORKSPACE");
+        let workspace = workspace.map_or(here, Into::into);
+        printer = printer.speaking(Dialect::GitHub, workspace);
+    } else if environment.get("GITLAB_CI") == Some("true") {
+        printer = printer.speaking(Dialect::GitLab, here);
+    }
     commands::run(cli, environment, &printer)
 }

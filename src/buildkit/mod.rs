@@ -6,6 +6,7 @@
 //! [`Builder`] for one order at a time. Start reading at [`BuildKit::build`].
 
 mod dial;
+mod dockerfile;
 mod failure;
 mod gateway;
 mod session;
@@ -29,8 +30,8 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 pub use dial::Address;
 
@@ -50,6 +51,8 @@ use status::Watch;
 /// How long the end of the progress stream is waited for once a build is over. It ends by itself,
 /// unless the build never began.
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
+/// How long to wait for the views before more of a build's log is read.
+const CROWDED_WAIT: Duration = Duration::from_millis(5);
 /// How long a cancelled build may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -187,15 +190,21 @@ impl Builder for BuildKit {
             agents: self.agents(order).await?,
             sent: Arc::clone(&sent),
         };
-        let mut watch = Watch::new(&order.service, cx.events.clone());
+        let mut watch = Watch::new(order, cx.events.clone());
+        let strict = order.spec.strict;
         let job = Job {
             channel,
             request: solve.request,
             session,
             hand_on: order.hand_on.clone(),
+            strict,
         };
         let answer = Box::pin(job.run(cx, &mut watch)).await;
+        let too_many = BuilderError::Remarks {
+            number: watch.remarks(),
+        };
         match answer {
+            Ok(_) if strict && watch.remarks() > 0 => Err(too_many),
             Ok(answer) => {
                 // What all share is counted for the one that began it.
                 if let Some((shared, true)) = &shared {
@@ -204,6 +213,10 @@ impl Builder for BuildKit {
                 built(answer, order, &watch, &sent)
             }
             Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
+            // Nobody else cancels a build.
+            Err(status) if strict && status.code() == Code::Cancelled && watch.remarks() > 0 => {
+                Err(too_many)
+            }
             Err(status) => Err(failure::classify(&status, &watch, order)),
         }
     }
@@ -254,12 +267,17 @@ struct Job {
     request: SolveRequest,
     session: Session,
     hand_on: Option<HandOn>,
+    /// Whether it ends once there are remarks about the Dockerfile.
+    strict: bool,
 }
 
 impl Job {
     async fn run(mut self, cx: &Cx, watch: &mut Watch) -> Result<SolveResponse, Status> {
         let control = control(self.channel.clone());
         let over = CancellationToken::new();
+        // Told by the progress that the build need not go on.
+        let enough = CancellationToken::new();
+        let strict = self.strict;
         let build = self.request.r#ref.clone();
         // Those who build on this ask its session for files, and that may be longer than this
         // build: it is served until the last guard is dropped.
@@ -303,6 +321,7 @@ impl Job {
                 }),
                 // Dropping the solve is what stops it on the builder.
                 () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
+                () = enough.cancelled() => Err(Status::cancelled("remarks about the Dockerfile")),
             };
             over.cancel();
             answer
@@ -318,7 +337,7 @@ impl Job {
         };
         let follow = async {
             tokio::select! {
-                () = follow(control.clone(), build.clone(), watch) => {}
+                () = follow(control.clone(), build.clone(), watch, strict.then_some(&enough)) => {}
                 () = limit => {}
             }
         };
@@ -343,8 +362,14 @@ fn control(channel: Channel) -> ControlClient<Channel> {
 }
 
 /// Tells what the builder tells, until it has no more to say. If Solve fails before the build
-/// exists, this would wait for ever: whoever calls it sets the limit.
-async fn follow(mut control: ControlClient<Channel>, build: String, watch: &mut Watch) {
+/// exists, this would wait for ever: whoever calls it sets the limit. Says `enough` once there are
+/// remarks about a Dockerfile that has been read to its end.
+async fn follow(
+    mut control: ControlClient<Channel>,
+    build: String,
+    watch: &mut Watch,
+    enough: Option<&CancellationToken>,
+) {
     let Ok(answer) = control.status(StatusRequest { r#ref: build }).await else {
         return;
     };
@@ -352,6 +377,16 @@ async fn follow(mut control: ControlClient<Channel>, build: String, watch: &mut 
     // A stream that breaks ends the progress; the solve tells what happened.
     while let Ok(Some(message)) = stream.message().await {
         watch.take(message);
+        if let Some(enough) = enough
+            && watch.remarks() > 0
+            && watch.has_begun()
+        {
+            enough.cancel();
+        }
+        // A builder that logs faster than it can be shown waits, and no line is lost.
+        while watch.is_crowded() {
+            tokio::time::sleep(CROWDED_WAIT).await;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 use bollard_buildkit_proto::pb::Definition;
 use serde_json::json;
 
+use super::dockerfile::INLINE_NAME;
 use super::gateway::{self, Linked};
 use super::session::Directory;
 use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
@@ -15,9 +16,6 @@ use crate::plan::{
     AnnotationLevel, BuildContext, BuildSpec, CacheRef, CompressionKind, Dockerfile, ImageOptions,
     NamedContext, Provenance, Ulimit,
 };
-
-/// The name of the Dockerfile where it is written in the compose file.
-const INLINE_NAME: &str = "Dockerfile";
 
 /// A build in BuildKit's words: the request, and the folders that its session offers.
 pub(super) struct Solve {

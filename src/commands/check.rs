@@ -44,7 +44,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
             if exit == Exit::Done {
                 given.printer.result("ready to publish\n");
             }
-            complain(&given.printer, &[Failure::NotReady(findings)]);
+            complain(given, &[Failure::NotReady(findings)]);
         }
     }
     Ok(exit)

@@ -4,6 +4,7 @@
 //! what the rooms decide. Start reading at the file that is named as the verb.
 
 mod adapters;
+mod again;
 mod build;
 mod check;
 mod config;
@@ -12,6 +13,7 @@ mod plan;
 mod prune;
 mod publish;
 mod read;
+mod report;
 mod session;
 mod tags;
 
@@ -20,6 +22,7 @@ use crate::error::{Error, failure_problems};
 use crate::execute::Failure;
 use crate::exit::Exit;
 use crate::facts::Environment;
+use crate::printable::is_hidden;
 use crate::report::{Printer, Problem};
 
 /// What every verb is given.
@@ -48,6 +51,7 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
         Command::Check(arguments) => check::run(&given, arguments),
         Command::Ls(arguments) => ls::run(&given, arguments),
         Command::Prune(arguments) => prune::run(&given, arguments),
+        Command::Report(arguments) => report::run(&given, arguments),
         Command::Schema => {
             printer.result(&pretty(&crate::config::schema()));
             Ok(Exit::Done)
@@ -71,19 +75,33 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
     })
 }
 
-/// A value as JSON for people and programs, with the end of its last line.
+/// A value as JSON for people and programs, with the end of its last line. Letters that a terminal would
+/// not show as they are, are written as escapes, which say the same to a program.
 fn pretty(value: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let plain = serde_json::to_string_pretty(value).unwrap_or_default();
+    let mut text = String::with_capacity(plain.len() + 1);
+    for letter in plain.chars() {
+        if letter == '\n' || !is_hidden(letter) {
+            text.push(letter);
+        } else {
+            let units = letter.encode_utf16(&mut [0; 2]).to_vec();
+            text.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
     text.push('\n');
     text
 }
 
 /// Says what went wrong, each thing once.
-fn complain(printer: &Printer, failures: &[Failure]) {
+fn complain(given: &Given<'_>, failures: &[Failure]) {
+    let again = |service: &str| again::build(given.global, service);
     let mut said: Vec<Problem> = Vec::new();
-    for problem in failures.iter().flat_map(failure_problems) {
+    let problems = failures
+        .iter()
+        .flat_map(|failure| failure_problems(failure, &again));
+    for problem in problems {
         if !said.contains(&problem) {
-            printer.problem(&problem);
+            given.printer.problem(&problem);
             said.push(problem);
         }
     }

@@ -13,7 +13,10 @@ use crate::plan::{Plan, Purpose};
 use crate::report::{GithubFiles, Problem, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
-    let read = read(given, Purpose::Publish)?;
+    let mut read = read(given, Purpose::Publish)?;
+    if arguments.strict {
+        read.settings.be_strict();
+    }
     let plan = read.plan(&arguments.services)?;
     let world = adapters::world(given, &read, &plan)?;
     let release = release_id();
@@ -29,7 +32,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             (outcome, exit)
         }
     })?;
-    complain(&given.printer, &outcome.failures);
+    complain(given, &outcome.failures);
     report(given, arguments, &read, outcome, exit);
     Ok(exit)
 }

@@ -154,6 +154,8 @@ pub struct BuildTable {
     pub no_cache: Option<bool>,
     /// Where the date in an image's labels comes from: `commit` (the default), or `now`.
     pub created: Option<CreatedFrom>,
+    /// Whether a remark of BuildKit's checks about a Dockerfile is an error. Default: false.
+    pub strict: Option<bool>,
     /// Whether the same commit gives the same image, byte for byte: every time in its layers is at most
     /// that of `SOURCE_DATE_EPOCH`, else of the commit. Default: false.
     pub reproducible: Option<bool>,
@@ -368,6 +370,8 @@ pub struct ServiceTable {
     pub no_cache: Option<bool>,
     /// As `build.created`.
     pub created: Option<CreatedFrom>,
+    /// As `build.strict`.
+    pub strict: Option<bool>,
     /// As `build.reproducible`.
     pub reproducible: Option<bool>,
     /// As `build.compression`.

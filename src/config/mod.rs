@@ -36,6 +36,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("build.pull", "false"),
     ("build.no_cache", "false"),
     ("build.created", "\"commit\""),
+    ("build.strict", "false"),
     ("build.reproducible", "false"),
     ("build.media_types", "\"oci\""),
     ("build.allow", "[]"),
@@ -164,6 +165,16 @@ impl Error {
             Self::Syntax { .. } | Self::TooLarge { .. } | Self::Value { .. } | Self::Several(_) => {
                 None
             }
+        }
+    }
+}
+
+impl Settings {
+    /// Takes remarks about any Dockerfile for errors, as a flag asks for it.
+    pub fn be_strict(&mut self) {
+        self.general.strict = true;
+        for service in self.services.values_mut() {
+            service.strict = true;
         }
     }
 }

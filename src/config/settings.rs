@@ -93,6 +93,8 @@ pub struct ServiceSettings {
     pub pull: bool,
     /// Whether nothing is taken from the cache.
     pub no_cache: bool,
+    /// Whether a remark about the Dockerfile is an error.
+    pub strict: bool,
     /// Whether times within the image are those of the commit.
     pub reproducible: bool,
     /// How layers are compressed, where it is not left to the builder.
@@ -372,6 +374,7 @@ impl Reading<'_> {
             pull: table.pull,
             no_cache: table.no_cache,
             created: table.created,
+            strict: table.strict,
             reproducible: table.reproducible,
             compression: table.compression,
             media_types: table.media_types,
@@ -439,6 +442,7 @@ impl Reading<'_> {
         settings.pull = table.pull.unwrap_or(settings.pull);
         settings.no_cache = table.no_cache.unwrap_or(settings.no_cache);
         settings.created = table.created.unwrap_or(settings.created);
+        settings.strict = table.strict.unwrap_or(settings.strict);
         settings.reproducible = table.reproducible.unwrap_or(settings.reproducible);
         settings.media_types = table.media_types.unwrap_or(settings.media_types);
         if let Some(compression) = table.compression {

@@ -297,9 +297,14 @@ async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, 
             Ok(built)
         }
         Err(error) => {
-            cx.events.tell(Event::BuildFailed {
-                service: service.clone(),
-                message: error.to_string(),
+            cx.events.tell(match &error {
+                BuilderError::Cancelled => Event::BuildStopped {
+                    service: service.clone(),
+                },
+                error => Event::BuildFailed {
+                    service: service.clone(),
+                    message: error.to_string(),
+                },
             });
             Err(Failure::Build {
                 service: service.clone(),

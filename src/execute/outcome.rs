@@ -153,10 +153,7 @@ impl Failure {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Build { service, error } => error.hint().or_else(|| {
-                matches!(error, BuilderError::Failed { .. })
-                    .then(|| format!("build it alone with `castoff build {service}`"))
-            }),
+            Self::Build { error, .. } => error.hint(),
             Self::Upload { error, .. }
             | Self::Tag { error, .. }
             | Self::Verify(error)

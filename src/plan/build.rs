@@ -62,6 +62,9 @@ pub struct BuildSpec {
     pub no_cache_filter: Vec<String>,
     /// Whether base images are looked up anew even where the builder has them.
     pub pull: bool,
+    /// Whether a remark of BuildKit's checks about the Dockerfile is an error.
+    #[serde(skip)]
+    pub strict: bool,
     /// How the image is written.
     #[serde(skip_serializing_if = "ImageOptions::is_usual")]
     pub image: ImageOptions,

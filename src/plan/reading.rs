@@ -95,6 +95,7 @@ impl Reading<'_> {
                 bake.no_cache_filter
             },
             pull: settings.pull || bake.pull.unwrap_or(build.pull),
+            strict: settings.strict,
             provenance: self.provenance(settings)?,
             sbom: self.sbom(settings)?,
             cache_from: Vec::new(),

@@ -3,7 +3,7 @@ use comfy_table::{ContentArrangement, Table};
 
 use super::words::{digest, seconds, size};
 use crate::ledger::Release;
-use crate::oci::{Digest, Platform, Tag};
+use crate::oci::{Digest, Platform};
 use crate::plan::{Action, Plan};
 use crate::printable::one_line;
 
@@ -92,12 +92,9 @@ fn outside(plan: &Plan) -> String {
 
 /// What was published: each service with its digest, size, time and tags.
 pub fn release_table(release: &Release) -> String {
-    let mut images = table(&["SERVICE", "DIGEST", "SIZE", "TIME", "TAGS"]);
-    for image in &release.images {
-        let mut tags: Vec<&Tag> = image.tags.iter().filter_map(|tag| tag.tag()).collect();
-        tags.dedup();
+    images_table(release.images.iter().map(|image| {
         let mut names: Vec<&str> = Vec::new();
-        for tag in tags {
+        for tag in image.tags.iter().filter_map(|tag| tag.tag()) {
             if !names.contains(&tag.as_str()) {
                 names.push(tag.as_str());
             }
@@ -107,13 +104,21 @@ pub fn release_table(release: &Release) -> String {
         } else {
             seconds(image.seconds)
         };
-        images.add_row([
+        [
             image.service.clone(),
             image.digest.to_string(),
             size(image.size),
             time,
             names.join(", "),
-        ]);
+        ]
+    }))
+}
+
+/// Images: the service, digest, size, time and tags of each.
+pub(super) fn images_table(rows: impl Iterator<Item = [String; 5]>) -> String {
+    let mut images = table(&["SERVICE", "DIGEST", "SIZE", "TIME", "TAGS"]);
+    for row in rows {
+        images.add_row(row);
     }
     printed(&images)
 }

@@ -9,9 +9,11 @@
 
 mod bad_input;
 mod events;
+mod flood;
 mod linked;
 mod live;
 mod plans;
+mod report;
 mod schema;
 #[path = "../support/mod.rs"]
 mod support;

@@ -145,6 +145,12 @@ pub enum BuilderError {
         /// The last lines of the step's log.
         log: Vec<String>,
     },
+    /// Checks of the Dockerfile had something to say, and the target is strict about that.
+    #[error("its Dockerfile is remarked on {}, and --strict is in force", if *number == 1 { "once".to_owned() } else { format!("{number} times") })]
+    Remarks {
+        /// How many remarks there are.
+        number: usize,
+    },
     /// The image was built but could not be pushed.
     #[error("push to {}: {message}", repository.as_ref().map_or_else(|| "a registry".to_owned(), ToString::to_string))]
     Push {
@@ -183,6 +189,10 @@ impl BuilderError {
             }
             Self::Push { message, .. } if message.contains("x509:") => Some(
                 "the builder does not trust the registry's certificate. `ca` in publish.toml is castoff's own trust: give the builder the CA, too (a Docker Engine looks in /etc/docker/certs.d/HOST/ca.crt)"
+                    .to_owned(),
+            ),
+            Self::Remarks { .. } => Some(
+                "heed the warnings above, or switch a check off with `# check=skip=NAME` on top of the Dockerfile"
                     .to_owned(),
             ),
             Self::Push { .. } => Some(
