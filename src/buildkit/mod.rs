@@ -13,6 +13,7 @@ mod solve;
 mod status;
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,10 +29,11 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 pub use dial::Address;
+use dial::Connection;
 
 use crate::cx::Cx;
 use crate::execute::ports::{
@@ -48,6 +50,8 @@ use status::Watch;
 /// How long the end of the progress stream is waited for once a build is over. It ends by itself,
 /// unless the build never began.
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
+/// How long a builder may take to say what it can do. A program on the way may start it first.
+const SURVEY_LIMIT: Duration = Duration::from_secs(60);
 /// How long a cancelled build may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -60,7 +64,7 @@ pub struct BuildKit {
     address: Address,
     credentials: Arc<dyn Credentials>,
     environment: Environment,
-    channel: OnceCell<Channel>,
+    connection: OnceCell<Connection>,
 }
 
 impl BuildKit {
@@ -76,25 +80,30 @@ impl BuildKit {
             address,
             credentials,
             environment,
-            channel: OnceCell::new(),
+            connection: OnceCell::new(),
         }
     }
 
-    /// The one connection, opened when it is first needed.
-    async fn channel(&self) -> Result<Channel, BuilderError> {
-        let opened = self.channel.get_or_try_init(|| self.address.connect());
-        opened.await.cloned()
+    /// The one connection of all builds, opened when it is first needed.
+    async fn connection(&self) -> Result<&Connection, BuilderError> {
+        let opened = self
+            .connection
+            .get_or_try_init(|| self.address.connect(true));
+        opened.await
     }
 
-    async fn control(&self) -> Result<ControlClient<Channel>, BuilderError> {
-        Ok(control(self.channel().await?))
-    }
-
-    fn lost(&self, status: &Status) -> BuilderError {
-        BuilderError::Unreachable {
-            address: self.address.to_string(),
-            message: status.message().to_owned(),
-        }
+    /// What it says where it could not be asked, or did not answer.
+    async fn lost(&self, connection: &Connection, status: &Status) -> BuilderError {
+        let words = if status.code() == Code::Unimplemented {
+            None
+        } else {
+            connection.ending.words().await
+        };
+        let said = || match status.source() {
+            Some(source) => dial::innermost(source),
+            None => status.message().to_owned(),
+        };
+        self.address.unreachable(words.unwrap_or_else(said))
     }
 
     fn secrets(&self, order: &BuildOrder) -> Result<SecretStore, BuilderError> {
@@ -123,12 +132,17 @@ impl Builder for BuildKit {
     }
 
     async fn survey(&self) -> Result<Survey, BuilderError> {
-        let mut control = self.control().await?;
-        let workers = control
-            .list_workers(ListWorkersRequest::default())
-            .await
-            .map_err(|status| self.lost(&status))?
-            .into_inner();
+        let connection = self.connection().await?;
+        let mut control = control(connection.channel.clone());
+        let asked = control.list_workers(ListWorkersRequest::default());
+        let workers = match tokio::time::timeout(SURVEY_LIMIT, asked).await {
+            Ok(Ok(workers)) => workers.into_inner(),
+            Ok(Err(status)) => return Err(self.lost(connection, &status).await),
+            Err(_) => {
+                let message = format!("no answer within {} s", SURVEY_LIMIT.as_secs());
+                return Err(self.address.unreachable(message));
+            }
+        };
         let mut platforms: Vec<Platform> = Vec::new();
         for platform in workers.record.iter().flat_map(|worker| &worker.platforms) {
             let platform =
@@ -145,7 +159,7 @@ impl Builder for BuildKit {
     }
 
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
-        let channel = self.channel().await?;
+        let connection = self.connection().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
         let solve = Solve::new(order, &build, &session_id)?;
@@ -160,7 +174,7 @@ impl Builder for BuildKit {
         };
         let mut watch = Watch::new(&order.service, cx.events.clone());
         let job = Job {
-            channel,
+            channel: connection.channel.clone(),
             request: solve.request,
             session,
             hand_on: order.hand_on.clone(),
@@ -169,17 +183,23 @@ impl Builder for BuildKit {
         match answer {
             Ok(answer) => built(answer, order, &watch, &sent),
             Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
-            Err(status) => Err(failure::classify(&status, &watch, order)),
+            Err(status) => match failure::classify(&status, &watch, order) {
+                // What carried the connection knows best why it broke.
+                BuilderError::Lost { message } => Err(BuilderError::Lost {
+                    message: connection.ending.words().await.unwrap_or(message),
+                }),
+                error => Err(error),
+            },
         }
     }
 
     async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
-        let mut control = self.control().await?;
-        let usage = control
-            .disk_usage(DiskUsageRequest::default())
-            .await
-            .map_err(|status| self.lost(&status))?
-            .into_inner();
+        let connection = self.address.connect(false).await?;
+        let mut control = control(connection.channel.clone());
+        let usage = match control.disk_usage(DiskUsageRequest::default()).await {
+            Ok(usage) => usage.into_inner(),
+            Err(status) => return Err(self.lost(&connection, &status).await),
+        };
         let record = |record: UsageRecord| CacheRecord {
             last_used: [&record.last_used_at, &record.created_at]
                 .into_iter()
@@ -194,7 +214,7 @@ impl Builder for BuildKit {
     }
 
     async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
-        let mut control = self.control().await?;
+        let connection = self.address.connect(false).await?;
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
         let request = PruneRequest {
             all: true,
@@ -203,13 +223,19 @@ impl Builder for BuildKit {
             max_used_space: keep,
             ..PruneRequest::default()
         };
-        let answer = control.prune(request).await;
-        let mut freed = answer.map_err(|status| self.lost(&status))?.into_inner();
-        let mut bytes = 0_u64;
-        while let Some(record) = freed.message().await.map_err(|status| self.lost(&status))? {
-            bytes += u64::try_from(record.size).unwrap_or_default();
+        let freed = async {
+            let answer = control(connection.channel.clone()).prune(request).await;
+            let mut freed = answer?.into_inner();
+            let mut bytes = 0_u64;
+            while let Some(record) = freed.message().await? {
+                bytes += u64::try_from(record.size).unwrap_or_default();
+            }
+            Ok::<_, Status>(bytes)
+        };
+        match freed.await {
+            Ok(bytes) => Ok(bytes),
+            Err(status) => Err(self.lost(&connection, &status).await),
         }
-        Ok(bytes)
     }
 }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Given;
 use super::read::Read;
-use crate::buildkit::{Address, BuildKit};
-use crate::config::{BuilderChoice, Settings};
+use super::{Given, builders};
+use crate::buildkit;
+use crate::config::Settings;
+use crate::docker::Docker;
 use crate::engine::DockerEngine;
 use crate::error::Error;
 use crate::execute::World;
+use crate::execute::ports::Credentials;
 use crate::facts::Environment;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
@@ -19,12 +21,9 @@ use crate::registry::{
 };
 use crate::secret::Secret;
 
-/// Where a Docker Engine listens where nothing else is said.
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
-
 /// What a publish works with.
 pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
-    let credentials = Arc::new(DockerCredentials::new(credential_sources(
+    let credentials: Arc<dyn Credentials> = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
     let options = RegistryOptions {
@@ -33,16 +32,14 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
     };
     let environment = read.facts.environment.clone();
     let variables = read.project.environment.clone();
-    let secrets = Arc::new(move |name: &str| {
+    let secrets: buildkit::Environment = Arc::new(move |name: &str| {
         let value = environment.get(name).map(str::to_owned);
         value
             .or_else(|| variables.get(name).cloned())
             .map(Secret::new)
     });
-    let (name, address) = builder(&read.settings, &given.environment)?;
-    let builder = BuildKit::new(&name, address, credentials.clone(), secrets);
     Ok(World {
-        builder: Arc::new(builder),
+        builders: builders::of_plan(given, read, plan, &credentials, &secrets)?,
         registry: Arc::new(Registries::with_credentials(options, credentials)),
         ledger: ledger(given, read)?,
         jobs: given.global.jobs.into(),
@@ -64,33 +61,8 @@ pub(super) fn registries(
 
 /// The Docker Engine's own API.
 pub(super) fn engine(given: &Given<'_>) -> Result<DockerEngine, Error> {
-    let socket = engine_socket(&given.environment)?;
-    Ok(DockerEngine::at_socket(&socket)?)
-}
-
-/// The builder's name and address.
-fn builder(settings: &Settings, environment: &Environment) -> Result<(String, Address), Error> {
-    match &settings.general.builder {
-        BuilderChoice::Auto | BuilderChoice::Engine => {
-            let socket = engine_socket(environment)?;
-            Ok(("engine".to_owned(), Address::EngineSocket(socket)))
-        }
-        BuilderChoice::Socket(path) => Ok(("buildkitd".to_owned(), Address::Socket(path.clone()))),
-    }
-}
-
-/// The Engine's socket: `DOCKER_HOST`, else the usual place.
-fn engine_socket(environment: &Environment) -> Result<PathBuf, Error> {
-    match environment.non_empty("DOCKER_HOST") {
-        None => Ok(DEFAULT_SOCKET.into()),
-        Some(host) => match host.strip_prefix("unix://") {
-            Some(path) => Ok(path.into()),
-            None => Err(Error::Usage {
-                message: format!("DOCKER_HOST is `{host}`, and only unix:// can be reached yet"),
-                hint: Some("set DOCKER_HOST to unix:///var/run/docker.sock".to_owned()),
-            }),
-        },
-    }
+    let engine = Docker::new(&given.environment).engine()?;
+    Ok(DockerEngine::at(engine.address)?)
 }
 
 /// What is particular to each registry, by its address.

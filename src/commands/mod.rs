@@ -5,6 +5,7 @@
 
 mod adapters;
 mod build;
+mod builders;
 mod check;
 mod config;
 mod ls;

@@ -55,7 +55,15 @@ pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit,
         let (policy, engine, world) = (&policy, &engine, &world);
         async move {
             let apply = arguments.apply;
-            let result = local(&cx, policy, project, engine, &*world.builder, apply).await;
+            let result = local(
+                &cx,
+                policy,
+                project,
+                engine,
+                &*world.builders.general,
+                apply,
+            )
+            .await;
             let exit = if cx.cancel.is_cancelled() {
                 Exit::Interrupted
             } else {

@@ -61,7 +61,7 @@ async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, world: &World, outcom
             policy,
             &read.project.name,
             &engine,
-            &*world.builder,
+            &*world.builders.general,
             true,
         )
         .await

@@ -17,7 +17,8 @@ pub use file::{
 };
 pub use known::schema;
 pub use settings::{
-    BuilderChoice, CacheSettings, LocalPrune, RegistrySettings, ServiceSettings, Settings,
+    BuilderChoice, BuilderTls, CacheSettings, LocalPrune, RegistrySettings, ServiceSettings,
+    Settings,
 };
 
 use crate::excerpt::Excerpt;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::Error;
 use super::document::{Document, Origin};
 use super::file::{
-    AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable, CreatedFrom,
-    DirtyTree, File, ProvenanceMode, PruneLocalTable, RegistryTable, SbomValue, ServiceTable,
-    TagsTable,
+    AnnotationLevel, AnnotationsTable, BuildTable, BuilderTlsTable, CacheMode, CacheSource,
+    CacheTable, CreatedFrom, DirtyTree, File, ProvenanceMode, PruneLocalTable, RegistryTable,
+    SbomValue, ServiceTable, TagsTable,
 };
 use crate::oci::{Platform, Reference, parse_size};
 
@@ -79,6 +79,8 @@ pub struct ServiceSettings {
     pub platforms: Vec<Platform>,
     /// What builds.
     pub builder: BuilderChoice,
+    /// How TLS is spoken with a buildkitd at a `tcp://` address; in the clear where there is none.
+    pub builder_tls: Option<BuilderTls>,
     /// The provenance attestation.
     pub provenance: Option<ProvenanceMode>,
     /// The image that makes the SBOM, where one is wanted.
@@ -123,8 +125,44 @@ pub enum BuilderChoice {
     Auto,
     /// The Docker Engine's own BuildKit.
     Engine,
-    /// A buildkitd on a unix socket.
-    Socket(PathBuf),
+    /// A builder of buildx's, by its name.
+    Buildx(String),
+    /// A buildkitd, by its address: `unix:///path` or `tcp://host:port`.
+    Buildkitd(String),
+}
+
+impl BuilderChoice {
+    /// Reads what names a builder; `None` where that is nothing that does.
+    fn read(text: &str) -> Option<Self> {
+        let is_name = |name: &str| {
+            name.starts_with(|first: char| first.is_ascii_alphabetic())
+                && name
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter))
+        };
+        match text {
+            "auto" => Some(Self::Auto),
+            "engine" => Some(Self::Engine),
+            address if address.starts_with("unix:///") || address.starts_with("tcp://") => {
+                Some(Self::Buildkitd(address.to_owned()))
+            }
+            other => {
+                let name = other.strip_prefix("buildx:").unwrap_or(other);
+                is_name(name).then(|| Self::Buildx(name.to_owned()))
+            }
+        }
+    }
+}
+
+/// The files by which a buildkitd and castoff trust each other, as buildctl has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuilderTls {
+    /// The CA that signed the builder's certificate; the system's CAs where there is none.
+    pub ca: Option<PathBuf>,
+    /// The client certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// The name in the builder's certificate, where it is not that of its address.
+    pub server_name: Option<String>,
 }
 
 /// What is cleaned up in the Engine.
@@ -307,6 +345,7 @@ impl Reading<'_> {
         let build = BuildTable {
             platforms: table.platforms,
             builder: table.builder,
+            builder_tls: table.builder_tls,
             provenance: table.provenance,
             sbom: table.sbom,
             pull: table.pull,
@@ -342,19 +381,15 @@ impl Reading<'_> {
                 .collect::<Result<_, _>>()?;
         }
         if let Some(builder) = table.builder {
-            settings.builder = match builder.as_str() {
-                "auto" => BuilderChoice::Auto,
-                "engine" => BuilderChoice::Engine,
-                other => match other.strip_prefix("unix://") {
-                    Some(path) if path.starts_with('/') => BuilderChoice::Socket(path.into()),
-                    _ => {
-                        let message = format!(
-                            "`{other}` is no builder: expected auto, engine or unix:///path/of/buildkitd.sock"
-                        );
-                        return Err(self.wrong(&under("builder"), message));
-                    }
-                },
-            };
+            settings.builder = BuilderChoice::read(&builder).ok_or_else(|| {
+                let message = format!(
+                    "`{builder}` is no builder: expected auto, engine, the name of a buildx builder, unix:///path/of/buildkitd.sock or tcp://host:port"
+                );
+                self.wrong(&under("builder"), message)
+            })?;
+        }
+        if let Some(tls) = table.builder_tls {
+            settings.builder_tls = Some(self.builder_tls(tls, &under("builder_tls"))?);
         }
         if let Some(provenance) = table.provenance {
             settings.provenance = Some(provenance);
@@ -376,6 +411,19 @@ impl Reading<'_> {
         settings.no_cache = table.no_cache.unwrap_or(settings.no_cache);
         settings.created = table.created.unwrap_or(settings.created);
         Ok(())
+    }
+
+    fn builder_tls(&self, table: BuilderTlsTable, at: &[&str]) -> Result<BuilderTls, Error> {
+        let client = match (table.cert, table.key) {
+            (Some(cert), Some(key)) => Some((self.folder.join(cert), self.folder.join(key))),
+            (None, None) => None,
+            _ => return Err(self.wrong(at, "`cert` and `key` belong together: set both")),
+        };
+        Ok(BuilderTls {
+            ca: table.ca.map(|path| self.folder.join(path)),
+            client,
+            server_name: table.server_name,
+        })
     }
 
     fn prune(&self, table: &PruneLocalTable) -> Result<LocalPrune, Error> {

@@ -4,41 +4,39 @@
 //! labels. Must not know what is to be removed (`plan::retention` decides) or how images are built.
 //! Start reading at [`DockerEngine::contents`].
 
+mod transport;
+
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 
 use async_trait::async_trait;
+use bollard::Docker;
 use bollard::errors::Error as BollardError;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ImageSummary};
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
     ListVolumesOptionsBuilder, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
 use jiff::Timestamp;
 
+use crate::dial::Address;
 use crate::execute::ports::{Engine, EngineError};
 use crate::plan::retention::{Contents, LocalContainer, LocalImage, LocalVolume, Thing};
 use crate::plan::{PROJECT_LABEL, SERVICE_LABEL};
 
-/// How long the Engine may take for one answer, in seconds.
-const TIMEOUT: u64 = 120;
 /// The labels by which docker compose marks what is a project's
 /// (docker/compose, pkg/api/labels.go).
 const COMPOSE_PROJECT_LABEL: &str = "com.docker.compose.project";
 const COMPOSE_SERVICE_LABEL: &str = "com.docker.compose.service";
 
-/// The Docker Engine behind a socket.
+/// The Docker Engine, wherever it is.
 pub struct DockerEngine {
     docker: Docker,
 }
 
 impl DockerEngine {
-    /// The Engine at the unix socket `path`. Nothing is opened yet.
-    pub fn at_socket(path: &Path) -> Result<Self, EngineError> {
-        let address = path.to_string_lossy();
-        let docker = Docker::connect_with_unix(&address, TIMEOUT, API_DEFAULT_VERSION);
-        let docker = docker.map_err(failed("reach the Docker Engine"))?;
+    /// The Engine at `address`. Nothing is opened yet.
+    pub fn at(address: Address) -> Result<Self, EngineError> {
+        let docker = transport::client(address).map_err(failed("reach the Docker Engine"))?;
         Ok(Self { docker })
     }
 

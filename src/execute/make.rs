@@ -280,9 +280,9 @@ async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, 
     }
     cx.events.tell(Event::BuildStarted {
         service: service.clone(),
-        builder: world.builder.name().to_owned(),
+        builder: world.builders.of(service).name().to_owned(),
     });
-    match world.builder.build(cx, order).await {
+    match world.builders.of(service).build(cx, order).await {
         Ok(built) => {
             cx.events.tell(Event::BuildFinished {
                 service: service.clone(),

@@ -14,6 +14,7 @@ pub mod ports;
 mod preflight;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use make::build;
@@ -30,13 +31,29 @@ use ports::{Builder, Registry};
 #[derive(Clone)]
 pub struct World {
     /// What builds.
-    pub builder: Arc<dyn Builder>,
+    pub builders: Builders,
     /// Where images go.
     pub registry: Arc<dyn Registry>,
     /// Where what happened is kept.
     pub ledger: Ledger,
     /// How many services are built at the same time, at least 1.
     pub jobs: usize,
+}
+
+/// What builds each service.
+#[derive(Clone)]
+pub struct Builders {
+    /// What builds where nothing else is said.
+    pub general: Arc<dyn Builder>,
+    /// What builds a service, by its name.
+    pub services: BTreeMap<String, Arc<dyn Builder>>,
+}
+
+impl Builders {
+    /// What builds `service`.
+    pub fn of(&self, service: &str) -> &Arc<dyn Builder> {
+        self.services.get(service).unwrap_or(&self.general)
+    }
 }
 
 /// The whole protocol: preflight, build and upload by digest, move the tags, read them back, record.
