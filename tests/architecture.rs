@@ -25,7 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["oci", "cli", "excerpt", "interpolate"]),
     ("facts", &["oci", "excerpt", "printable"]),
     ("dial", &["printable"]),
-    ("docker", &["oci", "facts", "dial"]),
+    ("docker", &["oci", "facts", "dial", "printable"]),
     ("tags", &["oci", "facts", "excerpt", "printable"]),
     ("inputs", &["oci", "compose"]),
     (

@@ -37,7 +37,8 @@ use dial::Connection;
 
 use crate::cx::Cx;
 use crate::execute::ports::{
-    BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, HandOn, Handed, Survey,
+    BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, Engine, HandOn, Handed,
+    Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::SecretSource;
@@ -51,7 +52,7 @@ use status::Watch;
 /// unless the build never began.
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
 /// How long a builder may take to say what it can do. A program on the way may start it first.
-const SURVEY_LIMIT: Duration = Duration::from_secs(60);
+const SURVEY_LIMIT: Duration = Duration::from_mins(1);
 /// How long a cancelled build may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -64,6 +65,7 @@ pub struct BuildKit {
     address: Address,
     credentials: Arc<dyn Credentials>,
     environment: Environment,
+    load_into: Option<Arc<dyn Engine>>,
     connection: OnceCell<Connection>,
 }
 
@@ -80,8 +82,17 @@ impl BuildKit {
             address,
             credentials,
             environment,
+            load_into: None,
             connection: OnceCell::new(),
         }
+    }
+
+    /// Has images sent here and loads them into `engine`. Without it they stay in the Engine that
+    /// builds.
+    #[must_use]
+    pub fn loading_into(mut self, engine: Arc<dyn Engine>) -> Self {
+        self.load_into = Some(engine);
+        self
     }
 
     /// The one connection of all builds, opened when it is first needed.
@@ -162,7 +173,7 @@ impl Builder for BuildKit {
         let connection = self.connection().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let solve = Solve::new(order, &build, &session_id)?;
+        let solve = Solve::new(order, &build, &session_id, self.load_into.is_some())?;
         let sent = Arc::new(Sent::default());
         let session = Session {
             id: session_id,
@@ -170,6 +181,7 @@ impl Builder for BuildKit {
             directories: solve.directories,
             credentials: Arc::clone(&self.credentials),
             secrets: self.secrets(order)?,
+            load_into: self.load_into.clone(),
             sent: Arc::clone(&sent),
         };
         let mut watch = Watch::new(&order.service, cx.events.clone());

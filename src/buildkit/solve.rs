@@ -31,6 +31,8 @@ impl Solve {
     /// Says `order` in the terms of the Dockerfile frontend (BuildKit, frontend/dockerui) and of the
     /// image exporter (exporter/containerimage/exptypes).
     ///
+    /// A builder that `sends_images` is not the Engine that they are loaded into.
+    ///
     /// # Errors
     ///
     /// Where another builder made what the order builds on.
@@ -38,6 +40,7 @@ impl Solve {
         order: &BuildOrder,
         build: &str,
         session: &str,
+        sends_images: bool,
     ) -> Result<Self, BuilderError> {
         let spec = &order.spec;
         let mut words = Words::default();
@@ -54,7 +57,7 @@ impl Solve {
             exporters: order
                 .outputs
                 .iter()
-                .map(|output| exporter(output, spec))
+                .map(|output| exporter(output, spec, sends_images))
                 .collect(),
             entitlements: entitlements(spec),
             frontend_inputs: words.inputs,
@@ -252,7 +255,8 @@ fn entitlements(spec: &BuildSpec) -> Vec<String> {
 
 /// An exporter's attributes. Annotations are its business, and not the frontend's
 /// (exporter/containerimage/exptypes, `AnnotationKey`).
-fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
+fn exporter(output: &Output, spec: &BuildSpec, sends_images: bool) -> Exporter {
+    let mut kind = "image";
     let attributes = match output {
         // Nothing is named, kept or unpacked in the Engine: the cheapest way to a registry.
         Output::Push {
@@ -270,6 +274,13 @@ fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
                 attributes.push(("registry.insecure", "true".to_owned()));
             }
             attributes
+        }
+        // An archive, which the session takes. That of docker has one image in it and no more; what
+        // Engines load of the other kind are those with the containerd store.
+        Output::Load { references } if sends_images => {
+            let is_plain = spec.platforms.len() < 2 && !spec.is_attested();
+            kind = if is_plain { "docker" } else { "oci" };
+            vec![("name", joined(references))]
         }
         Output::Load { references } => vec![
             ("name", joined(references)),
@@ -289,7 +300,7 @@ fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
     });
     let attributes = attributes.into_iter();
     Exporter {
-        r#type: "image".to_owned(),
+        r#type: kind.to_owned(),
         attrs: attributes
             .map(|(key, value)| (key.to_owned(), value))
             .chain(annotations)

@@ -12,7 +12,8 @@ use crate::docker::{self, Docker, Engine, Found, Instance};
 use crate::error::Error;
 use crate::execute::Builders;
 use crate::execute::ports::{Builder, Credentials};
-use crate::plan::Plan;
+use crate::plan::{Plan, Purpose};
+use crate::printable::without_url_secrets;
 
 /// The port of a buildkitd where none is said (BuildKit, docs/reference/buildctl.md).
 const BUILDKITD_PORT: u16 = 1234;
@@ -46,7 +47,15 @@ pub(super) fn of_plan(
             return Ok(Arc::clone(builder));
         }
         let (credentials, secrets) = (Arc::clone(credentials), Arc::clone(secrets));
-        let made = BuildKit::new(&way.name, way.address.clone(), credentials, secrets);
+        let mut made = BuildKit::new(&way.name, way.address.clone(), credentials, secrets);
+        if let buildkit::Address::Buildkitd(_) = way.address {
+            match super::adapters::engine(given) {
+                Ok(engine) => made = made.loading_into(Arc::new(engine)),
+                Err(error) if read.purpose == Purpose::Load => return Err(error),
+                // Who only pushes needs no Engine.
+                Err(_) => {}
+            }
+        }
         let made: Arc<dyn Builder> = Arc::new(made);
         known.push((way, Arc::clone(&made)));
         Ok(made)
@@ -58,6 +67,14 @@ pub(super) fn of_plan(
         services.insert(target.service.clone(), builder(settings)?);
     }
     Ok(Builders { general, services })
+}
+
+/// Whether there is a builder for each target of `plan`, as far as this machine knows. Asks none.
+pub(super) fn look_up(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<(), Error> {
+    for target in &plan.targets {
+        way(given, read.settings.service(&target.service))?;
+    }
+    Ok(())
 }
 
 /// The builder that `settings` lead to. `auto` is what buildx would use: `BUILDX_BUILDER`, then
@@ -137,7 +154,10 @@ fn buildkitd(address: &str, tls: Option<&BuilderTls>, by: &str) -> Result<Way, E
     });
     let parsed = docker::buildkitd(address, BUILDKITD_PORT, tls);
     let parsed = parsed.map_err(|message| Error::Usage {
-        message: format!("{by} names the builder `{address}`: {message}"),
+        message: format!(
+            "{by} names the builder `{}`: {message}",
+            without_url_secrets(address)
+        ),
         hint: Some("a buildkitd is at unix:///PATH or tcp://HOST:PORT".to_owned()),
     })?;
     Ok(Way {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::{DEFAULT_CONTEXT, Docker, Engine, Error, Found, host, names_in, read, read_json};
 use crate::oci::{Digest, Platform};
+use crate::printable::without_url_secrets;
 
 /// A builder that buildx made (docker/buildx, store/nodegroup.go).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +153,7 @@ impl Docker {
         }
         let address = host::parse(endpoint, self.tls()).map_err(|message| Error::Host {
             what: format!("the builder that {by} names"),
-            host: endpoint.to_owned(),
+            host: without_url_secrets(endpoint),
             message,
         })?;
         Ok(Engine {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{DEFAULT_CONTEXT, Docker, Engine, Error, host, names_in, read_json};
 use crate::dial::Tls;
 use crate::oci::Digest;
+use crate::printable::without_url_secrets;
 
 /// What is read of docker's `config.json`.
 #[derive(Deserialize)]
@@ -87,7 +88,7 @@ impl Docker {
         );
         let address = host::parse(&endpoint.host, tls).map_err(|message| Error::Host {
             what: format!("the Engine of docker context `{name}`"),
-            host: endpoint.host.clone(),
+            host: without_url_secrets(&endpoint.host),
             message,
         })?;
         Ok(Engine {

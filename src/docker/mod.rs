@@ -21,6 +21,7 @@ pub use host::{buildkitd, parse};
 
 use crate::dial::{Address, Tls};
 use crate::facts::Environment;
+use crate::printable::without_url_secrets;
 
 /// How large a file of docker's or buildx's may be, in bytes.
 const LARGEST_FILE: u64 = 4 * 1024 * 1024;
@@ -186,7 +187,7 @@ impl Docker {
             Some(host) => {
                 let address = host::parse(host, self.tls()).map_err(|message| Error::Host {
                     what: "DOCKER_HOST".to_owned(),
-                    host: host.to_owned(),
+                    host: without_url_secrets(host),
                     message,
                 })?;
                 (host.to_owned(), address)

@@ -7,19 +7,22 @@
 mod transport;
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error as BollardError;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ImageSummary};
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
-    ListVolumesOptionsBuilder, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
+    ImportImageOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    ListImagesOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptions,
+    RemoveImageOptions, RemoveVolumeOptions,
 };
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
 use crate::dial::Address;
-use crate::execute::ports::{Engine, EngineError};
+use crate::execute::ports::{Archive, Engine, EngineError};
 use crate::plan::retention::{Contents, LocalContainer, LocalImage, LocalVolume, Thing};
 use crate::plan::{PROJECT_LABEL, SERVICE_LABEL};
 
@@ -195,7 +198,20 @@ impl Engine for DockerEngine {
             }
         }
     }
+
+    async fn load(&self, archive: Archive) -> Result<(), EngineError> {
+        let patient = self.docker.clone().with_timeout(LOAD_LIMIT);
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let mut answers = patient.import_image_stream(options, archive, None);
+        while let Some(answer) = answers.next().await {
+            answer.map_err(failed("load an image"))?;
+        }
+        Ok(())
+    }
 }
+
+/// How long an image may take to be loaded.
+const LOAD_LIMIT: Duration = Duration::from_hours(1);
 
 /// Whether something was removed: what is in use by now (409) or gone already (404) was not.
 fn unless_in_use(

@@ -21,6 +21,8 @@ mod release;
 #[path = "../support/mod.rs"]
 mod support;
 mod views;
+mod ways;
+mod ways_broken;
 
 use std::fmt::Write as _;
 

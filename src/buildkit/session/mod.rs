@@ -4,6 +4,7 @@
 //! builder asks for what it needs; nothing is sent unasked. Its health is polled every few
 //! seconds, so nothing here may block the runtime: files are read on threads of their own.
 
+mod archive;
 mod auth;
 mod filesync;
 mod hijack;
@@ -20,6 +21,7 @@ use bollard_buildkit_proto::health::{
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::filesync::v1::file_send_server::FileSendServer;
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +30,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 
 use super::dial::{CONNECTION_WINDOW, MAX_MESSAGE, STREAM_WINDOW};
-use crate::execute::ports::Credentials;
+use crate::execute::ports::{Credentials, Engine};
 
 pub(super) use filesync::{Directory, Sent};
 pub(super) use secrets::SecretStore;
@@ -44,6 +46,9 @@ const METHODS: [&str; 7] = [
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
 ];
 
+/// And this one, where images are sent here.
+const TAKE_ARCHIVE: &str = "/moby.filesync.v1.FileSend/DiffCopy";
+
 /// What one build may ask of us.
 pub(super) struct Session {
     /// The id by which the solve names it.
@@ -56,6 +61,8 @@ pub(super) struct Session {
     pub(super) credentials: Arc<dyn Credentials>,
     /// The secrets.
     pub(super) secrets: SecretStore,
+    /// The Engine that images are loaded into, where they are sent here.
+    pub(super) load_into: Option<Arc<dyn Engine>>,
     /// What was sent, counted.
     pub(super) sent: Arc<Sent>,
 }
@@ -71,6 +78,9 @@ impl Session {
         let stream = hijack::open(control, metadata);
         let files = FileSyncServer::new(filesync::Files::new(self.directories, self.sent))
             .max_decoding_message_size(MAX_MESSAGE);
+        let archives = self.load_into.map(|engine| {
+            FileSendServer::new(archive::Archives(engine)).max_decoding_message_size(MAX_MESSAGE)
+        });
         Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -78,6 +88,7 @@ impl Session {
             .add_service(files)
             .add_service(AuthServer::new(auth::Logins::new(self.credentials)))
             .add_service(SecretsServer::new(self.secrets))
+            .add_optional_service(archives)
             .serve_with_incoming_shutdown(
                 // The one connection there is; were this stream to end, so would the server.
                 tokio_stream::once(Ok::<_, std::io::Error>(stream)).chain(tokio_stream::pending()),
@@ -99,7 +110,8 @@ impl Session {
             "x-docker-expose-session-sharedkey",
             ascii(&self.shared_key)?,
         );
-        for method in METHODS {
+        let archives = self.load_into.as_ref().map(|_| TAKE_ARCHIVE);
+        for method in METHODS.into_iter().chain(archives) {
             metadata.append(
                 "x-docker-expose-session-grpc-method",
                 MetadataValue::from_static(method),

@@ -1,0 +1,271 @@
+//! Every way to a builder: what a publish over it leaves in the registries, seen by another client.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use crate::Shop;
+use crate::support::bed::Bed;
+use crate::support::forward::{Behind, Door, tls_file};
+use crate::support::program::Castoff;
+
+/// A folder for docker's configuration, with the bed's plugins and nothing else.
+pub(crate) fn docker_config(shop: &Shop) -> PathBuf {
+    let folder = shop.project.join(".home/docker");
+    std::fs::create_dir_all(&folder).unwrap();
+    let plugins = PathBuf::from(Bed::var("DOCKER_CONFIG")).join("cli-plugins");
+    std::os::unix::fs::symlink(plugins, folder.join("cli-plugins")).unwrap();
+    folder
+}
+
+/// A publish without `DOCKER_HOST`, so that something else says where to go.
+pub(crate) fn publish(shop: &Shop, extra: &[&str]) -> Castoff {
+    let folder = docker_config(shop);
+    shop.project
+        .castoff(["publish", "--format", "json"])
+        .args(extra)
+        .env("DOCKER_CONFIG", folder.display().to_string())
+        .env(
+            "CASTOFF_STATE",
+            shop.project.join(".state").display().to_string(),
+        )
+}
+
+/// Publishes, and has another client look.
+#[track_caller]
+fn publishes(shop: &Shop, castoff: Castoff) -> String {
+    let ran = castoff.run().exits(0);
+    let release = ran.json();
+    let digest = release["images"][0]["digest"].as_str().unwrap();
+    for host in [Bed::registry(), Bed::other_registry()] {
+        assert_eq!(shop.latest(&host, "web").as_deref(), Some(digest), "{host}");
+    }
+    ran.stderr
+}
+
+/// Runs docker with the configuration in a shop's folder.
+pub(crate) fn docker(shop: &Shop, arguments: &[&str]) {
+    let output = std::process::Command::new("docker")
+        .args(arguments)
+        .env("DOCKER_CONFIG", shop.project.join(".home/docker"))
+        .env_remove("DOCKER_HOST")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Puts a program on a `PATH` of its own.
+pub(crate) fn program(shop: &Shop, name: &str, script: &str) -> String {
+    let folder = shop.project.join(".home/bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(name);
+    std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn an_engine_behind_a_tcp_port() {
+    let shop = Shop::of(&["web"]);
+    let door = Door::tcp(Behind::Engine);
+    let castoff = publish(&shop, &[]).env("DOCKER_HOST", &door.address);
+    publishes(&shop, castoff);
+}
+
+#[test]
+fn an_engine_behind_tls_that_wants_a_certificate() {
+    let shop = Shop::of(&["web"]);
+    let door = Door::tls(Behind::Engine);
+    let certificates = shop.project.join(".home/certificates");
+    std::fs::create_dir_all(&certificates).unwrap();
+    for (from, to) in [
+        ("ca.pem", "ca.pem"),
+        ("client.pem", "cert.pem"),
+        ("client.key", "key.pem"),
+    ] {
+        std::fs::copy(tls_file(from), certificates.join(to)).unwrap();
+    }
+    let castoff = publish(&shop, &[])
+        .env("DOCKER_HOST", &door.address)
+        .env("DOCKER_TLS_VERIFY", "1")
+        .env("DOCKER_CERT_PATH", certificates.display().to_string());
+    publishes(&shop, castoff);
+    // The Engine's own API goes the same way.
+    let pruned = shop
+        .project
+        .castoff(["prune", "local", "--format", "json"])
+        .args(["--set", "prune.local.after_publish=false"])
+        .env("DOCKER_HOST", &door.address)
+        .env("DOCKER_TLS_VERIFY", "1")
+        .env("DOCKER_CERT_PATH", certificates.display().to_string());
+    pruned.run().exits(0).json();
+}
+
+#[test]
+fn an_engine_of_a_docker_context_with_its_own_certificates() {
+    let shop = Shop::of(&["web"]);
+    let door = Door::tls(Behind::Engine);
+    let castoff = publish(&shop, &[]);
+    let file = |name: &str| tls_file(name).display().to_string();
+    let endpoint = format!(
+        "host={},ca={},cert={},key={}",
+        door.address,
+        file("ca.pem"),
+        file("client.pem"),
+        file("client.key")
+    );
+    docker(&shop, &["context", "create", "far", "--docker", &endpoint]);
+    docker(&shop, &["context", "use", "far"]);
+    let said = publishes(&shop, castoff);
+    assert!(said.contains("building with far"), "{said}");
+}
+
+/// `ssh` as it behaves, but for the way: the command runs here, in a shell as on the far side.
+const SSH: &str = r#"
+printf '%s\n' "$@" > "$SSH_SAW"
+while [ "$1" != -- ]; do shift; done
+shift 2
+DOCKER_HOST=$FAR_ENGINE exec sh -c "$*""#;
+
+#[test]
+fn an_engine_behind_ssh() {
+    let shop = Shop::of(&["web"]);
+    let path = program(&shop, "ssh", SSH);
+    let saw = shop.project.join(".home/saw");
+    let castoff = publish(&shop, &[])
+        .env("PATH", path)
+        .env("SSH_SAW", saw.display().to_string())
+        .env("FAR_ENGINE", Bed::var("DOCKER_HOST"))
+        .env("DOCKER_HOST", "ssh://me@far:2222");
+    publishes(&shop, castoff);
+    let saw = std::fs::read_to_string(saw).unwrap();
+    assert_eq!(
+        saw,
+        "-l\nme\n-p\n2222\n-o ConnectTimeout=30\n-T\n--\nfar\ndocker system dial-stdio\n"
+    );
+}
+
+#[test]
+fn a_buildkitd_behind_mutual_tls() {
+    let shop = Shop::of(&["web"]);
+    let door = Door::tls(Behind::BuildKit);
+    let file = |name: &str| tls_file(name).display().to_string();
+    let tls = format!(
+        "build.builder_tls={{ ca = \"{}\", cert = \"{}\", key = \"{}\", server_name = \"localhost\" }}",
+        file("ca.pem"),
+        file("client.pem"),
+        file("client.key")
+    );
+    let castoff = publish(&shop, &["--builder", &door.address, "--set", &tls]);
+    let said = publishes(&shop, castoff);
+    assert!(said.contains("building with buildkitd"), "{said}");
+}
+
+#[test]
+fn a_buildkitd_that_the_environment_names() {
+    let shop = Shop::of(&["web"]);
+    let door = Door::socket(Behind::BuildKit);
+    let castoff = publish(&shop, &[]).env("BUILDKIT_HOST", &door.address);
+    publishes(&shop, castoff);
+}
+
+#[test]
+fn builders_of_buildx_by_name_by_variable_and_by_choice() {
+    let shop = Shop::of(&["web"]);
+    let door = Door::socket(Behind::BuildKit);
+    let castoff = publish(&shop, &["--builder", "farm"]);
+    let create = ["buildx", "create", "--name", "farm", "--driver", "remote"];
+    docker(&shop, &[&create[..], &[&door.address]].concat());
+    let said = publishes(&shop, castoff);
+    assert!(said.contains("building with farm"), "{said}");
+
+    let again = |arguments: &[&str]| {
+        shop.project
+            .castoff(["publish", "--format", "json"])
+            .args(arguments)
+            .envs(Bed::environment())
+            .env(
+                "DOCKER_CONFIG",
+                shop.project.join(".home/docker").display().to_string(),
+            )
+            .env(
+                "CASTOFF_STATE",
+                shop.project.join(".state").display().to_string(),
+            )
+    };
+    let said = publishes(&shop, again(&[]).env("BUILDX_BUILDER", "farm"));
+    assert!(said.contains("building with farm"), "{said}");
+    let said = publishes(&shop, again(&[]));
+    assert!(said.contains("building with engine"), "{said}");
+    // With DOCKER_HOST the choice belongs to that Engine.
+    let chosen = std::process::Command::new("docker")
+        .args(["buildx", "use", "farm"])
+        .env("DOCKER_CONFIG", shop.project.join(".home/docker"))
+        .status()
+        .unwrap();
+    assert!(chosen.success());
+    let said = publishes(&shop, again(&[]));
+    assert!(said.contains("building with farm"), "{said}");
+    let said = publishes(&shop, again(&["--builder", "engine"]));
+    assert!(said.contains("building with engine"), "{said}");
+    // The Engine's own builder has a name, too, and needs no buildx.
+    let said = publishes(&shop, again(&["--builder", "default"]));
+    assert!(said.contains("building with engine"), "{said}");
+}
+
+#[test]
+fn each_service_may_have_a_builder_of_its_own() {
+    let shop = Shop::of(&["web", "api"]);
+    let door = Door::socket(Behind::BuildKit);
+    let own = format!("services.api.builder={}", door.address);
+    let ran = shop.castoff(["publish", "--set", &own]).run().exits(0);
+    assert!(
+        ran.stderr.contains("api      building with buildkitd"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("web      building with engine"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn an_image_of_another_builder_is_loaded_into_the_engine() {
+    let shop = Shop::of(&["web"]);
+    let door = Door::socket(Behind::BuildKit);
+    let project = Bed::unique("load");
+    // Larger than what may wait on the way.
+    shop.project.write(
+        "web/Dockerfile",
+        "ARG BASE\nFROM $BASE\nRUN dd if=/dev/urandom of=/big bs=1M count=24\nCOPY file /file\n",
+    );
+    let built = shop
+        .castoff([
+            "build",
+            "--format",
+            "json",
+            "--builder",
+            &door.address,
+            "-p",
+            &project,
+        ])
+        .run()
+        .exits(0)
+        .json();
+    let name = format!("{project}-web");
+    assert_eq!(
+        built[0]["names"][0].as_str().unwrap(),
+        format!("docker.io/library/{name}:latest")
+    );
+    let said = Bed::output(
+        "docker",
+        &["run", "--rm", "--network", "none", &name, "cat", "/file"],
+    );
+    assert!(said.ends_with(" web"), "{said}");
+    Bed::output("docker", &["rmi", &name]);
+}
