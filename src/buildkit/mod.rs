@@ -44,7 +44,7 @@ use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::SecretSource;
 use crate::plan::retention::CacheRecord;
 use crate::secret::Secret;
-use session::{SecretStore, Sent, Session};
+use session::{Agents, SecretStore, Sent, Session};
 use solve::Solve;
 use status::Watch;
 
@@ -117,6 +117,21 @@ impl BuildKit {
         self.address.unreachable(words.unwrap_or_else(said))
     }
 
+    /// The SSH agents that a build may use.
+    async fn agents(&self, order: &BuildOrder) -> Result<Agents, BuilderError> {
+        let socket = (self.environment)("SSH_AUTH_SOCK")
+            .filter(|path| !path.expose().is_empty())
+            .map(|path| path.expose().into());
+        let agents = Agents::start(&order.spec.ssh, socket).await;
+        agents.map_err(|message| BuilderError::Input {
+            what: format!("service `{}`", order.service),
+            message,
+            hint: Some(
+                "start an agent and give it the key: `eval $(ssh-agent); ssh-add`".to_owned(),
+            ),
+        })
+    }
+
     fn secrets(&self, order: &BuildOrder) -> Result<SecretStore, BuilderError> {
         let mut store = SecretStore::default();
         for secret in &order.spec.secrets {
@@ -182,6 +197,7 @@ impl Builder for BuildKit {
             credentials: Arc::clone(&self.credentials),
             secrets: self.secrets(order)?,
             load_into: self.load_into.clone(),
+            agents: self.agents(order).await?,
             sent: Arc::clone(&sent),
         };
         let mut watch = Watch::new(&order.service, cx.events.clone());

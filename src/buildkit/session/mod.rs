@@ -9,6 +9,7 @@ mod auth;
 mod filesync;
 mod hijack;
 mod secrets;
+mod ssh;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
 use bollard_buildkit_proto::moby::filesync::v1::file_send_server::FileSendServer;
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -34,6 +36,7 @@ use crate::execute::ports::{Credentials, Engine};
 
 pub(super) use filesync::{Directory, Sent};
 pub(super) use secrets::SecretStore;
+pub(super) use ssh::Agents;
 
 /// The methods that the builder may call, as it is told when the session begins.
 const METHODS: [&str; 7] = [
@@ -48,6 +51,12 @@ const METHODS: [&str; 7] = [
 
 /// And this one, where images are sent here.
 const TAKE_ARCHIVE: &str = "/moby.filesync.v1.FileSend/DiffCopy";
+/// The methods besides, where the build may use an SSH agent. Without one the builder says itself that
+/// there is none.
+const SSH_METHODS: [&str; 2] = [
+    "/moby.sshforward.v1.SSH/CheckAgent",
+    "/moby.sshforward.v1.SSH/ForwardAgent",
+];
 
 /// What one build may ask of us.
 pub(super) struct Session {
@@ -63,6 +72,8 @@ pub(super) struct Session {
     pub(super) secrets: SecretStore,
     /// The Engine that images are loaded into, where they are sent here.
     pub(super) load_into: Option<Arc<dyn Engine>>,
+    /// The SSH agents.
+    pub(super) agents: Agents,
     /// What was sent, counted.
     pub(super) sent: Arc<Sent>,
 }
@@ -89,6 +100,7 @@ impl Session {
             .add_service(AuthServer::new(auth::Logins::new(self.credentials)))
             .add_service(SecretsServer::new(self.secrets))
             .add_optional_service(archives)
+            .add_service(SshServer::new(self.agents))
             .serve_with_incoming_shutdown(
                 // The one connection there is; were this stream to end, so would the server.
                 tokio_stream::once(Ok::<_, std::io::Error>(stream)).chain(tokio_stream::pending()),
@@ -110,8 +122,9 @@ impl Session {
             "x-docker-expose-session-sharedkey",
             ascii(&self.shared_key)?,
         );
-        let archives = self.load_into.as_ref().map(|_| TAKE_ARCHIVE);
-        for method in METHODS.into_iter().chain(archives) {
+        let ssh = SSH_METHODS.iter().filter(|_| !self.agents.is_empty());
+        let archives = self.load_into.as_ref().map(|_| &TAKE_ARCHIVE);
+        for method in METHODS.iter().chain(ssh).chain(archives) {
             metadata.append(
                 "x-docker-expose-session-grpc-method",
                 MetadataValue::from_static(method),
