@@ -180,6 +180,7 @@ impl Builder for BuildKit {
         Ok(Survey {
             name: self.name.clone(),
             platforms,
+            identity: workers.record.first().map(|worker| worker.id.clone()),
             full_exporter: true,
         })
     }

@@ -12,7 +12,7 @@ use crate::docker::Docker;
 use crate::engine::DockerEngine;
 use crate::error::Error;
 use crate::execute::World;
-use crate::execute::ports::Credentials;
+use crate::execute::ports::{Credentials, Registry};
 use crate::facts::Environment;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
@@ -38,9 +38,19 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
             .or_else(|| variables.get(name).cloned())
             .map(Secret::new)
     });
+    let registry = Registries::with_credentials(options, Arc::clone(&credentials));
+    let registry: Arc<dyn Registry> = Arc::new(registry);
+    let parts = builders::Parts {
+        given,
+        read,
+        plan,
+        credentials,
+        secrets,
+        registry: Arc::clone(&registry),
+    };
     Ok(World {
-        builders: builders::of_plan(given, read, plan, &credentials, &secrets)?,
-        registry: Arc::new(Registries::with_credentials(options, credentials)),
+        builders: parts.builders()?,
+        registry,
         ledger: ledger(given, read)?,
         jobs: given.global.jobs.into(),
     })

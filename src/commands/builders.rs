@@ -10,8 +10,9 @@ use crate::config::{BuilderChoice, BuilderTls, ServiceSettings};
 use crate::dial::{self, Program, Tls};
 use crate::docker::{self, Docker, Engine, Found, Instance};
 use crate::error::Error;
-use crate::execute::Builders;
-use crate::execute::ports::{Builder, Credentials};
+use crate::execute::ports::{Builder, Credentials, Registry};
+use crate::execute::{Builders, Farm, Node};
+use crate::oci::Platform;
 use crate::plan::{Plan, Purpose};
 use crate::printable::without_url_secrets;
 
@@ -27,46 +28,88 @@ pub(super) struct Way {
     pub(super) kind: String,
     /// Where it is.
     pub(super) address: buildkit::Address,
+    /// What it consists of, where buildx made it.
+    pub(super) nodes: Vec<docker::Node>,
     /// Who named it.
     pub(super) because: String,
 }
 
-/// What builds each target of `plan`. Targets of one builder share it, and so its connection.
-pub(super) fn of_plan(
-    given: &Given<'_>,
-    read: &Read,
-    plan: &Plan,
-    credentials: &Arc<dyn Credentials>,
-    secrets: &buildkit::Environment,
-) -> Result<Builders, Error> {
-    let mut known: Vec<(Way, Arc<dyn Builder>)> = Vec::new();
-    let mut builder = |settings: &ServiceSettings| -> Result<Arc<dyn Builder>, Error> {
-        let way = way(given, settings)?;
-        let same = known.iter().find(|(other, _)| other.address == way.address);
-        if let Some((_, builder)) = same {
-            return Ok(Arc::clone(builder));
+/// What the builders of a plan are made with.
+pub(super) struct Parts<'a> {
+    pub(super) given: &'a Given<'a>,
+    pub(super) read: &'a Read,
+    pub(super) plan: &'a Plan,
+    pub(super) credentials: Arc<dyn Credentials>,
+    pub(super) secrets: buildkit::Environment,
+    pub(super) registry: Arc<dyn Registry>,
+}
+
+impl Parts<'_> {
+    /// What builds each target. Targets of one builder share it, and so its connection.
+    pub(super) fn builders(&self) -> Result<Builders, Error> {
+        let mut known: Vec<(Way, Arc<dyn Builder>)> = Vec::new();
+        let mut builder = |settings: &ServiceSettings| -> Result<Arc<dyn Builder>, Error> {
+            let way = way(self.given, settings)?;
+            let same = known.iter().find(|(other, _)| other.address == way.address);
+            if let Some((_, builder)) = same {
+                return Ok(Arc::clone(builder));
+            }
+            let made = self.builder(&way)?;
+            known.push((way, Arc::clone(&made)));
+            Ok(made)
+        };
+        let general = builder(&self.read.settings.general)?;
+        let mut services = BTreeMap::new();
+        for target in &self.plan.targets {
+            let settings = self.read.settings.service(&target.service);
+            services.insert(target.service.clone(), builder(settings)?);
         }
-        let (credentials, secrets) = (Arc::clone(credentials), Arc::clone(secrets));
-        let mut made = BuildKit::new(&way.name, way.address.clone(), credentials, secrets);
-        if let buildkit::Address::Buildkitd(_) = way.address {
-            match super::adapters::engine(given) {
-                Ok(engine) => made = made.loading_into(Arc::new(engine)),
-                Err(error) if read.purpose == Purpose::Load => return Err(error),
-                // Who only pushes needs no Engine.
-                Err(_) => {}
+        Ok(Builders { general, services })
+    }
+
+    fn builder(&self, way: &Way) -> Result<Arc<dyn Builder>, Error> {
+        let any: Arc<dyn Builder> = Arc::new(self.buildkit(&way.name, way.address.clone())?);
+        if way.nodes.len() < 2 {
+            return Ok(any);
+        }
+        let mut platforms: Vec<&Platform> = Vec::new();
+        let targets = self.plan.targets.iter();
+        for platform in targets.flat_map(|target| &target.platforms) {
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
             }
         }
-        let made: Arc<dyn Builder> = Arc::new(made);
-        known.push((way, Arc::clone(&made)));
-        Ok(made)
-    };
-    let general = builder(&read.settings.general)?;
-    let mut services = BTreeMap::new();
-    for target in &plan.targets {
-        let settings = read.settings.service(&target.service);
-        services.insert(target.service.clone(), builder(settings)?);
+        let mut nodes = Vec::new();
+        for platform in platforms {
+            let declares = |node: &docker::Node| {
+                let mut own = node.platforms.iter();
+                own.any(|own| own.normalized() == platform.normalized())
+            };
+            let address = dial_stdio(&way.name, Some(platform));
+            nodes.push(Node {
+                platform: platform.clone(),
+                declared: way.nodes.iter().position(declares),
+                builder: Arc::new(self.buildkit(&way.name, address)?),
+            });
+        }
+        let farm = Farm::new(&way.name, Arc::clone(&self.registry), any, nodes);
+        Ok(Arc::new(farm))
     }
-    Ok(Builders { general, services })
+
+    fn buildkit(&self, name: &str, address: buildkit::Address) -> Result<BuildKit, Error> {
+        let is_engine = matches!(address, buildkit::Address::Engine(_));
+        let (credentials, secrets) = (Arc::clone(&self.credentials), Arc::clone(&self.secrets));
+        let made = BuildKit::new(name, address, credentials, secrets);
+        if is_engine {
+            return Ok(made);
+        }
+        match super::adapters::engine(self.given) {
+            Ok(engine) => Ok(made.loading_into(Arc::new(engine))),
+            Err(error) if self.read.purpose == Purpose::Load => Err(error),
+            // Who only pushes needs no Engine.
+            Err(_) => Ok(made),
+        }
+    }
 }
 
 /// Whether there is a builder for each target of `plan`, as far as this machine knows. Asks none.
@@ -123,25 +166,35 @@ pub(super) fn engine(engine: Engine, by: &str) -> Way {
         },
         kind: "engine".to_owned(),
         address: buildkit::Address::Engine(engine.address),
+        nodes: Vec::new(),
         because: by.to_owned(),
     }
 }
 
 /// A builder of buildx's, which buildx itself reaches, starts where it sleeps, and keeps alive.
 pub(super) fn instance(instance: &Instance, by: &str) -> Way {
-    let name = instance.name.clone();
-    let words = ["buildx", "dial-stdio", "--builder", &name];
     Way {
+        name: instance.name.clone(),
         kind: instance.driver.clone(),
-        address: buildkit::Address::Buildkitd(dial::Address::Program(Program {
-            name: "docker".to_owned(),
-            arguments: words.map(str::to_owned).to_vec(),
-            folder: None,
-            shown: format!("buildx:{name}"),
-        })),
+        address: dial_stdio(&instance.name, None),
+        nodes: instance.nodes.clone(),
         because: by.to_owned(),
-        name,
     }
+}
+
+/// The way to a builder through buildx; to the node that is best for `platform`, where it has several.
+fn dial_stdio(name: &str, platform: Option<&Platform>) -> buildkit::Address {
+    let words = ["buildx", "dial-stdio", "--builder", name];
+    let mut arguments = words.map(str::to_owned).to_vec();
+    if let Some(platform) = platform {
+        arguments.extend(["--platform".to_owned(), platform.to_string()]);
+    }
+    buildkit::Address::Buildkitd(dial::Address::Program(Program {
+        name: "docker".to_owned(),
+        arguments,
+        folder: None,
+        shown: format!("buildx:{name}"),
+    }))
 }
 
 /// A buildkitd by its address, as buildctl takes it.
@@ -164,6 +217,7 @@ fn buildkitd(address: &str, tls: Option<&BuilderTls>, by: &str) -> Result<Way, E
         name: "buildkitd".to_owned(),
         kind: "buildkitd".to_owned(),
         address: buildkit::Address::Buildkitd(parsed),
+        nodes: Vec::new(),
         because: by.to_owned(),
     })
 }

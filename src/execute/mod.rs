@@ -7,6 +7,7 @@
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
 mod commit;
+mod farm;
 mod links;
 mod make;
 mod outcome;
@@ -17,6 +18,7 @@ mod verify;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use farm::{Farm, Node};
 pub use make::build;
 pub use outcome::{Failure, Outcome};
 pub use preflight::check;

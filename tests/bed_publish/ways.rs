@@ -269,3 +269,96 @@ fn an_image_of_another_builder_is_loaded_into_the_engine() {
     assert!(said.ends_with(" web"), "{said}");
     Bed::output("docker", &["rmi", &name]);
 }
+
+#[test]
+fn a_builder_of_two_nodes_gives_one_index() {
+    for provenance in ["off", "max"] {
+        let shop = Shop::of(&["web"]);
+        let (one, other) = (
+            Door::socket(Behind::BuildKit),
+            Door::socket(Behind::BuildKit),
+        );
+        let name = format!("farm-{}", shop.prefix);
+        let castoff = publish(&shop, &["--builder", &name])
+            .args(["--set", "build.platforms=linux/amd64,linux/arm64"])
+            .args(["--set", &format!("build.provenance={provenance}")])
+            .args([
+                "--set",
+                "annotations.levels=index,manifest,manifest-descriptor",
+            ]);
+        let create = ["buildx", "create", "--name", &name, "--driver", "remote"];
+        let amd64 = ["--platform", "linux/amd64", "--node", "one", &one.address];
+        docker(&shop, &[&create[..], &amd64].concat());
+        let arm64 = [
+            "--append",
+            "--platform",
+            "linux/arm64",
+            "--node",
+            "two",
+            &other.address,
+        ];
+        docker(&shop, &[&create[..], &arm64].concat());
+        publishes(&shop, castoff);
+        assert!(one.opened() > 0 && other.opened() > 0);
+        for host in [Bed::registry(), Bed::other_registry()] {
+            let repository = shop.repository(&host, "web");
+            let text = Bed::output(
+                "crane",
+                &["manifest", "--insecure", &format!("{repository}:latest")],
+            );
+            let index: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let manifests = index["manifests"].as_array().unwrap();
+            let architectures: Vec<&str> = manifests
+                .iter()
+                .map(|entry| entry["platform"]["architecture"].as_str().unwrap())
+                .collect();
+            let (expected, attestations) = match provenance {
+                "off" => (vec!["amd64", "arm64"], 0),
+                _ => (vec!["amd64", "arm64", "unknown", "unknown"], 2),
+            };
+            assert_eq!(architectures, expected);
+            assert!(index["annotations"]["org.opencontainers.image.revision"].is_string());
+            // Each attestation is of an image that is there, and each image is whole.
+            let subjects: Vec<&str> = manifests[2..]
+                .iter()
+                .map(|entry| {
+                    entry["annotations"]["vnd.docker.reference.digest"]
+                        .as_str()
+                        .unwrap()
+                })
+                .collect();
+            assert_eq!(subjects.len(), attestations);
+            for entry in &manifests[..2] {
+                let digest = entry["digest"].as_str().unwrap();
+                assert!(entry["annotations"]["org.opencontainers.image.revision"].is_string());
+                assert!(attestations == 0 || subjects.contains(&digest));
+                let image = format!("{repository}@{digest}");
+                Bed::output("crane", &["validate", "--insecure", "--remote", &image]);
+            }
+        }
+    }
+}
+
+#[test]
+fn nodes_that_are_one_builder_build_together() {
+    let shop = Shop::of(&["web"]);
+    let (one, other) = (
+        Door::socket(Behind::BuildKit),
+        Door::socket(Behind::BuildKit),
+    );
+    let name = format!("farm-{}", shop.prefix);
+    let castoff = publish(&shop, &["--builder", &name])
+        .args(["--set", "build.platforms=linux/amd64,linux/arm64"]);
+    let create = ["buildx", "create", "--name", &name, "--driver", "remote"];
+    docker(
+        &shop,
+        &[&create[..], &["--node", "one", &one.address]].concat(),
+    );
+    docker(
+        &shop,
+        &[&create[..], &["--append", "--node", "two", &other.address]].concat(),
+    );
+    let said = publishes(&shop, castoff);
+    // The same BuildKit answers behind both, so there is one build of both platforms.
+    assert!(said.contains("linux/amd64 [2/2]"), "{said}");
+}

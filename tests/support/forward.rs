@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -37,6 +38,7 @@ pub struct Door {
     /// How it is named: `tcp://127.0.0.1:1234`, `unix:///…`.
     pub address: String,
     state: watch::Sender<State>,
+    opened: Arc<AtomicUsize>,
     _runtime: tokio::runtime::Runtime,
     _folder: Option<tempfile::TempDir>,
 }
@@ -85,14 +87,18 @@ impl Door {
         let listener = UnixListener::bind(&path).unwrap();
         drop(guard);
         let (state, hear) = watch::channel(State::Open);
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&opened);
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(pass(stream, behind, hear.clone()));
             }
         });
         Self {
             address: format!("unix://{}", path.display()),
             state,
+            opened,
             _runtime: runtime,
             _folder: Some(folder),
         }
@@ -104,8 +110,11 @@ impl Door {
         let listener = runtime.block_on(TcpListener::bind(address)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (state, hear) = watch::channel(State::Open);
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&opened);
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 let (tls, hear) = (tls.clone(), hear.clone());
                 tokio::spawn(async move {
                     match tls {
@@ -122,9 +131,15 @@ impl Door {
         Self {
             address: format!("tcp://127.0.0.1:{port}"),
             state,
+            opened,
             _runtime: runtime,
             _folder: None,
         }
+    }
+
+    /// How many connections came through.
+    pub fn opened(&self) -> usize {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Closes every connection that there is.

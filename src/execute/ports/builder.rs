@@ -39,6 +39,8 @@ pub struct Survey {
     pub name: String,
     /// The platforms it can build for, natively or emulated, its own first.
     pub platforms: Vec<Platform>,
+    /// Which BuildKit answered, where it says so: two ways that lead to one have the same.
+    pub identity: Option<String>,
     /// Whether it keeps and pushes multi-platform images, attestations and cache exports: true for
     /// BuildKit with the containerd store, false for an Engine with the classic one.
     pub full_exporter: bool,
