@@ -99,7 +99,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("bollard_buildkit_proto", &["buildkit"]),
     ("prost", &["buildkit"]),
     ("hyper", &["buildkit", "engine", "registry"]),
-    (("rustls", &["dial", "registry", "lib"])),
+    ("rustls", &["dial", "registry", "lib"]),
     ("bollard", &["engine"]),
     ("reqwest", &["registry"]),
     ("granit_parser", &["compose"]),

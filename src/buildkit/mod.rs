@@ -38,14 +38,14 @@ use dial::Connection;
 use crate::cx::Cx;
 use crate::execute::ports::{
     BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, Engine, HandOn, Handed,
-    Survey,
+    Output, Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::SecretSource;
 use crate::plan::retention::CacheRecord;
 use crate::secret::Secret;
 use session::{Agents, SecretStore, Sent, Session};
-use solve::Solve;
+use solve::{Loading, Solve};
 use status::Watch;
 
 /// How long the end of the progress stream is waited for once a build is over. It ends by itself,
@@ -53,6 +53,8 @@ use status::Watch;
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
 /// How long a builder may take to say what it can do. A program on the way may start it first.
 const SURVEY_LIMIT: Duration = Duration::from_mins(1);
+/// A label of every worker that runs steps itself (BuildKit, worker/label).
+const EXECUTOR_LABEL: &str = "org.mobyproject.buildkit.worker.executor";
 /// How long a cancelled build may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -67,6 +69,7 @@ pub struct BuildKit {
     environment: Environment,
     load_into: Option<Arc<dyn Engine>>,
     connection: OnceCell<Connection>,
+    survey: OnceCell<Survey>,
 }
 
 impl BuildKit {
@@ -84,6 +87,7 @@ impl BuildKit {
             environment,
             load_into: None,
             connection: OnceCell::new(),
+            survey: OnceCell::new(),
         }
     }
 
@@ -132,6 +136,57 @@ impl BuildKit {
         })
     }
 
+    /// Asks the builder what it can do.
+    async fn ask(&self) -> Result<Survey, BuilderError> {
+        let connection = self.connection().await?;
+        let mut control = control(connection.channel.clone());
+        let asked = control.list_workers(ListWorkersRequest::default());
+        let workers = match tokio::time::timeout(SURVEY_LIMIT, asked).await {
+            Ok(Ok(workers)) => workers.into_inner(),
+            Ok(Err(status)) => return Err(self.lost(connection, &status).await),
+            Err(_) => {
+                let message = format!("no answer within {} s", SURVEY_LIMIT.as_secs());
+                return Err(self.address.unreachable(message));
+            }
+        };
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in workers.record.iter().flat_map(|worker| &worker.platforms) {
+            let platform =
+                Platform::from_parts(&platform.os, &platform.architecture, &platform.variant, "");
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        // The worker of an Engine with the classic store says nothing of what it works with, and has
+        // but the exporters of that store (moby, builder-next/worker).
+        let is_classic = matches!(self.address, Address::Engine(_))
+            && !workers
+                .record
+                .iter()
+                .any(|worker| worker.labels.contains_key(EXECUTOR_LABEL));
+        Ok(Survey {
+            name: self.name.clone(),
+            platforms,
+            identity: workers.record.first().map(|worker| worker.id.clone()),
+            full_exporter: !is_classic,
+        })
+    }
+
+    /// How the images of `order` come into an Engine.
+    async fn loading(&self, order: &BuildOrder) -> Result<Loading, BuilderError> {
+        if self.load_into.is_some() {
+            return Ok(Loading::Session);
+        }
+        let is_loaded = order
+            .outputs
+            .iter()
+            .any(|output| matches!(output, Output::Load { .. }));
+        if is_loaded && !self.survey().await?.full_exporter {
+            return Ok(Loading::ClassicStore);
+        }
+        Ok(Loading::Store)
+    }
+
     fn secrets(&self, order: &BuildOrder) -> Result<SecretStore, BuilderError> {
         let mut store = SecretStore::default();
         for secret in &order.spec.secrets {
@@ -158,38 +213,15 @@ impl Builder for BuildKit {
     }
 
     async fn survey(&self) -> Result<Survey, BuilderError> {
-        let connection = self.connection().await?;
-        let mut control = control(connection.channel.clone());
-        let asked = control.list_workers(ListWorkersRequest::default());
-        let workers = match tokio::time::timeout(SURVEY_LIMIT, asked).await {
-            Ok(Ok(workers)) => workers.into_inner(),
-            Ok(Err(status)) => return Err(self.lost(connection, &status).await),
-            Err(_) => {
-                let message = format!("no answer within {} s", SURVEY_LIMIT.as_secs());
-                return Err(self.address.unreachable(message));
-            }
-        };
-        let mut platforms: Vec<Platform> = Vec::new();
-        for platform in workers.record.iter().flat_map(|worker| &worker.platforms) {
-            let platform =
-                Platform::from_parts(&platform.os, &platform.architecture, &platform.variant, "");
-            if !platforms.contains(&platform) {
-                platforms.push(platform);
-            }
-        }
-        Ok(Survey {
-            name: self.name.clone(),
-            platforms,
-            identity: workers.record.first().map(|worker| worker.id.clone()),
-            full_exporter: true,
-        })
+        let survey = self.survey.get_or_try_init(|| self.ask());
+        survey.await.cloned()
     }
 
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
         let connection = self.connection().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let solve = Solve::new(order, &build, &session_id, self.load_into.is_some())?;
+        let solve = Solve::new(order, &build, &session_id, self.loading(order).await?)?;
         let sent = Arc::new(Sent::default());
         let session = Session {
             id: session_id,

@@ -19,6 +19,18 @@ use crate::plan::{
 /// The name of the Dockerfile where it is written in the compose file.
 const INLINE_NAME: &str = "Dockerfile";
 
+/// How an image comes into an Engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loading {
+    /// It is made in the Engine's containerd store.
+    Store,
+    /// It is made in the Engine's classic store, which has an exporter of its own (moby,
+    /// builder-next/exporter).
+    ClassicStore,
+    /// It is sent through the session, as another builder makes it.
+    Session,
+}
+
 /// A build in BuildKit's words: the request, and the folders that its session offers.
 pub(super) struct Solve {
     pub(super) request: SolveRequest,
@@ -31,8 +43,6 @@ impl Solve {
     /// Says `order` in the terms of the Dockerfile frontend (BuildKit, frontend/dockerui) and of the
     /// image exporter (exporter/containerimage/exptypes).
     ///
-    /// A builder that `sends_images` is not the Engine that they are loaded into.
-    ///
     /// # Errors
     ///
     /// Where another builder made what the order builds on.
@@ -40,7 +50,7 @@ impl Solve {
         order: &BuildOrder,
         build: &str,
         session: &str,
-        sends_images: bool,
+        loading: Loading,
     ) -> Result<Self, BuilderError> {
         let spec = &order.spec;
         let mut words = Words::default();
@@ -57,7 +67,7 @@ impl Solve {
             exporters: order
                 .outputs
                 .iter()
-                .map(|output| exporter(output, spec, sends_images))
+                .map(|output| exporter(output, spec, loading))
                 .collect(),
             entitlements: spec.entitlements.clone(),
             frontend_inputs: words.inputs,
@@ -269,7 +279,7 @@ fn written(image: &ImageOptions) -> Vec<(&'static str, String)> {
 
 /// An exporter's attributes. Annotations are its business, and not the frontend's
 /// (exporter/containerimage/exptypes, `AnnotationKey`).
-fn exporter(output: &Output, spec: &BuildSpec, sends_images: bool) -> Exporter {
+fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
     let mut kind = "image";
     let attributes = match output {
         // Nothing is named, kept or unpacked in the Engine: the cheapest way to a registry.
@@ -289,18 +299,24 @@ fn exporter(output: &Output, spec: &BuildSpec, sends_images: bool) -> Exporter {
             }
             attributes
         }
-        // An archive, which the session takes. That of docker has one image in it and no more; what
-        // Engines load of the other kind are those with the containerd store.
-        Output::Load { references } if sends_images => {
-            let is_plain = spec.platforms.len() < 2 && !spec.is_attested();
-            kind = if is_plain { "docker" } else { "oci" };
-            vec![("name", joined(references))]
-        }
-        Output::Load { references } => vec![
-            ("name", joined(references)),
-            ("unpack", "true".to_owned()),
-            ("oci-mediatypes", "true".to_owned()),
-        ],
+        Output::Load { references } => match loading {
+            Loading::Store => vec![
+                ("name", joined(references)),
+                ("unpack", "true".to_owned()),
+                ("oci-mediatypes", "true".to_owned()),
+            ],
+            Loading::ClassicStore => {
+                kind = "moby";
+                vec![("name", joined(references))]
+            }
+            // An archive. That of docker has one image in it and no more; what Engines load of the
+            // other kind are those with the containerd store.
+            Loading::Session => {
+                let is_plain = spec.platforms.len() < 2 && !spec.is_attested();
+                kind = if is_plain { "docker" } else { "oci" };
+                vec![("name", joined(references))]
+            }
+        },
     };
     let annotations = spec.annotations.iter().flat_map(|(level, values)| {
         let level = match level {

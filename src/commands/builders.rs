@@ -11,10 +11,11 @@ use crate::dial::{self, Program, Tls};
 use crate::docker::{self, Docker, Engine, Found, Instance};
 use crate::error::Error;
 use crate::execute::ports::{Builder, Credentials, Registry};
-use crate::execute::{Builders, Farm, Node};
+use crate::execute::{Builders, Farm, Node, World};
 use crate::oci::Platform;
 use crate::plan::{Plan, Purpose};
 use crate::printable::without_url_secrets;
+use crate::report::ListedBuilder;
 
 /// The port of a buildkitd where none is said (BuildKit, docs/reference/buildctl.md).
 const BUILDKITD_PORT: u16 = 1234;
@@ -220,4 +221,77 @@ fn buildkitd(address: &str, tls: Option<&BuilderTls>, by: &str) -> Result<Way, E
         nodes: Vec::new(),
         because: by.to_owned(),
     })
+}
+
+/// The builders that `plan` uses, with what they say of themselves, and after them those that buildx
+/// knows besides. Those are not asked, as that would start them.
+pub(super) async fn list(
+    given: &Given<'_>,
+    read: &Read,
+    plan: &Plan,
+    world: &World,
+) -> Result<Vec<ListedBuilder>, Error> {
+    let mut ways: Vec<(Way, Vec<String>)> = Vec::new();
+    for target in &plan.targets {
+        let way = way(given, read.settings.service(&target.service))?;
+        match ways
+            .iter_mut()
+            .find(|(known, _)| known.address == way.address)
+        {
+            Some((_, services)) => services.push(target.service.clone()),
+            None => ways.push((way, vec![target.service.clone()])),
+        }
+    }
+    let mut listed = Vec::new();
+    for (way, services) in ways {
+        let first = services.first().map(String::as_str).unwrap_or_default();
+        let mut builder = as_listed(&way, services.clone());
+        match world.builders.of(first).survey().await {
+            Ok(survey) => {
+                // A builder names its own platform first; its variants are no other machine.
+                let own = survey.platforms.first().map(Platform::architecture);
+                (builder.native, builder.emulated) = survey
+                    .platforms
+                    .iter()
+                    .cloned()
+                    .partition(|platform| Some(platform.architecture()) == own);
+                let classic = "classic image store: it cannot publish";
+                builder.problem = (!survey.full_exporter).then(|| classic.to_owned());
+            }
+            Err(error) => builder.problem = Some(error.to_string()),
+        }
+        listed.push(builder);
+    }
+    let docker = Docker::new(&given.environment);
+    for known in docker.builders()? {
+        let way = instance(&known, "buildx");
+        if !listed.iter().any(|one| one.name == way.name) {
+            let mut builder = as_listed(&way, Vec::new());
+            let platforms = known.nodes.iter().flat_map(|node| &node.platforms);
+            builder.native = platforms.cloned().collect();
+            listed.push(builder);
+        }
+    }
+    Ok(listed)
+}
+
+fn as_listed(way: &Way, services: Vec<String>) -> ListedBuilder {
+    let endpoints: Vec<&str> = way
+        .nodes
+        .iter()
+        .map(|node| node.endpoint.as_str())
+        .collect();
+    ListedBuilder {
+        name: way.name.clone(),
+        driver: way.kind.clone(),
+        endpoint: if endpoints.is_empty() {
+            way.address.to_string()
+        } else {
+            endpoints.join(", ")
+        },
+        services,
+        native: Vec::new(),
+        emulated: Vec::new(),
+        problem: None,
+    }
 }

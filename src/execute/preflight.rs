@@ -113,24 +113,27 @@ fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
     let mut missing = BTreeSet::new();
     for target in targets {
         missing.extend(target.platforms.iter().filter(|platform| !has(platform)));
-        if target.platforms.len() > 1 && !survey.full_exporter {
-            findings.push(Finding {
-                fatal: true,
-                subject: target.service.clone(),
-                message: format!("{} cannot keep an image of several platforms", survey.name),
-                hint: Some(
-                    "switch the Engine to the containerd image store, or use another builder"
-                        .to_owned(),
-                ),
-            });
-        }
+    }
+    if !survey.full_exporter {
+        findings.push(Finding {
+            fatal: true,
+            subject: "builder".to_owned(),
+            message: format!(
+                "{} keeps images in the classic store, from which nothing can be pushed by its digest alone",
+                survey.name
+            ),
+            hint: Some(
+                "switch the Engine to the containerd image store (`\"features\": {\"containerd-snapshotter\": true}` in its daemon.json), or make a builder with `docker buildx create --driver docker-container --name castoff` and name it with `--builder castoff`"
+                    .to_owned(),
+            ),
+        });
     }
     findings.extend(missing.into_iter().map(|platform| Finding {
         fatal: true,
         subject: "builder".to_owned(),
         message: format!("{} cannot build for {platform}", survey.name),
         hint: Some(format!(
-            "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`, or drop the platform",
+            "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`, name a builder that has the platform with `--builder`, or drop the platform",
             platform.architecture()
         )),
     }));

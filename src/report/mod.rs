@@ -21,4 +21,6 @@ pub use plain::Plain;
 pub use printer::Printer;
 pub use problem::{Problem, Severity};
 pub use run::{Phase, Run, ServiceRun, StepRun, TagState};
-pub use table::{plan_table, pruned_table, registry_table, release_table};
+pub use table::{
+    ListedBuilder, builders_table, plan_table, pruned_table, registry_table, release_table,
+};

@@ -362,3 +362,122 @@ fn nodes_that_are_one_builder_build_together() {
     // The same BuildKit answers behind both, so there is one build of both platforms.
     assert!(said.contains("linux/amd64 [2/2]"), "{said}");
 }
+
+/// A run against the bed's Engine with the classic image store.
+fn classic<const N: usize>(shop: &Shop, arguments: [&str; N]) -> Castoff {
+    let state = shop.project.join(".state").display().to_string();
+    let castoff = shop.project.castoff(arguments);
+    castoff
+        .env("DOCKER_HOST", Bed::var("BED_CLASSIC"))
+        .env("CASTOFF_STATE", state)
+}
+
+#[test]
+fn an_engine_with_the_classic_store_is_refused_before_anything_is_built() {
+    let shop = Shop::of(&["web"]);
+    let ran = classic(&shop, ["publish"]).run().exits(3);
+    let says = "engine keeps images in the classic store";
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("docker buildx create"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stderr.contains("building"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_engine_with_the_classic_store_keeps_what_it_builds() {
+    let shop = Shop::of(&["web"]);
+    let project = Bed::unique("classic");
+    classic(&shop, ["build", "-p", &project]).run().exits(0);
+    let name = format!("{project}-web");
+    let host = Bed::var("BED_CLASSIC");
+    let said = Bed::output(
+        "docker",
+        &[
+            "-H",
+            &host,
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            &name,
+            "cat",
+            "/file",
+        ],
+    );
+    assert!(said.ends_with(" web"), "{said}");
+    Bed::output("docker", &["-H", &host, "rmi", &name]);
+}
+
+#[test]
+fn check_lists_the_builders_with_what_they_can_do() {
+    let shop = Shop::of(&["web", "api"]);
+    let door = Door::socket(Behind::BuildKit);
+    docker_config(&shop);
+    docker(
+        &shop,
+        &[
+            "buildx",
+            "create",
+            "--name",
+            "spare",
+            "--driver",
+            "remote",
+            &door.address,
+        ],
+    );
+    let own = format!("services.api.builder={}", door.address);
+    let ran = shop
+        .castoff(["check", "--format", "json", "--set", &own])
+        .env(
+            "BUILDX_CONFIG",
+            shop.project
+                .join(".home/docker/buildx")
+                .display()
+                .to_string(),
+        )
+        .run()
+        .exits(0)
+        .json();
+    let builders = ran["builders"].as_array().unwrap();
+    let names: Vec<_> = builders
+        .iter()
+        .map(|one| {
+            (
+                one["name"].as_str().unwrap(),
+                one["driver"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("buildkitd", "buildkitd"),
+            ("engine", "engine"),
+            ("spare", "remote")
+        ]
+    );
+    assert_eq!(builders[0]["services"], serde_json::json!(["api"]));
+    assert!(
+        builders[1]["native"]
+            .as_array()
+            .unwrap()
+            .contains(&"linux/amd64".into())
+    );
+    assert!(
+        builders[1]["emulated"]
+            .as_array()
+            .unwrap()
+            .contains(&"linux/arm64".into())
+    );
+    assert_eq!(ran["findings"], serde_json::json!([]));
+    let ran = classic(&shop, ["check"]).run().exits(3);
+    assert!(
+        ran.stdout
+            .contains("(classic image store: it cannot publish)"),
+        "{}",
+        ran.stdout
+    );
+}

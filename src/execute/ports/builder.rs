@@ -41,8 +41,8 @@ pub struct Survey {
     pub platforms: Vec<Platform>,
     /// Which BuildKit answered, where it says so: two ways that lead to one have the same.
     pub identity: Option<String>,
-    /// Whether it keeps and pushes multi-platform images, attestations and cache exports: true for
-    /// BuildKit with the containerd store, false for an Engine with the classic one.
+    /// Whether it pushes by digest, and makes images of several platforms, attestations and cache
+    /// exports: false for an Engine with the classic image store.
     pub full_exporter: bool,
 }
 
