@@ -258,7 +258,8 @@ pub(super) async fn list(
                 let classic = "classic image store: it cannot publish";
                 builder.problem = (!survey.full_exporter).then(|| classic.to_owned());
             }
-            Err(error) => builder.problem = Some(error.to_string()),
+            // Why is a finding of its own.
+            Err(_) => builder.problem = Some("does not answer".to_owned()),
         }
         listed.push(builder);
     }

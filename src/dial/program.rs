@@ -130,6 +130,8 @@ async fn attend(
     let first = lines.len().saturating_sub(SHOWN_LINES);
     let words = lines.get(first..).unwrap_or_default().join("; ");
     match ended {
+        // Many programs begin with their name themselves.
+        _ if words.starts_with(&format!("{name}: ")) => words,
         _ if !words.is_empty() => format!("{name}: {words}"),
         Ok(status) => format!("{name} ended with {status}"),
         Err(error) => format!("{name}: {error}"),

@@ -73,7 +73,7 @@ fn is_built(target: &Target) -> bool {
 }
 
 /// Services that build on others and have another builder: results stay where they were made.
-fn parted(plan: &Plan, world: &World) -> Vec<Finding> {
+pub(super) fn parted(plan: &Plan, world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
     for target in plan.targets.iter().filter(|target| is_built(target)) {
         let own = world.builders.of(&target.service);

@@ -48,7 +48,7 @@ pub struct ListedBuilder {
     pub native: Vec<Platform>,
     /// The platforms that it builds for by emulation, which takes many times longer.
     pub emulated: Vec<Platform>,
-    /// What it cannot do, or why it does not answer.
+    /// What it cannot do, or that it does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }

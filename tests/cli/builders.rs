@@ -226,3 +226,21 @@ fn podman_is_no_builder() {
     hint: run a buildkitd and name it: `podman run -d --name buildkitd --privileged docker.io/moby/buildkit`, then `--builder` with a buildx builder of the driver remote at podman-container://buildkitd, or BUILDKIT_HOST where it listens
     ");
 }
+
+#[test]
+fn services_that_build_on_each_other_need_one_builder() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "name: shop\nservices:\n  base:\n    build: base\n  web:\n    build:\n      context: base\n      additional_contexts:\n        base: service:base\n",
+        )
+        .file("base/Dockerfile", "FROM scratch\nCOPY . /\n")
+        .file(
+            "publish.toml",
+            "[services.web]\nbuilder = \"unix:///nonexistent/buildkitd.sock\"\n",
+        );
+    let ran = build(&project, &[]).exits(3);
+    let says = "web: it builds on `base`, but buildkitd builds it and engine builds `base`";
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("building"), "{}", ran.stderr);
+}
