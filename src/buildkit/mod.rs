@@ -9,6 +9,7 @@ mod dial;
 mod failure;
 mod gateway;
 mod session;
+mod shared;
 mod solve;
 mod status;
 
@@ -41,10 +42,11 @@ use crate::execute::ports::{
     Output, Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
-use crate::plan::SecretSource;
 use crate::plan::retention::CacheRecord;
+use crate::plan::{BuildContext, SecretSource};
 use crate::secret::Secret;
 use session::{Agents, SecretStore, Sent, Session};
+use shared::SharedContexts;
 use solve::{Loading, Solve};
 use status::Watch;
 
@@ -70,6 +72,7 @@ pub struct BuildKit {
     load_into: Option<Arc<dyn Engine>>,
     connection: OnceCell<Connection>,
     survey: OnceCell<Survey>,
+    contexts: SharedContexts,
 }
 
 impl BuildKit {
@@ -88,6 +91,7 @@ impl BuildKit {
             load_into: None,
             connection: OnceCell::new(),
             survey: OnceCell::new(),
+            contexts: SharedContexts::default(),
         }
     }
 
@@ -221,8 +225,17 @@ impl Builder for BuildKit {
         let connection = self.connection().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let solve = Solve::new(order, &build, &session_id, self.loading(order).await?)?;
+        let mut solve = Solve::new(order, &build, &session_id, self.loading(order).await?)?;
         let sent = Arc::new(Sent::default());
+        let shared = match &order.spec.context {
+            BuildContext::Local(folder) if order.shares_context => {
+                Some(self.shared_context(folder, &solve.shared_key).await?)
+            }
+            BuildContext::Local(_) | BuildContext::Remote(_) => None,
+        };
+        if let Some((shared, _)) = &shared {
+            solve.share_context(&shared.session);
+        }
         let session = Session {
             id: session_id,
             shared_key: solve.shared_key,
@@ -242,7 +255,13 @@ impl Builder for BuildKit {
         };
         let answer = Box::pin(job.run(cx, &mut watch)).await;
         match answer {
-            Ok(answer) => built(answer, order, &watch, &sent),
+            Ok(answer) => {
+                // What all share is counted for the one that began it.
+                if let Some((shared, true)) = &shared {
+                    sent.add(&shared.sent);
+                }
+                built(answer, order, &watch, &sent)
+            }
             Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
             Err(status) => match failure::classify(&status, &watch, order) {
                 // What carried the connection knows best why it broke.

@@ -1,13 +1,14 @@
 //! The real builder, registries, Engine and ledger, made from settings and the environment.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::read::Read;
 use super::{Given, builders};
 use crate::buildkit;
-use crate::config::Settings;
+use crate::compose::Project;
+use crate::config::{RegistrySettings, Settings};
 use crate::docker::Docker;
 use crate::engine::DockerEngine;
 use crate::error::Error;
@@ -15,7 +16,7 @@ use crate::execute::World;
 use crate::execute::ports::{Credentials, Registry};
 use crate::facts::Environment;
 use crate::ledger::Ledger;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::registry::{
     CredentialSources, DockerCredentials, HostSettings, Registries, RegistryOptions,
 };
@@ -23,6 +24,14 @@ use crate::secret::Secret;
 
 /// What a publish works with.
 pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
+    Ok(World {
+        ledger: ledger(given, read)?,
+        ..without_ledger(given, read, plan)?
+    })
+}
+
+/// The same for what publishes nothing: it needs no place for its state, and leaves none behind.
+pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
     let credentials: Arc<dyn Credentials> = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
@@ -51,7 +60,7 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
     Ok(World {
         builders: parts.builders()?,
         registry,
-        ledger: ledger(given, read)?,
+        ledger: Ledger::closed(Path::new(""), &read.project.name, &read.project.directory),
         jobs: given.global.jobs.into(),
     })
 }
@@ -69,6 +78,25 @@ pub(super) fn registries(
     })
 }
 
+/// The registries that publish.toml knows, for repositories that are named by hand.
+pub(super) fn known_registries(
+    given: &Given<'_>,
+    known: Option<&(Settings, Project)>,
+) -> Result<Registries, Error> {
+    let hosts = match known {
+        Some((settings, project)) => plan::hosts(project, settings)?,
+        None => BTreeMap::new(),
+    };
+    Ok(Registries::new(RegistryOptions {
+        credentials: credential_sources(&given.environment),
+        hosts: hosts
+            .into_iter()
+            .map(|(host, registry)| (host, host_settings(registry)))
+            .collect(),
+        ..RegistryOptions::default()
+    }))
+}
+
 /// The Docker Engine's own API.
 pub(super) fn engine(given: &Given<'_>) -> Result<DockerEngine, Error> {
     let engine = Docker::new(&given.environment).engine()?;
@@ -84,19 +112,23 @@ fn hosts(settings: &Settings, plan: &Plan) -> BTreeMap<String, HostSettings> {
             .iter()
             .find(|registry| registry.name == place.registry);
         if let Some(registry) = registry {
-            let client = registry.client.clone();
             hosts.insert(
                 place.repository.domain().to_owned(),
-                HostSettings {
-                    plain_http: registry.plain_http,
-                    ca: registry.ca.clone(),
-                    client_cert: client.as_ref().map(|(certificate, _)| certificate.clone()),
-                    client_key: client.map(|(_, key)| key),
-                },
+                host_settings(registry),
             );
         }
     }
     hosts
+}
+
+fn host_settings(registry: &RegistrySettings) -> HostSettings {
+    let client = registry.client.clone();
+    HostSettings {
+        plain_http: registry.plain_http,
+        ca: registry.ca.clone(),
+        client_cert: client.as_ref().map(|(certificate, _)| certificate.clone()),
+        client_key: client.map(|(_, key)| key),
+    }
 }
 
 /// Where logins come from, as docker and podman have it.
@@ -130,7 +162,7 @@ fn credential_sources(environment: &Environment) -> CredentialSources {
 }
 
 /// The project's state on this machine: `CASTOFF_STATE`, else the XDG state folder.
-fn ledger(given: &Given<'_>, read: &Read) -> Result<Ledger, Error> {
+pub(super) fn ledger(given: &Given<'_>, read: &Read) -> Result<Ledger, Error> {
     let environment = &given.environment;
     let folder = environment
         .non_empty("CASTOFF_STATE")

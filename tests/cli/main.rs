@@ -13,6 +13,7 @@ mod events;
 mod linked;
 mod live;
 mod plans;
+mod schema;
 #[path = "../support/mod.rs"]
 mod support;
 
