@@ -73,7 +73,7 @@ pub struct Global {
     /// Publish as if started by this event, such as push, schedule or `pull_request`
     #[arg(long, value_name = "EVENT", global = true)]
     pub event: Option<String>,
-    /// What builds: auto, engine, or a buildkitd by its socket's address
+    /// What builds: auto, engine, a buildx builder by its name, or a buildkitd by its address
     #[arg(long, value_name = "BUILDER", global = true, env = "CASTOFF_BUILDER")]
     pub builder: Option<String>,
     /// Let builds go beyond a sandbox where their compose file asks for it: network.host,

@@ -6,7 +6,7 @@ use crate::execute::Failure;
 use crate::execute::ports::{BuilderError, EngineError, RegistryError};
 use crate::exit::Exit;
 use crate::report::{Problem, Severity};
-use crate::{config, facts, ledger, plan, tags};
+use crate::{config, docker, facts, ledger, plan, tags};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum Error {
     /// Git, the environment, the clock.
     #[error(transparent)]
     Facts(#[from] facts::Error),
+    /// Docker's configuration, and buildx's.
+    #[error(transparent)]
+    Docker(#[from] docker::Error),
     /// Tag rules given on the command line.
     #[error(transparent)]
     Tags(#[from] tags::Error),
@@ -88,6 +91,7 @@ impl Error {
             | Self::Ledger(_) => Exit::NotReady,
             Self::Compose(_)
             | Self::Config(_)
+            | Self::Docker(_)
             | Self::Facts(_)
             | Self::Tags(_)
             | Self::Plan(_)
@@ -114,6 +118,7 @@ impl Error {
             }
             Self::Config(error) => return vec![config_problem(error)],
             Self::Facts(error) => problem.hint = error.hint(),
+            Self::Docker(error) => problem.hint = error.hint(),
             Self::Tags(error) => problem.hint = error.hint(),
             Self::Plan(error) => {
                 problem.excerpt = error.place().cloned();

@@ -41,6 +41,7 @@
 //! | [`cli`] | what can be typed; the only room that knows clap |
 //! | [`compose`] | compose files as docker compose reads them; the only one that knows YAML |
 //! | [`config`] | publish.toml, flags and defaults; the only one that knows TOML |
+//! | [`docker`] | which Engine and which builders docker and buildx know on this machine |
 //! | [`facts`] | git, CI systems, environment, clock; the only one that asks for them |
 //!
 //! | deciding (pure) | what it knows |
@@ -52,6 +53,7 @@
 //! | doing | what it knows |
 //! |---|---|
 //! | [`execute`] | the order of effects, limits, and what to undo; all that happens at the same time; the ports |
+//! | [`dial`] | streams to builders and Engines: sockets, TLS, programs such as ssh |
 //! | [`buildkit`] | BuildKit's protocol; the only one that knows gRPC |
 //! | [`registry`] | the distribution API and logins; the only one that knows HTTP as a client |
 //! | [`engine`] | the Docker Engine's own API; the only one that knows bollard |
@@ -78,7 +80,7 @@
 //! | a tag rule | [`tags`] |
 //! | a decision | [`plan`], pure, with a test beside it |
 //! | an order, a limit, a wait | [`execute`] |
-//! | a way to reach a builder | `buildkit/dial.rs`, a variant and not a trait |
+//! | a way to reach a builder | [`dial`], a variant and not a trait; what names it in [`docker`] |
 //! | a registry's quirk | [`registry`], with a link and a test |
 //! | something a user should see | a kind in [`event`], then the views |
 //! | an error | the room's `Error`, with a hint; its exit code in [`error`] |
@@ -97,6 +99,8 @@ pub mod commands;
 pub mod compose;
 pub mod config;
 pub mod cx;
+pub mod dial;
+pub mod docker;
 pub mod engine;
 pub mod error;
 pub mod event;

@@ -15,6 +15,7 @@ mod solve;
 mod status;
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,10 +35,12 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 pub use dial::Address;
+use dial::Connection;
 
 use crate::cx::Cx;
 use crate::execute::ports::{
-    BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, HandOn, Handed, Survey,
+    BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, Engine, HandOn, Handed,
+    Output, Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::retention::CacheRecord;
@@ -45,7 +48,7 @@ use crate::plan::{BuildContext, SecretSource};
 use crate::secret::Secret;
 use session::{Agents, SecretStore, Sent, Session};
 use shared::SharedContexts;
-use solve::Solve;
+use solve::{Loading, Solve};
 use status::Watch;
 
 /// How long the end of the progress stream is waited for once a build is over. It ends by itself,
@@ -53,6 +56,10 @@ use status::Watch;
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
 /// How long to wait for the views before more of a build's log is read.
 const CROWDED_WAIT: Duration = Duration::from_millis(5);
+/// How long a builder may take to say what it can do. A program on the way may start it first.
+const SURVEY_LIMIT: Duration = Duration::from_mins(1);
+/// A label of every worker that runs steps itself (BuildKit, worker/label).
+const EXECUTOR_LABEL: &str = "org.mobyproject.buildkit.worker.executor";
 /// How long a cancelled build may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -65,7 +72,9 @@ pub struct BuildKit {
     address: Address,
     credentials: Arc<dyn Credentials>,
     environment: Environment,
-    channel: OnceCell<Channel>,
+    load_into: Option<Arc<dyn Engine>>,
+    connection: OnceCell<Connection>,
+    survey: OnceCell<Survey>,
     contexts: SharedContexts,
 }
 
@@ -82,26 +91,41 @@ impl BuildKit {
             address,
             credentials,
             environment,
-            channel: OnceCell::new(),
+            load_into: None,
+            connection: OnceCell::new(),
+            survey: OnceCell::new(),
             contexts: SharedContexts::default(),
         }
     }
 
-    /// The one connection, opened when it is first needed.
-    async fn channel(&self) -> Result<Channel, BuilderError> {
-        let opened = self.channel.get_or_try_init(|| self.address.connect());
-        opened.await.cloned()
+    /// Has images sent here and loads them into `engine`. Without it they stay in the Engine that
+    /// builds.
+    #[must_use]
+    pub fn loading_into(mut self, engine: Arc<dyn Engine>) -> Self {
+        self.load_into = Some(engine);
+        self
     }
 
-    async fn control(&self) -> Result<ControlClient<Channel>, BuilderError> {
-        Ok(control(self.channel().await?))
+    /// The one connection of all builds, opened when it is first needed.
+    async fn connection(&self) -> Result<&Connection, BuilderError> {
+        let opened = self
+            .connection
+            .get_or_try_init(|| self.address.connect(true));
+        opened.await
     }
 
-    fn lost(&self, status: &Status) -> BuilderError {
-        BuilderError::Unreachable {
-            address: self.address.to_string(),
-            message: status.message().to_owned(),
-        }
+    /// What it says where it could not be asked, or did not answer.
+    async fn lost(&self, connection: &Connection, status: &Status) -> BuilderError {
+        let words = if status.code() == Code::Unimplemented {
+            None
+        } else {
+            connection.ending.words().await
+        };
+        let said = || match status.source() {
+            Some(source) => dial::innermost(source),
+            None => status.message().to_owned(),
+        };
+        self.address.unreachable(words.unwrap_or_else(said))
     }
 
     /// The SSH agents that a build may use.
@@ -117,6 +141,57 @@ impl BuildKit {
                 "start an agent and give it the key: `eval $(ssh-agent); ssh-add`".to_owned(),
             ),
         })
+    }
+
+    /// Asks the builder what it can do.
+    async fn ask(&self) -> Result<Survey, BuilderError> {
+        let connection = self.connection().await?;
+        let mut control = control(connection.channel.clone());
+        let asked = control.list_workers(ListWorkersRequest::default());
+        let workers = match tokio::time::timeout(SURVEY_LIMIT, asked).await {
+            Ok(Ok(workers)) => workers.into_inner(),
+            Ok(Err(status)) => return Err(self.lost(connection, &status).await),
+            Err(_) => {
+                let message = format!("no answer within {} s", SURVEY_LIMIT.as_secs());
+                return Err(self.address.unreachable(message));
+            }
+        };
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in workers.record.iter().flat_map(|worker| &worker.platforms) {
+            let platform =
+                Platform::from_parts(&platform.os, &platform.architecture, &platform.variant, "");
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        // The worker of an Engine with the classic store says nothing of what it works with, and has
+        // but the exporters of that store (moby, builder-next/worker).
+        let is_classic = matches!(self.address, Address::Engine(_))
+            && !workers
+                .record
+                .iter()
+                .any(|worker| worker.labels.contains_key(EXECUTOR_LABEL));
+        Ok(Survey {
+            name: self.name.clone(),
+            platforms,
+            identity: workers.record.first().map(|worker| worker.id.clone()),
+            full_exporter: !is_classic,
+        })
+    }
+
+    /// How the images of `order` come into an Engine.
+    async fn loading(&self, order: &BuildOrder) -> Result<Loading, BuilderError> {
+        if self.load_into.is_some() {
+            return Ok(Loading::Session);
+        }
+        let is_loaded = order
+            .outputs
+            .iter()
+            .any(|output| matches!(output, Output::Load { .. }));
+        if is_loaded && !self.survey().await?.full_exporter {
+            return Ok(Loading::ClassicStore);
+        }
+        Ok(Loading::Store)
     }
 
     fn secrets(&self, order: &BuildOrder) -> Result<SecretStore, BuilderError> {
@@ -145,32 +220,15 @@ impl Builder for BuildKit {
     }
 
     async fn survey(&self) -> Result<Survey, BuilderError> {
-        let mut control = self.control().await?;
-        let workers = control
-            .list_workers(ListWorkersRequest::default())
-            .await
-            .map_err(|status| self.lost(&status))?
-            .into_inner();
-        let mut platforms: Vec<Platform> = Vec::new();
-        for platform in workers.record.iter().flat_map(|worker| &worker.platforms) {
-            let platform =
-                Platform::from_parts(&platform.os, &platform.architecture, &platform.variant, "");
-            if !platforms.contains(&platform) {
-                platforms.push(platform);
-            }
-        }
-        Ok(Survey {
-            name: self.name.clone(),
-            platforms,
-            full_exporter: true,
-        })
+        let survey = self.survey.get_or_try_init(|| self.ask());
+        survey.await.cloned()
     }
 
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
-        let channel = self.channel().await?;
+        let connection = self.connection().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let mut solve = Solve::new(order, &build, &session_id)?;
+        let mut solve = Solve::new(order, &build, &session_id, self.loading(order).await?)?;
         let sent = Arc::new(Sent::default());
         let shared = match &order.spec.context {
             BuildContext::Local(folder) if order.shares_context => {
@@ -187,13 +245,14 @@ impl Builder for BuildKit {
             directories: solve.directories,
             credentials: Arc::clone(&self.credentials),
             secrets: self.secrets(order)?,
+            load_into: self.load_into.clone(),
             agents: self.agents(order).await?,
             sent: Arc::clone(&sent),
         };
         let mut watch = Watch::new(order, cx.events.clone());
         let strict = order.spec.strict;
         let job = Job {
-            channel,
+            channel: connection.channel.clone(),
             request: solve.request,
             session,
             hand_on: order.hand_on.clone(),
@@ -217,17 +276,23 @@ impl Builder for BuildKit {
             Err(status) if strict && status.code() == Code::Cancelled && watch.remarks() > 0 => {
                 Err(too_many)
             }
-            Err(status) => Err(failure::classify(&status, &watch, order)),
+            Err(status) => match failure::classify(&status, &watch, order) {
+                // What carried the connection knows best why it broke.
+                BuilderError::Lost { message } => Err(BuilderError::Lost {
+                    message: connection.ending.words().await.unwrap_or(message),
+                }),
+                error => Err(error),
+            },
         }
     }
 
     async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
-        let mut control = self.control().await?;
-        let usage = control
-            .disk_usage(DiskUsageRequest::default())
-            .await
-            .map_err(|status| self.lost(&status))?
-            .into_inner();
+        let connection = self.address.connect(false).await?;
+        let mut control = control(connection.channel.clone());
+        let usage = match control.disk_usage(DiskUsageRequest::default()).await {
+            Ok(usage) => usage.into_inner(),
+            Err(status) => return Err(self.lost(&connection, &status).await),
+        };
         let record = |record: UsageRecord| CacheRecord {
             last_used: [&record.last_used_at, &record.created_at]
                 .into_iter()
@@ -242,7 +307,7 @@ impl Builder for BuildKit {
     }
 
     async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
-        let mut control = self.control().await?;
+        let connection = self.address.connect(false).await?;
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
         let request = PruneRequest {
             all: true,
@@ -251,13 +316,19 @@ impl Builder for BuildKit {
             max_used_space: keep,
             ..PruneRequest::default()
         };
-        let answer = control.prune(request).await;
-        let mut freed = answer.map_err(|status| self.lost(&status))?.into_inner();
-        let mut bytes = 0_u64;
-        while let Some(record) = freed.message().await.map_err(|status| self.lost(&status))? {
-            bytes += u64::try_from(record.size).unwrap_or_default();
+        let freed = async {
+            let answer = control(connection.channel.clone()).prune(request).await;
+            let mut freed = answer?.into_inner();
+            let mut bytes = 0_u64;
+            while let Some(record) = freed.message().await? {
+                bytes += u64::try_from(record.size).unwrap_or_default();
+            }
+            Ok::<_, Status>(bytes)
+        };
+        match freed.await {
+            Ok(bytes) => Ok(bytes),
+            Err(status) => Err(self.lost(&connection, &status).await),
         }
-        Ok(bytes)
     }
 }
 

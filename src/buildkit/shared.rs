@@ -34,7 +34,7 @@ impl BuildKit {
         folder: &Path,
         shared_key: &str,
     ) -> Result<(Arc<SharedContext>, bool), BuilderError> {
-        let channel = self.channel().await?;
+        let channel = self.connection().await?.channel.clone();
         let mut contexts = self
             .contexts
             .0
@@ -50,6 +50,7 @@ impl BuildKit {
             credentials: Arc::clone(&self.credentials),
             secrets: SecretStore::default(),
             agents: Agents::default(),
+            load_into: None,
             sent: Arc::default(),
         };
         let (id, sent) = (session.id.clone(), Arc::clone(&session.sent));

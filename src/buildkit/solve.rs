@@ -17,6 +17,18 @@ use crate::plan::{
     NamedContext, Provenance, Ulimit,
 };
 
+/// How an image comes into an Engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loading {
+    /// It is made in the Engine's containerd store.
+    Store,
+    /// It is made in the Engine's classic store, which has an exporter of its own (moby,
+    /// builder-next/exporter).
+    ClassicStore,
+    /// It is sent through the session, as another builder makes it.
+    Session,
+}
+
 /// A build in BuildKit's words: the request, and the folders that its session offers.
 pub(super) struct Solve {
     pub(super) request: SolveRequest,
@@ -36,6 +48,7 @@ impl Solve {
         order: &BuildOrder,
         build: &str,
         session: &str,
+        loading: Loading,
     ) -> Result<Self, BuilderError> {
         let spec = &order.spec;
         let mut words = Words::default();
@@ -52,7 +65,7 @@ impl Solve {
             exporters: order
                 .outputs
                 .iter()
-                .map(|output| exporter(output, spec))
+                .map(|output| exporter(output, spec, loading))
                 .collect(),
             entitlements: spec.entitlements.clone(),
             frontend_inputs: words.inputs,
@@ -277,7 +290,8 @@ fn written(image: &ImageOptions) -> Vec<(&'static str, String)> {
 
 /// An exporter's attributes. Annotations are its business, and not the frontend's
 /// (exporter/containerimage/exptypes, `AnnotationKey`).
-fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
+fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
+    let mut kind = "image";
     let attributes = match output {
         // Nothing is named, kept or unpacked in the Engine: the cheapest way to a registry.
         Output::Push {
@@ -296,11 +310,24 @@ fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
             }
             attributes
         }
-        Output::Load { references } => vec![
-            ("name", joined(references)),
-            ("unpack", "true".to_owned()),
-            ("oci-mediatypes", "true".to_owned()),
-        ],
+        Output::Load { references } => match loading {
+            Loading::Store => vec![
+                ("name", joined(references)),
+                ("unpack", "true".to_owned()),
+                ("oci-mediatypes", "true".to_owned()),
+            ],
+            Loading::ClassicStore => {
+                kind = "moby";
+                vec![("name", joined(references))]
+            }
+            // An archive. That of docker has one image in it and no more; what Engines load of the
+            // other kind are those with the containerd store.
+            Loading::Session => {
+                let is_plain = spec.platforms.len() < 2 && !spec.is_attested();
+                kind = if is_plain { "docker" } else { "oci" };
+                vec![("name", joined(references))]
+            }
+        },
     };
     let annotations = spec.annotations.iter().flat_map(|(level, values)| {
         let level = match level {
@@ -314,7 +341,7 @@ fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
     });
     let attributes = attributes.into_iter();
     Exporter {
-        r#type: "image".to_owned(),
+        r#type: kind.to_owned(),
         attrs: attributes
             .map(|(key, value)| (key.to_owned(), value))
             .chain(annotations)

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Given;
 use super::read::Read;
-use crate::buildkit::{Address, BuildKit};
+use super::{Given, builders};
+use crate::buildkit;
 use crate::compose::Project;
-use crate::config::{BuilderChoice, RegistrySettings, Settings};
+use crate::config::{RegistrySettings, Settings};
+use crate::docker::Docker;
 use crate::engine::DockerEngine;
 use crate::error::Error;
 use crate::execute::World;
+use crate::execute::ports::{Credentials, Registry};
 use crate::facts::Environment;
 use crate::ledger::Ledger;
 use crate::plan::{self, Plan};
@@ -19,9 +21,6 @@ use crate::registry::{
     CredentialSources, DockerCredentials, HostSettings, Registries, RegistryOptions,
 };
 use crate::secret::Secret;
-
-/// Where a Docker Engine listens where nothing else is said.
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
 /// What a publish works with.
 pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
@@ -33,7 +32,7 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
 
 /// The same for what publishes nothing: it needs no place for its state, and leaves none behind.
 pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
-    let credentials = Arc::new(DockerCredentials::new(credential_sources(
+    let credentials: Arc<dyn Credentials> = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
     let options = RegistryOptions {
@@ -42,17 +41,25 @@ pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Res
     };
     let environment = read.facts.environment.clone();
     let variables = read.project.environment.clone();
-    let secrets = Arc::new(move |name: &str| {
+    let secrets: buildkit::Environment = Arc::new(move |name: &str| {
         let value = environment.get(name).map(str::to_owned);
         value
             .or_else(|| variables.get(name).cloned())
             .map(Secret::new)
     });
-    let (name, address) = builder(&read.settings, &given.environment)?;
-    let builder = BuildKit::new(&name, address, credentials.clone(), secrets);
+    let registry = Registries::with_credentials(options, Arc::clone(&credentials));
+    let registry: Arc<dyn Registry> = Arc::new(registry);
+    let parts = builders::Parts {
+        given,
+        read,
+        plan,
+        credentials,
+        secrets,
+        registry: Arc::clone(&registry),
+    };
     Ok(World {
-        builder: Arc::new(builder),
-        registry: Arc::new(Registries::with_credentials(options, credentials)),
+        builders: parts.builders()?,
+        registry,
         ledger: Ledger::closed(Path::new(""), &read.project.name, &read.project.directory),
         jobs: given.global.jobs.into(),
     })
@@ -92,33 +99,8 @@ pub(super) fn known_registries(
 
 /// The Docker Engine's own API.
 pub(super) fn engine(given: &Given<'_>) -> Result<DockerEngine, Error> {
-    let socket = engine_socket(&given.environment)?;
-    Ok(DockerEngine::at_socket(&socket)?)
-}
-
-/// The builder's name and address.
-fn builder(settings: &Settings, environment: &Environment) -> Result<(String, Address), Error> {
-    match &settings.general.builder {
-        BuilderChoice::Auto | BuilderChoice::Engine => {
-            let socket = engine_socket(environment)?;
-            Ok(("engine".to_owned(), Address::EngineSocket(socket)))
-        }
-        BuilderChoice::Socket(path) => Ok(("buildkitd".to_owned(), Address::Socket(path.clone()))),
-    }
-}
-
-/// The Engine's socket: `DOCKER_HOST`, else the usual place.
-fn engine_socket(environment: &Environment) -> Result<PathBuf, Error> {
-    match environment.non_empty("DOCKER_HOST") {
-        None => Ok(DEFAULT_SOCKET.into()),
-        Some(host) => match host.strip_prefix("unix://") {
-            Some(path) => Ok(path.into()),
-            None => Err(Error::Usage {
-                message: format!("DOCKER_HOST is `{host}`, and only unix:// can be reached yet"),
-                hint: Some("set DOCKER_HOST to unix:///var/run/docker.sock".to_owned()),
-            }),
-        },
-    }
+    let engine = Docker::new(&given.environment).engine()?;
+    Ok(DockerEngine::at(engine.address)?)
 }
 
 /// What is particular to each registry, by its address.

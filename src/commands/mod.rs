@@ -6,6 +6,7 @@
 mod adapters;
 mod again;
 mod build;
+mod builders;
 mod check;
 mod config;
 mod ls;

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::read::{read, warn};
-use super::{Given, adapters, pretty, session};
+use super::{Given, adapters, builders, pretty, session};
 use crate::cli::{Format, PlanArguments};
 use crate::cx::Cx;
 use crate::error::Error;
@@ -19,6 +19,7 @@ const AT_ONCE: usize = 16;
 pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, Error> {
     let read = read(given, Purpose::Publish)?;
     let mut plan = read.plan(&arguments.services)?;
+    builders::look_up(given, &read, &plan)?;
     let mut exit = Exit::Done;
     if !arguments.offline {
         let registries = adapters::registries(given, &read.settings, Some(&plan));

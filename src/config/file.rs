@@ -141,8 +141,11 @@ pub enum CreatedFrom {
 pub struct BuildTable {
     /// The platforms to build for. Default: those of the compose file, else the builder's own.
     pub platforms: Option<Vec<String>>,
-    /// What builds: `auto`, `engine`, or the address of a buildkitd as `unix:///path`.
+    /// What builds: `auto`, `engine`, the name of a buildx builder, or the address of a buildkitd as
+    /// `unix:///path` or `tcp://host:port`.
     pub builder: Option<String>,
+    /// How TLS is spoken with a buildkitd at a `tcp://` address. Default: not at all.
+    pub builder_tls: Option<BuilderTlsTable>,
     /// The provenance attestation. Default: that of the compose file, else off.
     pub provenance: Option<ProvenanceMode>,
     /// The SBOM attestation: true, or a table that names the image that makes it. Default: that of the
@@ -214,6 +217,21 @@ pub enum MediaTypes {
     Oci,
     /// Docker's own, for registries that know no others.
     Docker,
+}
+
+/// `builder_tls = { ca = "ca.pem", cert = "cert.pem", key = "key.pem" }`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuilderTlsTable {
+    /// A file with the CA certificates (PEM) that the builder's is checked against. Default: the
+    /// system's.
+    pub ca: Option<PathBuf>,
+    /// A client certificate (PEM).
+    pub cert: Option<PathBuf>,
+    /// The key of the client certificate (PEM).
+    pub key: Option<PathBuf>,
+    /// The name in the builder's certificate, where it is not that of its address.
+    pub server_name: Option<String>,
 }
 
 /// How much the provenance attestation says.
@@ -360,6 +378,8 @@ pub struct ServiceTable {
     pub platforms: Option<Vec<String>>,
     /// As `build.builder`.
     pub builder: Option<String>,
+    /// As `build.builder_tls`.
+    pub builder_tls: Option<BuilderTlsTable>,
     /// As `build.provenance`.
     pub provenance: Option<ProvenanceMode>,
     /// As `build.sbom`.

@@ -4,6 +4,7 @@
 //! types; the JSON Schema and the known keys come from the first. Knows TOML and where each value
 //! comes from. Must not know compose files, git or registries. Start reading at [`load`].
 
+mod builder;
 mod document;
 mod file;
 mod known;
@@ -11,6 +12,7 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
+pub use builder::{BuilderChoice, BuilderTls};
 pub use document::{Document, Origin};
 pub use file::{
     AnnotationLevel, CacheMode, CacheSource, CompressionKind, CreatedFrom, DirtyTree, File,
@@ -18,8 +20,7 @@ pub use file::{
 };
 pub use known::schema;
 pub use settings::{
-    BuilderChoice, CacheSettings, Compression, LocalPrune, RegistrySettings, ServiceSettings,
-    Settings,
+    CacheSettings, Compression, LocalPrune, RegistrySettings, ServiceSettings, Settings,
 };
 
 use crate::excerpt::Excerpt;

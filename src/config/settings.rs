@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Error;
+use super::builder::{BuilderChoice, BuilderTls};
 use super::document::{Document, Origin};
 use super::file::{
-    AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable,
-    CompressionKind, CompressionValue, CreatedFrom, DirtyTree, File, MediaTypes, ProvenanceMode,
-    PruneLocalTable, RegistryTable, SbomChoice, SbomValue, ServiceTable, TagsTable,
+    AnnotationLevel, AnnotationsTable, BuildTable, BuilderTlsTable, CacheMode, CacheSource,
+    CacheTable, CompressionKind, CompressionValue, CreatedFrom, DirtyTree, File, MediaTypes,
+    ProvenanceMode, PruneLocalTable, RegistryTable, SbomChoice, SbomValue, ServiceTable, TagsTable,
 };
 use crate::oci::{Platform, Reference, parse_size};
 
@@ -85,6 +86,8 @@ pub struct ServiceSettings {
     pub platforms: Vec<Platform>,
     /// What builds.
     pub builder: BuilderChoice,
+    /// How TLS is spoken with a buildkitd at a `tcp://` address; in the clear where there is none.
+    pub builder_tls: Option<BuilderTls>,
     /// The provenance attestation.
     pub provenance: Option<ProvenanceMode>,
     /// The SBOM attestation; `None` for what the compose file says.
@@ -141,18 +144,6 @@ impl Default for CacheSettings {
             reference: None,
         }
     }
-}
-
-/// What builds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum BuilderChoice {
-    /// Whatever is at hand.
-    #[default]
-    Auto,
-    /// The Docker Engine's own BuildKit.
-    Engine,
-    /// A buildkitd on a unix socket.
-    Socket(PathBuf),
 }
 
 /// What is cleaned up in the Engine.
@@ -369,6 +360,7 @@ impl Reading<'_> {
         let build = BuildTable {
             platforms: table.platforms,
             builder: table.builder,
+            builder_tls: table.builder_tls,
             provenance: table.provenance,
             sbom: table.sbom,
             pull: table.pull,
@@ -409,19 +401,15 @@ impl Reading<'_> {
                 .collect::<Result<_, _>>()?;
         }
         if let Some(builder) = table.builder {
-            settings.builder = match builder.as_str() {
-                "auto" => BuilderChoice::Auto,
-                "engine" => BuilderChoice::Engine,
-                other => match other.strip_prefix("unix://") {
-                    Some(path) if path.starts_with('/') => BuilderChoice::Socket(path.into()),
-                    _ => {
-                        let message = format!(
-                            "`{other}` is no builder: expected auto, engine or unix:///path/of/buildkitd.sock"
-                        );
-                        return Err(self.wrong(&under("builder"), message));
-                    }
-                },
-            };
+            settings.builder = BuilderChoice::read(&builder).ok_or_else(|| {
+                let message = format!(
+                    "`{builder}` is no builder: expected auto, engine, the name of a buildx builder, unix:///path/of/buildkitd.sock or tcp://host:port"
+                );
+                self.wrong(&under("builder"), message)
+            })?;
+        }
+        if let Some(tls) = table.builder_tls {
+            settings.builder_tls = Some(self.builder_tls(tls, &under("builder_tls"))?);
         }
         if let Some(provenance) = table.provenance {
             settings.provenance = Some(provenance);
@@ -467,6 +455,19 @@ impl Reading<'_> {
             settings.allow = allow;
         }
         Ok(())
+    }
+
+    fn builder_tls(&self, table: BuilderTlsTable, at: &[&str]) -> Result<BuilderTls, Error> {
+        let client = match (table.cert, table.key) {
+            (Some(cert), Some(key)) => Some((self.folder.join(cert), self.folder.join(key))),
+            (None, None) => None,
+            _ => return Err(self.wrong(at, "`cert` and `key` belong together: set both")),
+        };
+        Ok(BuilderTls {
+            ca: table.ca.map(|path| self.folder.join(path)),
+            client,
+            server_name: table.server_name,
+        })
     }
 
     fn prune(&self, table: &PruneLocalTable) -> Result<LocalPrune, Error> {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::links::{Link, Links};
 use super::ports::{BuildOrder, BuilderError, Built, Handed, Output, RegistryError};
+use super::preflight::parted;
 use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
@@ -281,9 +282,9 @@ async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, 
     }
     cx.events.tell(Event::BuildStarted {
         service: service.clone(),
-        builder: world.builder.name().to_owned(),
+        builder: world.builders.of(service).name().to_owned(),
     });
-    match world.builder.build(cx, order).await {
+    match world.builders.of(service).build(cx, order).await {
         Ok(built) => {
             cx.events.tell(Event::BuildFinished {
                 service: service.clone(),
@@ -321,6 +322,10 @@ pub async fn build(
     world: &World,
     names: &dyn Fn(&Target) -> Vec<Reference>,
 ) -> Result<Vec<(String, Built)>, Vec<Failure>> {
+    let parted = parted(plan, world);
+    if !parted.is_empty() {
+        return Err(vec![Failure::NotReady(parted)]);
+    }
     announce(cx, plan);
     let jobs = Arc::new(Semaphore::new(world.jobs.max(1)));
     let mut links = Links::of(plan);

@@ -7,6 +7,7 @@
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
 mod commit;
+mod farm;
 mod links;
 mod make;
 mod outcome;
@@ -14,8 +15,10 @@ pub mod ports;
 mod preflight;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use farm::{Farm, Node};
 pub use make::build;
 pub use outcome::{Failure, Outcome};
 pub use preflight::check;
@@ -30,13 +33,29 @@ use ports::{Builder, Registry};
 #[derive(Clone)]
 pub struct World {
     /// What builds.
-    pub builder: Arc<dyn Builder>,
+    pub builders: Builders,
     /// Where images go.
     pub registry: Arc<dyn Registry>,
     /// Where what happened is kept.
     pub ledger: Ledger,
     /// How many services are built at the same time, at least 1.
     pub jobs: usize,
+}
+
+/// What builds each service.
+#[derive(Clone)]
+pub struct Builders {
+    /// What builds where nothing else is said.
+    pub general: Arc<dyn Builder>,
+    /// What builds a service, by its name.
+    pub services: BTreeMap<String, Arc<dyn Builder>>,
+}
+
+impl Builders {
+    /// What builds `service`.
+    pub fn of(&self, service: &str) -> &Arc<dyn Builder> {
+        self.services.get(service).unwrap_or(&self.general)
+    }
 }
 
 /// The whole protocol: preflight, build and upload by digest, move the tags, read them back, record.

@@ -29,4 +29,6 @@ pub use printer::Printer;
 pub use problem::{Problem, Severity};
 pub use run::{Check, CheckRun, Phase, Run, ServiceRun, StepRun, TagState};
 pub use summary::{ServiceSummary, Summary, html};
-pub use table::{plan_table, pruned_table, registry_table, release_table};
+pub use table::{
+    ListedBuilder, builders_table, plan_table, pruned_table, registry_table, release_table,
+};

@@ -1,5 +1,6 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
 
 use super::words::{digest, seconds, size};
 use crate::ledger::Release;
@@ -34,6 +35,49 @@ fn platforms(platforms: &[Platform]) -> String {
     }
     let texts: Vec<String> = platforms.iter().map(ToString::to_string).collect();
     texts.join(", ")
+}
+
+/// A builder, as a listing has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListedBuilder {
+    /// Its name.
+    pub name: String,
+    /// `engine`, `buildkitd`, or the driver of a buildx builder.
+    pub driver: String,
+    /// Where it is.
+    pub endpoint: String,
+    /// The services that it builds; none where it is there and not asked for.
+    pub services: Vec<String>,
+    /// The platforms that it builds for as they are.
+    pub native: Vec<Platform>,
+    /// The platforms that it builds for by emulation, which takes many times longer.
+    pub emulated: Vec<Platform>,
+    /// What it cannot do, or that it does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// The builders that there are: those that are used first.
+pub fn builders_table(builders: &[ListedBuilder]) -> String {
+    let mut rows = table(&["BUILDER", "DRIVER", "ENDPOINT", "NATIVE", "EMULATED", "FOR"]);
+    let listed = |platforms: &[Platform]| {
+        let texts: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        texts.join(", ")
+    };
+    for builder in builders {
+        let problem = builder.problem.as_ref();
+        let problem = problem.map_or_else(String::new, |problem| format!("  ({problem})"));
+        let used = format!("{}{problem}", builder.services.join(", "));
+        rows.add_row([
+            builder.name.clone(),
+            builder.driver.clone(),
+            builder.endpoint.clone(),
+            listed(&builder.native),
+            listed(&builder.emulated),
+            used.trim().to_owned(),
+        ]);
+    }
+    printed(&rows)
 }
 
 /// What a publish would do: a line for each service, then one for each tag.

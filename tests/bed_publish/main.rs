@@ -25,6 +25,8 @@ mod release;
 mod support;
 mod transfers;
 mod views;
+mod ways;
+mod ways_broken;
 
 use std::fmt::Write as _;
 

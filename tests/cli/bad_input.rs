@@ -339,7 +339,8 @@ fn flags_that_make_no_sense() {
     exit 2
     --- stdout
     --- stderr
-    error: `build.builder`: `kaniko` is no builder: expected auto, engine or unix:///path/of/buildkitd.sock
+    error: there is no builder `kaniko`, which --builder names
+    hint: `castoff check` lists the builders; make this one with `docker buildx create --driver docker-container --name kaniko`
     ");
     let ran = project.castoff(["plna"]).run();
     insta::assert_snapshot!(shown(&project, &ran), @"

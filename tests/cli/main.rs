@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod builders;
 mod events;
 mod flood;
 mod linked;

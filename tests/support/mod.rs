@@ -17,6 +17,7 @@
 )]
 
 pub mod bed;
+pub mod forward;
 pub mod images;
 pub mod program;
 pub mod project;

@@ -11,6 +11,6 @@ mod registry;
 
 pub use builder::{BuildOrder, Builder, BuilderError, Built, Output, Survey};
 pub use credentials::{Credential, CredentialError, Credentials};
-pub use engine::{Engine, EngineError};
+pub use engine::{Archive, Engine, EngineError};
 pub use handed::{Awaited, BuilderResult, HandOn, Handed, hand_on};
 pub use registry::{Copied, Registry, RegistryError, RegistryFault, WriteTarget};
