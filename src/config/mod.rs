@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub use document::{Document, Origin};
 pub use file::{
-    AnnotationLevel, CacheMode, CacheSource, CreatedFrom, DirtyTree, File, ProvenanceMode,
+    AnnotationLevel, CacheMode, CacheSource, CacheWrite, CacheWriter, CreatedFrom, DirtyTree, File,
+    ProvenanceMode,
 };
 pub use known::schema;
 pub use settings::{

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::Error;
 use super::document::{Document, Origin};
 use super::file::{
-    AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable, CreatedFrom,
-    DirtyTree, File, ProvenanceMode, PruneLocalTable, RegistryTable, SbomValue, ServiceTable,
-    TagsTable,
+    AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable, CacheWrite,
+    CreatedFrom, DirtyTree, File, ProvenanceMode, PruneLocalTable, RegistryTable, SbomValue,
+    ServiceTable, TagsTable,
 };
 use crate::oci::{Platform, Reference, parse_size};
 
@@ -98,8 +98,8 @@ pub struct CacheSettings {
     pub sources: Vec<CacheSource>,
     /// What a written cache holds.
     pub mode: CacheMode,
-    /// Whether a cache is written.
-    pub write: bool,
+    /// Who writes a cache.
+    pub write: CacheWrite,
     /// The reference of a registry cache, with `{{service}}` in it; `None` for a tag beside the image.
     pub reference: Option<String>,
 }
@@ -109,7 +109,7 @@ impl Default for CacheSettings {
         Self {
             sources: Vec::new(),
             mode: CacheMode::Max,
-            write: true,
+            write: CacheWrite::Branches(true),
             reference: None,
         }
     }

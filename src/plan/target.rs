@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cache::{Caches, caches, written};
+use super::cache::{self, Caches, caches};
 use super::error::Error;
 use super::places::{Places, places};
 use super::reading::Reading;
@@ -45,7 +45,12 @@ pub(super) fn to_registries(
         tell(service, &computed.warnings, warnings);
         version = computed.version;
     }
-    let caches = caches(project, service, &own.cache, &destinations, &tags, facts)?;
+    let of = cache::Of {
+        project,
+        service,
+        facts,
+    };
+    let caches = caches(&of, &own.cache, &destinations, &tags)?;
     let mut target = target(subject, version.as_deref(), caches, warnings)?;
     target.repositories = destinations
         .iter()
@@ -62,10 +67,13 @@ pub(super) fn to_engine(
     subject: &Subject<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Target, Error> {
-    let caches = Caches {
-        from: written(subject.build).0,
-        ..Caches::default()
+    let of = cache::Of {
+        project: subject.project,
+        service: subject.service,
+        facts: subject.facts,
     };
+    let mut caches = Caches::default();
+    cache::read_named(&of, subject.build, &[], &mut caches);
     let mut target = target(subject, None, caches, warnings)?;
     target.platforms = Vec::new();
     target.build.platforms = Vec::new();
