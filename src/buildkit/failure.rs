@@ -111,7 +111,7 @@ fn excerpt(source: &Source) -> Option<Excerpt> {
 
 /// Why a solve failed: the builder's own answer and what was seen on the way.
 pub(super) fn classify(status: &Status, watch: &Watch, order: &BuildOrder) -> BuilderError {
-    let message = plain(status.message());
+    let message = plain(&watch.without_secrets(status.message()));
     match status.code() {
         Code::Cancelled => return BuilderError::Cancelled,
         Code::Unavailable => return BuilderError::Lost { message },

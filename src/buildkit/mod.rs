@@ -5,6 +5,7 @@
 //! (`status`, `failure`). Must not know plans as a whole, registries or tags: it implements
 //! [`Builder`] for one order at a time. Start reading at [`BuildKit::build`].
 
+mod cache;
 mod dial;
 mod failure;
 mod session;
@@ -33,11 +34,13 @@ use tonic::transport::Channel;
 pub use dial::Address;
 
 use crate::cx::Cx;
+use crate::event::Event;
 use crate::execute::ports::{BuildOrder, Builder, BuilderError, Built, Credentials, Survey};
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::SecretSource;
 use crate::plan::retention::CacheRecord;
 use crate::secret::Secret;
+use cache::Caches;
 use session::{SecretStore, Sent, Session};
 use solve::Solve;
 use status::Watch;
@@ -112,6 +115,37 @@ impl BuildKit {
         }
         Ok(store)
     }
+
+    async fn attempt(&self, cx: &Cx, order: &BuildOrder) -> Result<Attempt, BuilderError> {
+        let control = self.control().await?;
+        let build = uuid::Uuid::new_v4().simple().to_string();
+        let session_id = uuid::Uuid::new_v4().simple().to_string();
+        let caches = Caches::new(&order.spec, &self.environment);
+        let solve = Solve::new(order, &caches, &build, &session_id);
+        let sent = Arc::new(Sent::default());
+        let session = Session {
+            id: session_id,
+            shared_key: solve.shared_key,
+            directories: solve.directories,
+            credentials: Arc::clone(&self.credentials),
+            secrets: self.secrets(order)?,
+            sent: Arc::clone(&sent),
+        };
+        let mut watch = Watch::new(&order.service, cx.events.clone(), caches.secrets);
+        let answer = Box::pin(run(cx, control, solve.request, session, &mut watch)).await;
+        Ok(Attempt {
+            answer,
+            watch,
+            sent,
+        })
+    }
+}
+
+/// What came of asking the builder once.
+struct Attempt {
+    answer: Result<SolveResponse, Status>,
+    watch: Watch,
+    sent: Arc<Sent>,
 }
 
 #[async_trait]
@@ -143,25 +177,28 @@ impl Builder for BuildKit {
     }
 
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
-        let control = self.control().await?;
-        let build = uuid::Uuid::new_v4().simple().to_string();
-        let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let solve = Solve::new(order, &build, &session_id);
-        let sent = Arc::new(Sent::default());
-        let session = Session {
-            id: session_id,
-            shared_key: solve.shared_key,
-            directories: solve.directories,
-            credentials: Arc::clone(&self.credentials),
-            secrets: self.secrets(order)?,
-            sent: Arc::clone(&sent),
-        };
-        let mut watch = Watch::new(&order.service, cx.events.clone());
-        let answer = Box::pin(run(cx, control, solve.request, session, &mut watch)).await;
-        match answer {
-            Ok(answer) => built(answer, &watch, &sent),
-            Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
-            Err(status) => Err(failure::classify(&status, &watch, order)),
+        let mut order = order.clone();
+        // Each time round there is a cache less, so this ends.
+        loop {
+            let Attempt {
+                answer,
+                watch,
+                sent,
+            } = self.attempt(cx, &order).await?;
+            let status = match answer {
+                Ok(answer) => return built(answer, &watch, &sent),
+                Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
+                Err(status) => status,
+            };
+            let message = watch.without_secrets(status.message());
+            let Some(message) = cache::take_refused(&mut order.spec, &message) else {
+                return Err(failure::classify(&status, &watch, &order));
+            };
+            cx.events.tell(Event::Warned {
+                subject: order.service.clone(),
+                message,
+                hint: None,
+            });
         }
     }
 

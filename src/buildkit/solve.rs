@@ -1,17 +1,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use bollard_buildkit_proto::moby::buildkit::v1::{
-    CacheOptions, CacheOptionsEntry, Exporter, SolveRequest,
-};
-use serde_json::json;
+use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, Exporter, SolveRequest};
 
+use super::cache::Caches;
 use super::session::Directory;
 use crate::execute::ports::{BuildOrder, Output};
 use crate::oci::Digest;
 use crate::plan::{
-    AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
-    Ulimit,
+    AnnotationLevel, BuildContext, BuildSpec, Dockerfile, NamedContext, Provenance, Ulimit,
 };
 
 /// The name of the Dockerfile where it is written in the compose file.
@@ -28,7 +25,7 @@ pub(super) struct Solve {
 impl Solve {
     /// Says `order` in the terms of the Dockerfile frontend (BuildKit, frontend/dockerui) and of the
     /// image exporter (exporter/containerimage/exptypes).
-    pub(super) fn new(order: &BuildOrder, build: &str, session: &str) -> Self {
+    pub(super) fn new(order: &BuildOrder, caches: &Caches, build: &str, session: &str) -> Self {
         let spec = &order.spec;
         let mut words = Words::default();
         words.context(&spec.context);
@@ -40,7 +37,7 @@ impl Solve {
             r#ref: build.to_owned(),
             session: session.to_owned(),
             frontend: "dockerfile.v0".to_owned(),
-            cache: Some(words.cache(spec)),
+            cache: Some(words.cache(caches)),
             exporters: order
                 .outputs
                 .iter()
@@ -187,24 +184,14 @@ impl Words {
         }
     }
 
-    /// Imports are said twice: to the solver, and to the frontend, which hands them to the stages
-    /// it solves itself (BuildKit, client/solve.go, `parseCacheOptions`).
-    fn cache(&mut self, spec: &BuildSpec) -> CacheOptions {
-        let entry = |cache: &CacheRef| CacheOptionsEntry {
-            r#type: cache.kind.clone(),
-            attrs: cache.attributes.clone().into_iter().collect(),
-        };
-        if !spec.cache_from.is_empty() {
-            let imports: Vec<_> = spec
-                .cache_from
-                .iter()
-                .map(|cache| json!({"Type": cache.kind, "Attrs": cache.attributes}))
-                .collect();
-            self.set("cache-imports", json!(imports).to_string());
+    /// Imports are said twice: to the solver, and to the frontend.
+    fn cache(&mut self, caches: &Caches) -> CacheOptions {
+        if let Some(imports) = caches.imports_for_frontend() {
+            self.set("cache-imports", imports);
         }
         CacheOptions {
-            exports: spec.cache_to.iter().map(entry).collect(),
-            imports: spec.cache_from.iter().map(entry).collect(),
+            exports: caches.exports.clone(),
+            imports: caches.imports.clone(),
             ..CacheOptions::default()
         }
     }

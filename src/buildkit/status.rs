@@ -9,6 +9,7 @@ use crate::cx::Events;
 use crate::event::{Event, StepOutcome};
 use crate::oci::Platform;
 use crate::printable::log_line;
+use crate::secret::Secret;
 
 /// How many lines of a step's log are kept for the report of a failure.
 const KEPT_LINES: usize = 50;
@@ -22,6 +23,8 @@ pub(super) struct Watch {
     service: String,
     events: Events,
     steps: HashMap<String, Step>,
+    /// What must not be seen: tokens of caches, which a server may send back in its errors.
+    hidden: Vec<Secret>,
 }
 
 /// A step of a build.
@@ -38,12 +41,22 @@ pub(super) struct Step {
 }
 
 impl Watch {
-    pub(super) fn new(service: &str, events: Events) -> Self {
+    pub(super) fn new(service: &str, events: Events, hidden: Vec<Secret>) -> Self {
         Self {
             service: service.to_owned(),
             events,
             steps: HashMap::new(),
+            hidden,
         }
+    }
+
+    /// What the builder says, without the secrets that it was told.
+    pub(super) fn without_secrets(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self.hidden.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret.expose(), "***");
+        }
+        text
     }
 
     /// How many steps there were, and how many of them came out of the cache. What the frontend
@@ -73,10 +86,14 @@ impl Watch {
     }
 
     pub(super) fn take(&mut self, answer: StatusResponse) {
-        for vertex in answer.vertexes {
+        for mut vertex in answer.vertexes {
+            vertex.name = self.without_secrets(&vertex.name);
+            vertex.error = self.without_secrets(&vertex.error);
             self.vertex(vertex);
         }
-        for status in answer.statuses {
+        for mut status in answer.statuses {
+            status.id = self.without_secrets(&status.id);
+            status.name = self.without_secrets(&status.name);
             self.progress(status);
         }
         for log in answer.logs {
