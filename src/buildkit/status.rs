@@ -15,6 +15,12 @@ use crate::secret::Secret;
 const KEPT_LINES: usize = 50;
 /// The longest line that is told; the rest of a longer one is dropped.
 const MAX_LINE: usize = 4096;
+/// What the names of steps begin with that read or write a cache.
+const CACHE_STEPS: [&str; 3] = [
+    "exporting cache",
+    "importing cache",
+    "exporting to GitHub Actions Cache",
+];
 /// The most steps that are followed, as a bound on a builder that makes them up.
 const MAX_STEPS: usize = 100_000;
 
@@ -246,12 +252,14 @@ impl Watch {
 impl Step {
     /// Whether this step brings the result to where it goes.
     pub(super) fn is_export(&self) -> bool {
-        self.name.starts_with("exporting to ") || self.name.starts_with("pushing ")
+        !self.is_cache()
+            && (self.name.starts_with("exporting to ") || self.name.starts_with("pushing "))
     }
 
-    /// Whether this step only reads or writes a cache, which a build can do without.
+    /// Whether this step only reads or writes a cache, which a build can do without (BuildKit,
+    /// cache/remotecache, `Name`).
     fn is_cache(&self) -> bool {
-        self.name.starts_with("exporting cache") || self.name.starts_with("importing cache")
+        CACHE_STEPS.iter().any(|with| self.name.starts_with(with))
     }
 
     /// What a user should know of a cache. One that does not exist yet is no trouble.

@@ -5,7 +5,7 @@ use crate::support::bed::Bed;
 
 /// Forgets what the Engine's builder knows of this project, as another machine never knew it.
 #[track_caller]
-fn forget(shop: &Shop) {
+pub(crate) fn forget(shop: &Shop) {
     // The step's text is unique, so no other test's cache goes with it.
     let filter = format!("description~={}", shop.prefix);
     let arguments = ["builder", "prune", "-f", "-a", "--filter", &filter];
@@ -18,7 +18,7 @@ fn forget(shop: &Shop) {
 
 /// The layers of the image. The step writes something random, so the same layers mean that it was not
 /// run again.
-fn layers(shop: &Shop) -> Vec<String> {
+pub(crate) fn layers(shop: &Shop) -> Vec<String> {
     let reference = format!("{}:latest", shop.repository(&Bed::registry(), "api"));
     let text = Bed::output("crane", &["manifest", "--insecure", &reference]);
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -28,7 +28,7 @@ fn layers(shop: &Shop) -> Vec<String> {
         .collect()
 }
 
-fn with_cache(sources: &str) -> Shop {
+pub(crate) fn with_cache(sources: &str) -> Shop {
     let shop = Shop::of(&["api"]);
     let dockerfile = format!(
         "ARG BASE\nFROM $BASE\nCOPY file /file\nRUN echo {} > /made; cat /proc/sys/kernel/random/uuid > /random\n",

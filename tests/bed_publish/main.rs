@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod actions_cache;
 mod all_or_nothing;
 mod builds;
 mod caches;
