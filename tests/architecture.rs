@@ -95,6 +95,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("tonic", &["buildkit"]),
     ("bollard_buildkit_proto", &["buildkit"]),
     ("prost", &["buildkit"]),
+    ("tonic_prost", &["buildkit"]),
     ("hyper", &["buildkit", "registry"]),
     ("bollard", &["engine"]),
     ("reqwest", &["registry"]),

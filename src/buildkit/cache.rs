@@ -4,6 +4,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::CacheOptionsEntry;
 use serde_json::json;
 
 use super::Environment;
+use super::status::Waits;
 use crate::plan::{BuildSpec, CacheRef};
 use crate::secret::Secret;
 
@@ -96,6 +97,23 @@ pub(super) fn take_refused(spec: &mut BuildSpec, message: &str) -> Option<String
     let before = spec.cache_to.len();
     spec.cache_to.retain(|cache| cache.kind != kind);
     (spec.cache_to.len() < before).then(|| format!("the `{kind}` cache is not written: {reason}"))
+}
+
+/// Takes the caches out of `spec` that a build waited for in vain, and says so.
+/// `None` where there were none to take.
+pub(super) fn take_stuck(spec: &mut BuildSpec, waits: Waits) -> Option<String> {
+    let (caches, verb) = if waits.reading {
+        (&mut spec.cache_from, "read")
+    } else {
+        (&mut spec.cache_to, "written")
+    };
+    if std::mem::take(caches).is_empty() {
+        return None;
+    }
+    let seconds = spec.cache_timeout.as_secs_f64();
+    Some(format!(
+        "the cache could not be {verb}: no sign of it for {seconds} s"
+    ))
 }
 
 /// The attributes of one cache as they come together. What is written in a file is left as it is.

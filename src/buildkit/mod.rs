@@ -8,6 +8,7 @@
 mod cache;
 mod dial;
 mod failure;
+mod layout;
 mod session;
 mod solve;
 mod status;
@@ -43,11 +44,13 @@ use crate::secret::Secret;
 use cache::Caches;
 use session::{SecretStore, Sent, Session};
 use solve::Solve;
-use status::Watch;
+use status::{Waits, Watch};
 
 /// How long the end of the progress stream is waited for once a build is over. It ends by itself,
 /// unless the build never began.
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
+/// How long a builder is given to forget a build that waited for a cache in vain.
+const STUCK_PAUSE: Duration = Duration::from_secs(2);
 /// How long a cancelled build may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -128,11 +131,21 @@ impl BuildKit {
             shared_key: solve.shared_key,
             directories: solve.directories,
             credentials: Arc::clone(&self.credentials),
+            stores: session::Stores::default(),
             secrets: self.secrets(order)?,
             sent: Arc::clone(&sent),
         };
+        let patience = order.spec.cache_timeout;
         let mut watch = Watch::new(&order.service, cx.events.clone(), caches.secrets);
-        let answer = Box::pin(run(cx, control, solve.request, session, &mut watch)).await;
+        let answer = Box::pin(run(
+            cx,
+            control,
+            patience,
+            solve.request,
+            session,
+            &mut watch,
+        ))
+        .await;
         Ok(Attempt {
             answer,
             watch,
@@ -141,9 +154,23 @@ impl BuildKit {
     }
 }
 
+/// Why there is no answer.
+enum End {
+    /// The builder said so, or the connection did.
+    Failed(Status),
+    /// Nothing but caches was waited for, and for too long.
+    Stuck(Waits),
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self::Failed(status)
+    }
+}
+
 /// What came of asking the builder once.
 struct Attempt {
-    answer: Result<SolveResponse, Status>,
+    answer: Result<SolveResponse, End>,
     watch: Watch,
     sent: Arc<Sent>,
 }
@@ -185,14 +212,22 @@ impl Builder for BuildKit {
                 watch,
                 sent,
             } = self.attempt(cx, &order).await?;
-            let status = match answer {
+            let message = match answer {
                 Ok(answer) => return built(answer, &watch, &sent),
                 Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
-                Err(status) => status,
-            };
-            let message = watch.without_secrets(status.message());
-            let Some(message) = cache::take_refused(&mut order.spec, &message) else {
-                return Err(failure::classify(&status, &watch, &order));
+                Err(End::Stuck(waits)) => {
+                    // A build that begins while the builder still has the old one's steps joins them,
+                    // and waits with them for ever.
+                    tokio::time::sleep(STUCK_PAUSE).await;
+                    cache::take_stuck(&mut order.spec, waits).ok_or_else(|| BuilderError::Lost {
+                        message: "the builder waits for a cache that it was not given".to_owned(),
+                    })?
+                }
+                Err(End::Failed(status)) => {
+                    let message = watch.without_secrets(status.message());
+                    cache::take_refused(&mut order.spec, &message)
+                        .ok_or_else(|| failure::classify(&status, &watch, &order))?
+                }
             };
             cx.events.tell(Event::Warned {
                 subject: order.service.clone(),
@@ -246,10 +281,12 @@ impl Builder for BuildKit {
 async fn run(
     cx: &Cx,
     control: ControlClient<Channel>,
+    patience: Duration,
     request: SolveRequest,
     session: Session,
     watch: &mut Watch,
-) -> Result<SolveResponse, Status> {
+) -> Result<SolveResponse, End> {
+    let (waits_sender, waits) = tokio::sync::watch::channel(Waits::default());
     let over = CancellationToken::new();
     let build_ref = request.r#ref.clone();
     let serve = session.serve(control.clone(), CancellationToken::new());
@@ -264,14 +301,15 @@ async fn run(
     };
     let build = async {
         let answer = tokio::select! {
-            answer = solve => answer,
+            answer = solve => answer.map_err(End::Failed),
             // The session ends before the build only when the connection broke.
-            ended = serve => Err(match ended {
+            ended = serve => Err(End::Failed(match ended {
                 Err(status) => status,
                 Ok(()) => Status::unavailable("the builder ended the session"),
-            }),
+            })),
             // Dropping the solve is what stops it on the builder.
-            () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
+            () = cx.cancel.cancelled() => Err(End::Failed(Status::cancelled("cancelled"))),
+            waits = out_of_patience(waits, patience) => Err(End::Stuck(waits)),
         };
         over.cancel();
         answer
@@ -287,7 +325,7 @@ async fn run(
     };
     let follow = async {
         tokio::select! {
-            () = follow(control, build_ref, watch) => {}
+            () = follow(control, build_ref, watch, waits_sender) => {}
             () = limit => {}
         }
     };
@@ -297,7 +335,12 @@ async fn run(
 
 /// Tells what the builder tells, until it has no more to say. If Solve fails before the build
 /// exists, this would wait for ever: whoever calls it sets the limit.
-async fn follow(mut control: ControlClient<Channel>, build: String, watch: &mut Watch) {
+async fn follow(
+    mut control: ControlClient<Channel>,
+    build: String,
+    watch: &mut Watch,
+    waits: tokio::sync::watch::Sender<Waits>,
+) {
     let Ok(answer) = control.status(StatusRequest { r#ref: build }).await else {
         return;
     };
@@ -305,6 +348,24 @@ async fn follow(mut control: ControlClient<Channel>, build: String, watch: &mut 
     // A stream that breaks ends the progress; the solve tells what happened.
     while let Ok(Some(message)) = stream.message().await {
         watch.take(message);
+        waits.send_replace(watch.only_waits_for());
+    }
+}
+
+/// Comes back when for `patience` nothing was heard and nothing but caches was waited for. BuildKit
+/// itself waits for a cache for ever.
+async fn out_of_patience(
+    mut waits: tokio::sync::watch::Receiver<Waits>,
+    patience: Duration,
+) -> Waits {
+    loop {
+        let now = *waits.borrow_and_update();
+        tokio::select! {
+            () = tokio::time::sleep(patience), if now.any() => return now,
+            changed = waits.changed() => if changed.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 

@@ -33,6 +33,19 @@ pub(super) struct Watch {
     hidden: Vec<Secret>,
 }
 
+/// What a build waits for when nothing but caches holds it up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waits {
+    pub(super) reading: bool,
+    pub(super) writing: bool,
+}
+
+impl Waits {
+    pub(super) fn any(self) -> bool {
+        self.reading || self.writing
+    }
+}
+
 /// A step of a build.
 #[derive(Debug, Default)]
 pub(super) struct Step {
@@ -76,6 +89,26 @@ impl Watch {
             .filter(own)
             .filter(|step| step.is_cached);
         (steps.count(), cached.count())
+    }
+
+    /// The kinds of caches that are all that the build waits for: reading, writing. Neither where
+    /// something else is under way.
+    pub(super) fn only_waits_for(&self) -> Waits {
+        let mut waits = Waits::default();
+        for step in self.steps.values() {
+            if !step.is_told || step.is_done {
+                continue;
+            }
+            if !step.is_cache() {
+                return Waits::default();
+            }
+            if step.name.starts_with("importing") {
+                waits.reading = true;
+            } else {
+                waits.writing = true;
+            }
+        }
+        waits
     }
 
     pub(super) fn step(&self, digest: &str) -> Option<&Step> {

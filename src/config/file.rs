@@ -197,6 +197,10 @@ pub struct CacheTable {
     /// The reference of a registry cache. Default: the tag `buildcache` beside the image in the first
     /// registry. Other branches than the default one add their names to its tag.
     pub reference: Option<String>,
+    /// How long a build that has nothing else to do waits for a cache that gives no sign, before it goes
+    /// on without it. Default: `5m`.
+    #[schemars(with = "Option<String>")]
+    pub timeout: Option<HumanDuration>,
 }
 
 /// Who writes a cache.

@@ -91,6 +91,10 @@ pub struct ServiceSettings {
     pub cache: CacheSettings,
 }
 
+/// How long a build waits for a cache that gives no sign, where nothing is said: as long as a large layer
+/// may take that is sent without a word.
+const CACHE_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// Which caches a build reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
@@ -102,6 +106,8 @@ pub struct CacheSettings {
     pub write: CacheWrite,
     /// The reference of a registry cache, with `{{service}}` in it; `None` for a tag beside the image.
     pub reference: Option<String>,
+    /// How long a build waits for a cache that gives no sign.
+    pub timeout: Duration,
 }
 
 impl Default for CacheSettings {
@@ -111,6 +117,7 @@ impl Default for CacheSettings {
             mode: CacheMode::Max,
             write: CacheWrite::Branches(true),
             reference: None,
+            timeout: CACHE_TIMEOUT,
         }
     }
 }
@@ -229,6 +236,7 @@ impl CacheSettings {
         if table.reference.is_some() {
             self.reference = table.reference;
         }
+        self.timeout = table.timeout.map_or(self.timeout, |limit| limit.0);
     }
 }
 

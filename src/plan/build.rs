@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -70,6 +71,9 @@ pub struct BuildSpec {
     /// Caches to write.
     #[serde(skip)]
     pub cache_to: Vec<CacheRef>,
+    /// How long a build that has nothing else to do waits for a cache that gives no sign.
+    #[serde(skip)]
+    pub cache_timeout: Duration,
 }
 
 impl BuildSpec {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::Error;
 use super::places::fill_in;
@@ -22,9 +23,9 @@ const CACHE_TAG: &str = "buildcache";
 const MAX_TAG: usize = 128;
 /// Default branches where nothing says which it is.
 const USUAL_DEFAULTS: [&str; 2] = ["main", "master"];
-/// How long the builder tries again while GitHub's service says that there were too many requests. Its
-/// own limit is ten minutes, which no cache is worth.
-const GHA_TIMEOUT: &str = "2m";
+/// How long the builder at most tries again while GitHub's service says that there were too many
+/// requests. Its own limit is ten minutes, which no cache is worth.
+const GHA_LIMIT: Duration = Duration::from_mins(2);
 
 /// The caches of one service.
 #[derive(Default)]
@@ -302,13 +303,14 @@ fn gha(of: &Of<'_>, settings: &CacheSettings, lines: &Lines, caches: &mut Caches
         return (Vec::new(), None);
     }
     let scope = of.service.name.as_str();
-    let from = cache("gha", &[("scope", scope), ("timeout", GHA_TIMEOUT)]);
+    let timeout = format!("{}s", settings.timeout.min(GHA_LIMIT).as_secs_f64());
+    let from = cache("gha", &[("scope", scope), ("timeout", &timeout)]);
     let may_write = of.facts.ci.as_ref().is_some_and(|ci| ci.cache.can_write);
     let to = cache(
         "gha",
         &[
             ("scope", scope),
-            ("timeout", GHA_TIMEOUT),
+            ("timeout", &timeout),
             ("mode", mode(settings)),
             ("ignore-error", "true"),
         ],

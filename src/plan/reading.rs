@@ -95,6 +95,7 @@ impl Reading<'_> {
             sbom: self.sbom(settings)?,
             cache_from: Vec::new(),
             cache_to: Vec::new(),
+            cache_timeout: settings.cache.timeout,
         })
     }
 

@@ -38,7 +38,7 @@ pub(crate) fn with_cache(sources: &str) -> Shop {
     let publish = std::fs::read_to_string(shop.project.join("publish.toml")).unwrap();
     shop.project.write(
         "publish.toml",
-        &format!("{publish}[cache]\nsources = [{sources}]\n"),
+        &format!("{publish}[cache]\ntimeout = \"20s\"\nsources = [{sources}]\n"),
     );
     shop
 }

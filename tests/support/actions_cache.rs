@@ -194,7 +194,12 @@ async fn serve(
     let is_read = path.ends_with("GetCacheEntryDownloadURL") || head.method == "GET";
     match mood {
         Mood::Hangs => return std::future::pending().await,
-        Mood::TooMany => return Ok(answer(429, r#"{"message":"slow down"}"#)),
+        Mood::TooMany => {
+            let mut response = answer(429, r#"{"message":"slow down"}"#);
+            let headers = response.headers_mut();
+            headers.insert("retry-after", "1".parse().unwrap());
+            return Ok(response);
+        }
         Mood::Broken => {
             let said = json!({"message": format!("out of order for {authorization}")});
             return Ok(answer(500, said.to_string()));

@@ -5,6 +5,8 @@
 //! seconds, so nothing here may block the runtime: files are read on threads of their own.
 
 mod auth;
+mod content;
+mod content_wire;
 mod filesync;
 mod hijack;
 mod secrets;
@@ -27,14 +29,21 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 
+use content_wire::ContentServer;
+
 use super::dial::{CONNECTION_WINDOW, MAX_MESSAGE, STREAM_WINDOW};
 use crate::execute::ports::Credentials;
 
+pub(super) use content::Stores;
 pub(super) use filesync::{Directory, Sent};
 pub(super) use secrets::SecretStore;
 
 /// The methods that the builder may call, as it is told when the session begins.
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 11] = [
+    "/containerd.services.content.v1.Content/Abort",
+    "/containerd.services.content.v1.Content/Info",
+    "/containerd.services.content.v1.Content/Read",
+    "/containerd.services.content.v1.Content/Write",
     "/grpc.health.v1.Health/Check",
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
@@ -54,6 +63,8 @@ pub(super) struct Session {
     pub(super) directories: HashMap<String, Directory>,
     /// The logins.
     pub(super) credentials: Arc<dyn Credentials>,
+    /// Folders with blobs: layouts and caches on this machine.
+    pub(super) stores: Stores,
     /// The secrets.
     pub(super) secrets: SecretStore,
     /// What was sent, counted.
@@ -77,6 +88,7 @@ impl Session {
             .add_service(HealthServer::new(Alive))
             .add_service(files)
             .add_service(AuthServer::new(auth::Logins::new(self.credentials)))
+            .add_service(ContentServer(Arc::new(content::Content::new(self.stores))))
             .add_service(SecretsServer::new(self.secrets))
             .serve_with_incoming_shutdown(
                 // The one connection there is; were this stream to end, so would the server.
