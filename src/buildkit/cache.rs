@@ -1,10 +1,15 @@
 use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
 
 use bollard_buildkit_proto::moby::buildkit::v1::CacheOptionsEntry;
 use serde_json::json;
 
 use super::Environment;
+use super::layout::Layout;
+use super::session::Stores;
 use super::status::Waits;
+use crate::oci::Digest;
 use crate::plan::{BuildSpec, CacheRef};
 use crate::secret::Secret;
 
@@ -16,21 +21,94 @@ pub(super) struct Caches {
     pub(super) exports: Vec<CacheOptionsEntry>,
     /// What must not be seen in what the builder says.
     pub(super) secrets: Vec<Secret>,
+    /// What is amiss with caches on this machine.
+    pub(super) warnings: Vec<String>,
+    /// Folders that get a cache, with the name that its manifest has there.
+    written: Vec<(Layout, String)>,
 }
 
 impl Caches {
-    pub(super) fn new(spec: &BuildSpec, environment: &Environment) -> Self {
+    /// Reads what is needed of caches on this machine, and offers their folders; so not for a thread
+    /// of the runtime.
+    pub(super) fn new(spec: &BuildSpec, environment: &Environment, stores: &mut Stores) -> Self {
         let mut caches = Self::default();
         for cache in &spec.cache_from {
-            let entry = caches.entry(cache, environment);
-            caches.imports.push(entry);
+            let mut entry = caches.entry(cache, environment);
+            let is_there = cache.kind != "local" || caches.read_folder(&mut entry, stores);
+            caches.imports.extend(is_there.then_some(entry));
         }
         for cache in &spec.cache_to {
             let mut entry = caches.entry(cache, environment);
             caches.add_rest_api(&mut entry, environment);
-            caches.exports.push(entry);
+            let is_there = cache.kind != "local" || caches.write_folder(&mut entry, stores);
+            caches.exports.extend(is_there.then_some(entry));
         }
         caches
+    }
+
+    /// Offers a folder with a cache. One that is not there yet is left out without a word, as are
+    /// those in registries.
+    fn read_folder(&mut self, entry: &mut CacheOptionsEntry, stores: &mut Stores) -> bool {
+        let path = PathBuf::from(entry.attrs.get("src").cloned().unwrap_or_default());
+        let found = Layout::open(&path).and_then(|layout| {
+            let digest = match entry.attrs.get("digest") {
+                Some(digest) => Some(digest.parse().map_err(io::Error::other)?),
+                None => layout.find(tag(entry))?,
+            };
+            if let Some(digest) = &digest {
+                layout.verify(digest)?;
+            }
+            Ok(digest.map(|digest: Digest| (layout, digest)))
+        });
+        match found {
+            Ok(Some((layout, digest))) => {
+                let store = stores.offer("local", &path, layout, false);
+                entry.attrs.insert("src".to_owned(), store);
+                let digest = digest.as_str().to_owned();
+                entry.attrs.insert("digest".to_owned(), digest);
+                true
+            }
+            Ok(None) => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => {
+                let path = path.display();
+                self.warnings
+                    .push(format!("the cache in {path} could not be read: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Offers a folder for a cache, and makes it where there is none.
+    fn write_folder(&mut self, entry: &mut CacheOptionsEntry, stores: &mut Stores) -> bool {
+        let path = PathBuf::from(entry.attrs.get("dest").cloned().unwrap_or_default());
+        match Layout::create(&path) {
+            Ok(layout) => {
+                self.written.push((layout.clone(), tag(entry).to_owned()));
+                let store = stores.offer("local", &path, layout, true);
+                entry.attrs.insert("dest".to_owned(), store);
+                true
+            }
+            Err(error) => {
+                let path = path.display();
+                self.warnings
+                    .push(format!("the cache in {path} could not be written: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Gives the manifest of the cache that was written its name, in every folder that has it: a
+    /// builder writes blobs alone (BuildKit, client/solve.go, `solve`). Says what went wrong.
+    pub(super) fn finish(&self, manifest: Option<&str>) -> Vec<String> {
+        let Some(manifest) = manifest.and_then(|text| serde_json::from_str(text).ok()) else {
+            return Vec::new();
+        };
+        let put = |(layout, tag): &(Layout, String)| {
+            let error = layout.put(&manifest, tag).err()?;
+            Some(format!("the cache could not be written: {error}"))
+        };
+        self.written.iter().filter_map(put).collect()
     }
 
     fn entry(&mut self, cache: &CacheRef, environment: &Environment) -> CacheOptionsEntry {
@@ -79,6 +157,11 @@ impl Caches {
         let imports: Vec<_> = self.imports.iter().map(import).collect();
         (!imports.is_empty()).then(|| json!(imports).to_string())
     }
+}
+
+/// The name of a cache within its folder.
+fn tag(entry: &CacheOptionsEntry) -> &str {
+    entry.attrs.get("tag").map_or("latest", String::as_str)
 }
 
 /// Takes the exports out of `spec` that the builder refused to begin with, and says why; `None` where

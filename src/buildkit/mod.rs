@@ -8,10 +8,12 @@
 mod cache;
 mod dial;
 mod failure;
+mod gateway;
 mod layout;
 mod session;
 mod solve;
 mod status;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,13 +38,15 @@ pub use dial::Address;
 
 use crate::cx::Cx;
 use crate::event::Event;
-use crate::execute::ports::{BuildOrder, Builder, BuilderError, Built, Credentials, Survey};
+use crate::execute::ports::{
+    BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, HandOn, Handed, Survey,
+};
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::SecretSource;
 use crate::plan::retention::CacheRecord;
 use crate::secret::Secret;
 use cache::Caches;
-use session::{SecretStore, Sent, Session};
+use session::{Agents, SecretStore, Sent, Session, Stores};
 use solve::Solve;
 use status::{Waits, Watch};
 
@@ -84,14 +88,13 @@ impl BuildKit {
     }
 
     /// The one connection, opened when it is first needed.
+    async fn channel(&self) -> Result<Channel, BuilderError> {
+        let opened = self.channel.get_or_try_init(|| self.address.connect());
+        opened.await.cloned()
+    }
+
     async fn control(&self) -> Result<ControlClient<Channel>, BuilderError> {
-        let channel = self
-            .channel
-            .get_or_try_init(|| self.address.connect())
-            .await?;
-        Ok(ControlClient::new(channel.clone())
-            .max_decoding_message_size(dial::MAX_MESSAGE)
-            .max_encoding_message_size(dial::MAX_MESSAGE))
+        Ok(control(self.channel().await?))
     }
 
     fn lost(&self, status: &Status) -> BuilderError {
@@ -99,6 +102,21 @@ impl BuildKit {
             address: self.address.to_string(),
             message: status.message().to_owned(),
         }
+    }
+
+    /// The SSH agents that a build may use.
+    async fn agents(&self, order: &BuildOrder) -> Result<Agents, BuilderError> {
+        let socket = (self.environment)("SSH_AUTH_SOCK")
+            .filter(|path| !path.expose().is_empty())
+            .map(|path| path.expose().into());
+        let agents = Agents::start(&order.spec.ssh, socket).await;
+        agents.map_err(|message| BuilderError::Input {
+            what: format!("service `{}`", order.service),
+            message,
+            hint: Some(
+                "start an agent and give it the key: `eval $(ssh-agent); ssh-add`".to_owned(),
+            ),
+        })
     }
 
     fn secrets(&self, order: &BuildOrder) -> Result<SecretStore, BuilderError> {
@@ -120,37 +138,74 @@ impl BuildKit {
     }
 
     async fn attempt(&self, cx: &Cx, order: &BuildOrder) -> Result<Attempt, BuilderError> {
-        let control = self.control().await?;
+        let channel = self.channel().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let caches = Caches::new(&order.spec, &self.environment);
-        let solve = Solve::new(order, &caches, &build, &session_id);
+        let (stores, caches, solve) = {
+            // Caches and layouts on this machine are looked at here.
+            let (order, environment) = (order.clone(), Arc::clone(&self.environment));
+            let session_id = session_id.clone();
+            off_the_runtime(move || {
+                let mut stores = Stores::default();
+                let caches = Caches::new(&order.spec, &environment, &mut stores);
+                let solve = Solve::new(&order, &caches, &mut stores, &build, &session_id)?;
+                Ok((stores, caches, solve))
+            })
+            .await??
+        };
+        tell(cx, order, &caches.warnings);
         let sent = Arc::new(Sent::default());
         let session = Session {
             id: session_id,
             shared_key: solve.shared_key,
             directories: solve.directories,
             credentials: Arc::clone(&self.credentials),
-            stores: session::Stores::default(),
+            stores,
             secrets: self.secrets(order)?,
+            agents: self.agents(order).await?,
             sent: Arc::clone(&sent),
         };
-        let patience = order.spec.cache_timeout;
-        let mut watch = Watch::new(&order.service, cx.events.clone(), caches.secrets);
-        let answer = Box::pin(run(
-            cx,
-            control,
-            patience,
-            solve.request,
+        let mut watch = Watch::new(&order.service, cx.events.clone(), caches.secrets.clone());
+        let job = Job {
+            channel,
+            request: solve.request,
             session,
-            &mut watch,
-        ))
-        .await;
+            hand_on: order.hand_on.clone(),
+            patience: order.spec.cache_timeout,
+        };
+        let answer = Box::pin(job.run(cx, &mut watch)).await;
+        if let Ok(answer) = &answer {
+            let manifest = answer.exporter_response.get("cache.manifest").cloned();
+            let wrong = off_the_runtime(move || caches.finish(manifest.as_deref())).await?;
+            tell(cx, order, &wrong);
+        }
         Ok(Attempt {
             answer,
             watch,
             sent,
         })
+    }
+}
+
+/// Does what waits for disks on a thread of its own.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BuilderError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| BuilderError::Lost {
+            message: error.to_string(),
+        })
+}
+
+/// Warns of caches.
+fn tell(cx: &Cx, order: &BuildOrder, messages: &[String]) {
+    for message in messages {
+        cx.events.tell(Event::Warned {
+            subject: order.service.clone(),
+            message: message.clone(),
+            hint: None,
+        });
     }
 }
 
@@ -160,12 +215,6 @@ enum End {
     Failed(Status),
     /// Nothing but caches was waited for, and for too long.
     Stuck(Waits),
-}
-
-impl From<Status> for End {
-    fn from(status: Status) -> Self {
-        Self::Failed(status)
-    }
 }
 
 /// What came of asking the builder once.
@@ -213,7 +262,7 @@ impl Builder for BuildKit {
                 sent,
             } = self.attempt(cx, &order).await?;
             let message = match answer {
-                Ok(answer) => return built(answer, &watch, &sent),
+                Ok(answer) => return built(answer, &order, &watch, &sent),
                 Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
                 Err(End::Stuck(waits)) => {
                     // A build that begins while the builder still has the old one's steps joins them,
@@ -229,11 +278,7 @@ impl Builder for BuildKit {
                         .ok_or_else(|| failure::classify(&status, &watch, &order))?
                 }
             };
-            cx.events.tell(Event::Warned {
-                subject: order.service.clone(),
-                message,
-                hint: None,
-            });
+            tell(cx, &order, &[message]);
         }
     }
 
@@ -277,60 +322,102 @@ impl Builder for BuildKit {
     }
 }
 
-/// Drives one build: the solve, its session and its progress, which end together.
-async fn run(
-    cx: &Cx,
-    control: ControlClient<Channel>,
-    patience: Duration,
+/// One build: the solve, its session and its progress, which end together.
+struct Job {
+    channel: Channel,
     request: SolveRequest,
     session: Session,
-    watch: &mut Watch,
-) -> Result<SolveResponse, End> {
-    let (waits_sender, waits) = tokio::sync::watch::channel(Waits::default());
-    let over = CancellationToken::new();
-    let build_ref = request.r#ref.clone();
-    let serve = session.serve(control.clone(), CancellationToken::new());
-    let solve = {
-        let mut control = control.clone();
-        async move {
-            control
-                .solve(request)
-                .await
-                .map(tonic::Response::into_inner)
-        }
-    };
-    let build = async {
-        let answer = tokio::select! {
-            answer = solve => answer.map_err(End::Failed),
-            // The session ends before the build only when the connection broke.
-            ended = serve => Err(End::Failed(match ended {
+    hand_on: Option<HandOn>,
+    /// How long nothing but a cache may be waited for.
+    patience: Duration,
+}
+
+impl Job {
+    async fn run(mut self, cx: &Cx, watch: &mut Watch) -> Result<SolveResponse, End> {
+        let (waits_sender, waits) = tokio::sync::watch::channel(Waits::default());
+        let control = control(self.channel.clone());
+        let over = CancellationToken::new();
+        let build = self.request.r#ref.clone();
+        // Those who build on this ask its session for files, and that may be longer than this
+        // build: it is served until the last guard is dropped.
+        let serve = tokio::spawn(
+            self.session
+                .serve(control.clone(), CancellationToken::new()),
+        );
+        let serving = Arc::new(Serving(serve.abort_handle()));
+        let linked = self.hand_on.map(|hand_on| {
+            let request = gateway::split(&mut self.request);
+            let leave = move |linked| hand_on.leave(Handed::Result(BuilderResult::new(linked)));
+            (request, leave)
+        });
+        let failed = async {
+            let driven = match linked {
+                Some((request, leave)) => {
+                    let serving = Arc::clone(&serving);
+                    gateway::drive(self.channel, &build, request, serving, leave).await
+                }
+                None => std::future::pending().await,
+            };
+            match driven {
+                // The job goes on with what it was given.
+                Ok(()) => std::future::pending().await,
                 Err(status) => status,
-                Ok(()) => Status::unavailable("the builder ended the session"),
-            })),
-            // Dropping the solve is what stops it on the builder.
-            () = cx.cancel.cancelled() => Err(End::Failed(Status::cancelled("cancelled"))),
-            waits = out_of_patience(waits, patience) => Err(End::Stuck(waits)),
+            }
         };
-        over.cancel();
+        let solve = async {
+            let mut control = control.clone();
+            let answer = control.solve(self.request).await;
+            answer.map(tonic::Response::into_inner)
+        };
+        let ended = async {
+            let answer = tokio::select! {
+                answer = solve => answer.map_err(End::Failed),
+                status = failed => Err(End::Failed(status)),
+                // The session ends before the build only when the connection broke.
+                ended = serve => Err(End::Failed(match ended {
+                    Ok(Err(status)) => status,
+                    Ok(Ok(())) | Err(_) => Status::unavailable("the builder ended the session"),
+                })),
+                // Dropping the solve is what stops it on the builder.
+                () = cx.cancel.cancelled() => Err(End::Failed(Status::cancelled("cancelled"))),
+                waits = out_of_patience(waits, self.patience) => Err(End::Stuck(waits)),
+            };
+            over.cancel();
+            answer
+        };
+        let limit = async {
+            over.cancelled().await;
+            let wait = if cx.cancel.is_cancelled() {
+                GOODBYE_LIMIT
+            } else {
+                STATUS_LIMIT
+            };
+            tokio::time::sleep(wait).await;
+        };
+        let follow = async {
+            tokio::select! {
+                () = follow(control.clone(), build.clone(), watch, waits_sender) => {}
+                () = limit => {}
+            }
+        };
+        let (answer, ()) = tokio::join!(ended, follow);
         answer
-    };
-    let limit = async {
-        over.cancelled().await;
-        let wait = if cx.cancel.is_cancelled() {
-            GOODBYE_LIMIT
-        } else {
-            STATUS_LIMIT
-        };
-        tokio::time::sleep(wait).await;
-    };
-    let follow = async {
-        tokio::select! {
-            () = follow(control, build_ref, watch, waits_sender) => {}
-            () = limit => {}
-        }
-    };
-    let (answer, ()) = tokio::join!(build, follow);
-    answer
+    }
+}
+
+/// A session that is served for as long as somebody holds this.
+struct Serving(tokio::task::AbortHandle);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn control(channel: Channel) -> ControlClient<Channel> {
+    ControlClient::new(channel)
+        .max_decoding_message_size(dial::MAX_MESSAGE)
+        .max_encoding_message_size(dial::MAX_MESSAGE)
 }
 
 /// Tells what the builder tells, until it has no more to say. If Solve fails before the build
@@ -370,19 +457,26 @@ async fn out_of_patience(
 }
 
 /// What the builder answered (BuildKit, exporter/containerimage/exptypes).
-fn built(answer: SolveResponse, watch: &Watch, sent: &Sent) -> Result<Built, BuilderError> {
+fn built(
+    answer: SolveResponse,
+    order: &BuildOrder,
+    watch: &Watch,
+    sent: &Sent,
+) -> Result<Built, BuilderError> {
     let answer: BTreeMap<String, String> = answer.exporter_response.into_iter().collect();
     let digest = answer
         .get("containerimage.digest")
-        .and_then(|digest| digest.parse::<Digest>().ok())
-        .ok_or_else(|| BuilderError::Lost {
+        .and_then(|digest| digest.parse::<Digest>().ok());
+    if digest.is_none() && !order.outputs.is_empty() {
+        return Err(BuilderError::Lost {
             message: "the builder answered without the image's digest".to_owned(),
-        })?;
+        });
+    }
     let descriptor = answer
         .get("containerimage.descriptor")
         .and_then(|text| BASE64_STANDARD.decode(text).ok())
         .and_then(|bytes| serde_json::from_slice::<Descriptor>(&bytes).ok())
-        .filter(|descriptor| descriptor.digest == digest);
+        .filter(|descriptor| Some(&descriptor.digest) == digest.as_ref());
     let (steps, cached) = watch.counts();
     Ok(Built {
         digest,

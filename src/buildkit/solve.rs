@@ -2,10 +2,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, Exporter, SolveRequest};
+use bollard_buildkit_proto::pb::Definition;
 
 use super::cache::Caches;
+use super::gateway::{self, Linked};
 use super::session::Directory;
-use crate::execute::ports::{BuildOrder, Output};
+use super::session::Stores;
+use super::stores as folders;
+use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
 use crate::oci::Digest;
 use crate::plan::{
     AnnotationLevel, BuildContext, BuildSpec, Dockerfile, NamedContext, Provenance, Ulimit,
@@ -25,12 +29,22 @@ pub(super) struct Solve {
 impl Solve {
     /// Says `order` in the terms of the Dockerfile frontend (BuildKit, frontend/dockerui) and of the
     /// image exporter (exporter/containerimage/exptypes).
-    pub(super) fn new(order: &BuildOrder, caches: &Caches, build: &str, session: &str) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Where another builder made what the order builds on.
+    pub(super) fn new(
+        order: &BuildOrder,
+        caches: &Caches,
+        stores: &mut Stores,
+        build: &str,
+        session: &str,
+    ) -> Result<Self, BuilderError> {
         let spec = &order.spec;
         let mut words = Words::default();
         words.context(&spec.context);
         words.dockerfile(&spec.dockerfile);
-        words.named_contexts(spec);
+        words.named_contexts(order, stores)?;
         words.options(spec);
         words.attestations(spec);
         let request = SolveRequest {
@@ -44,14 +58,15 @@ impl Solve {
                 .map(|output| exporter(output, spec))
                 .collect(),
             entitlements: entitlements(spec),
+            frontend_inputs: words.inputs,
             frontend_attrs: words.attributes,
             ..SolveRequest::default()
         };
-        Self {
+        Ok(Self {
             request,
             directories: words.directories,
             shared_key: shared_key(spec),
-        }
+        })
     }
 }
 
@@ -69,6 +84,7 @@ fn shared_key(spec: &BuildSpec) -> String {
 struct Words {
     attributes: HashMap<String, String>,
     directories: HashMap<String, Directory>,
+    inputs: HashMap<String, Definition>,
 }
 
 impl Words {
@@ -110,8 +126,12 @@ impl Words {
         self.directories.insert("dockerfile".to_owned(), directory);
     }
 
-    fn named_contexts(&mut self, spec: &BuildSpec) {
-        for (name, context) in &spec.named_contexts {
+    fn named_contexts(
+        &mut self,
+        order: &BuildOrder,
+        stores: &mut Stores,
+    ) -> Result<(), BuilderError> {
+        for (name, context) in &order.spec.named_contexts {
             let value = match context {
                 NamedContext::Local(path) => {
                     // The two names that the frontend has for itself.
@@ -124,12 +144,31 @@ impl Words {
                     format!("local:{local}")
                 }
                 NamedContext::Remote(address) => address.clone(),
+                NamedContext::Layout(layout) => folders::context(name, layout, stores)?,
+                NamedContext::Service(other) => match order.handed.get(&other.0) {
+                    Some(Handed::Image(reference)) => format!("docker-image://{reference}"),
+                    Some(Handed::Result(result)) if let Some(linked) = result.get::<Linked>() => {
+                        let Self {
+                            attributes, inputs, ..
+                        } = self;
+                        gateway::take_in(name, linked, attributes, inputs);
+                        continue;
+                    }
+                    Some(Handed::Result(_)) | None => {
+                        return Err(BuilderError::Unsupported {
+                            builder: "this builder".to_owned(),
+                            what: format!("take in service `{}`, which another one built", other.0),
+                            hint: "build both with the same builder".to_owned(),
+                        });
+                    }
+                },
             };
             self.set(format!("context:{name}"), value);
         }
-        if !spec.named_contexts.is_empty() {
+        if !order.spec.named_contexts.is_empty() {
             self.set("frontend.caps", "moby.buildkit.frontend.contexts+forward");
         }
+        Ok(())
     }
 
     fn options(&mut self, spec: &BuildSpec) {

@@ -7,6 +7,7 @@
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
 mod commit;
+mod links;
 mod make;
 mod outcome;
 pub mod ports;

@@ -100,6 +100,12 @@ pub enum Error {
         /// The service.
         service: String,
     },
+    /// Services that build on each other, so that none can be the first.
+    #[error("services `{services}` build on each other: none of them can be built first")]
+    Circle {
+        /// The services.
+        services: String,
+    },
     /// Something in the compose file that castoff cannot do.
     #[error("service `{service}`: {what}")]
     Unsupported {
@@ -128,6 +134,7 @@ impl Error {
             Self::NothingToPublish
             | Self::NoTags { .. }
             | Self::Collision { .. }
+            | Self::Circle { .. }
             | Self::NothingRequired { .. } => None,
         }
     }
@@ -157,6 +164,9 @@ impl Error {
                 "make at least one of its registries required".to_owned()
             }
             Self::Unsupported { hint, .. } => return hint.clone(),
+            Self::Circle { .. } => {
+                "take a `service:` out of `additional_contexts` of one of them".to_owned()
+            }
             Self::Reference { .. } | Self::Template { .. } | Self::Platform { .. } => return None,
         })
     }

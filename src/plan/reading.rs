@@ -1,11 +1,14 @@
 //! A `build` section in the builder's terms.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
 
 use super::error::Error;
+use super::layout::{ImageLayout, LAYOUT_SCHEME};
 use super::{
     BuildContext, BuildSpec, Dockerfile, NamedContext, Provenance, SecretMount, SecretSource,
-    Ulimit, Warning,
+    ServiceContext, SshMount, Ulimit, Warning,
 };
 use crate::compose::{self, Build, Context, Service};
 use crate::config::{ProvenanceMode, ServiceSettings};
@@ -19,6 +22,8 @@ const DEFAULT_SBOM_GENERATOR: &str = "docker.io/docker/buildkit-syft-scanner:sta
 pub(super) struct Reading<'a> {
     pub(super) service: &'a Service,
     pub(super) build: &'a Build,
+    /// The project's folder.
+    pub(super) directory: &'a Path,
 }
 
 impl Reading<'_> {
@@ -48,9 +53,6 @@ impl Reading<'_> {
                 hint: None,
             });
         }
-        if !build.ssh.is_empty() || !bake.ssh.is_empty() {
-            return Err(self.unsupported("`build.ssh` cannot be forwarded yet", None));
-        }
         let context = self.context()?;
         let mut entitlements = build.entitlements.clone();
         if build.privileged
@@ -70,6 +72,7 @@ impl Reading<'_> {
             platforms: self.platforms(settings)?,
             named_contexts: self.named_contexts()?,
             secrets: self.secrets()?,
+            ssh: ssh(build),
             extra_hosts: extra_hosts(build),
             network: self.network()?,
             shm_size: Some(build.shm_size).filter(|size| *size > 0),
@@ -102,6 +105,11 @@ impl Reading<'_> {
     fn context(&self) -> Result<BuildContext, Error> {
         match &self.build.context {
             Context::Local(path) => Ok(BuildContext::Local(path.clone())),
+            Context::Scheme(address) if address.starts_with(LAYOUT_SCHEME) => Err(self
+                .unsupported(
+                    "an image layout cannot be the main context; name it in `additional_contexts`",
+                    self.service.places.context.as_ref(),
+                )),
             Context::Remote(address) | Context::Scheme(address) => {
                 Ok(BuildContext::Remote(address.clone()))
             }
@@ -155,30 +163,28 @@ impl Reading<'_> {
         for (name, context) in &self.build.additional_contexts {
             let context = match context {
                 Context::Local(path) => NamedContext::Local(path.clone()),
-                Context::Remote(address) | Context::Scheme(address) => {
-                    if address.starts_with("oci-layout://") {
-                        return Err(self.unsupported(
-                            format!("context `{name}`: OCI layouts cannot be sent yet"),
-                            None,
-                        ));
-                    }
-                    NamedContext::Remote(address.clone())
-                }
-                Context::Service(other) => {
-                    return Err(self.unsupported(
-                        format!("context `{name}`: the image of service `{other}` cannot be handed on yet"),
-                        None,
-                    ));
-                }
+                Context::Remote(address) | Context::Scheme(address) => self.elsewhere(address),
+                Context::Service(other) => NamedContext::Service(ServiceContext(other.clone())),
             };
             contexts.insert(name.clone(), context);
         }
         let baked = self.build.bake.iter().flat_map(|bake| &bake.contexts);
         for (name, address) in baked {
-            let context = NamedContext::Remote(address.clone());
+            // Bake's word for what compose calls `service:`.
+            let context = match address.strip_prefix("target:") {
+                Some(other) => NamedContext::Service(ServiceContext(other.to_owned())),
+                None => self.elsewhere(address),
+            };
             contexts.insert(name.clone(), context);
         }
         Ok(contexts)
+    }
+
+    fn elsewhere(&self, address: &str) -> NamedContext {
+        match ImageLayout::parse(address, self.directory) {
+            Some(layout) => NamedContext::Layout(layout),
+            None => NamedContext::Remote(address.to_owned()),
+        }
     }
 
     fn secrets(&self) -> Result<Vec<SecretMount>, Error> {
@@ -265,6 +271,40 @@ impl Reading<'_> {
                 source,
             })
     }
+}
+
+/// The agents and keys by their ids: those of `x-bake` where it names some (buildx,
+/// bake/compose.go).
+fn ssh(build: &Build) -> Vec<SshMount> {
+    let mut mounts: Vec<SshMount> = Vec::new();
+    let mut add = |id: &str, path: Option<PathBuf>| {
+        let known = mounts.iter_mut().find(|mount| mount.id == id);
+        match known {
+            Some(mount) => mount.paths.extend(path),
+            None => mounts.push(SshMount {
+                id: id.to_owned(),
+                paths: path.into_iter().collect(),
+            }),
+        }
+    };
+    let baked = build.bake.as_ref().map(|bake| &bake.ssh);
+    match baked.filter(|baked| !baked.is_empty()) {
+        Some(baked) => {
+            for entry in baked {
+                let (id, paths) = entry.split_once('=').unwrap_or((entry, ""));
+                add(id, None);
+                for path in paths.split(',').filter(|path| !path.is_empty()) {
+                    add(id, Some(path.into()));
+                }
+            }
+        }
+        None => {
+            for key in &build.ssh {
+                add(&key.id, key.path.clone());
+            }
+        }
+    }
+    mounts
 }
 
 /// `name=address`, as the frontend reads them.

@@ -61,12 +61,8 @@ pub(super) fn to_registries(
     Ok(target)
 }
 
-/// Plans one service whose image goes to the Engine that builds it: for its own platform, without
-/// attestations, and without writing caches.
-pub(super) fn to_engine(
-    subject: &Subject<'_>,
-    warnings: &mut Vec<Warning>,
-) -> Result<Target, Error> {
+/// The caches that the compose file wants to be read, and none to write.
+fn only_read(subject: &Subject<'_>) -> Caches {
     let of = cache::Of {
         project: subject.project,
         service: subject.service,
@@ -74,7 +70,32 @@ pub(super) fn to_engine(
     };
     let mut caches = Caches::default();
     cache::read_named(&of, subject.build, &[], &mut caches);
-    let mut target = target(subject, None, caches, warnings)?;
+    caches
+}
+
+/// Plans one service that is built for others that build on it, and goes nowhere itself.
+pub(super) fn for_others(
+    subject: &Subject<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    let mut target = target(subject, None, only_read(subject), warnings)?;
+    target.because = vec!["others build on it".to_owned()];
+    target.wanted = false;
+    target.build.provenance = Provenance::Off;
+    target.build.sbom = None;
+    target.build.annotations.clear();
+    Ok(target)
+}
+
+/// Plans one service whose image goes to the Engine that builds it: for its own platform, without
+/// attestations, and without writing caches.
+pub(super) fn to_engine(
+    subject: &Subject<'_>,
+    wanted: bool,
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    let mut target = target(subject, None, only_read(subject), warnings)?;
+    target.wanted = wanted;
     target.platforms = Vec::new();
     target.build.platforms = Vec::new();
     target.build.provenance = Provenance::Off;
@@ -108,7 +129,12 @@ fn target(
     let own = settings.service(&service.name);
     let labels = labels(subject, version, warnings)?;
     warnings.extend(caches.warnings);
-    let mut spec = Reading { service, build }.spec(own, warnings)?;
+    let reading = Reading {
+        service,
+        build,
+        directory: &subject.project.directory,
+    };
+    let mut spec = reading.spec(own, warnings)?;
     spec.annotations = annotations(subject, &spec, version, warnings)?;
     spec.labels.clone_from(&labels);
     spec.cache_from.clone_from(&caches.from);
@@ -125,6 +151,7 @@ fn target(
         tags: Vec::new(),
         labels,
         destinations: Vec::new(),
+        wanted: true,
     })
 }
 

@@ -143,7 +143,7 @@ impl Service<http::Request<Body>> for ContentServer {
                 "Info" => grpc().unary(InfoMethod(content), request).await,
                 "Read" => grpc().server_streaming(ReadMethod(content), request).await,
                 "Write" => grpc().streaming(WriteMethod(content), request).await,
-                "Abort" => grpc().unary(AbortMethod(content), request).await,
+                "Abort" => grpc().unary(AbortMethod, request).await,
                 _ => Status::unimplemented("nothing needs this method").into_http(),
             })
         })
@@ -188,7 +188,7 @@ impl StreamingService<WriteRequest> for WriteMethod {
     }
 }
 
-struct AbortMethod(Arc<Content>);
+struct AbortMethod;
 
 impl UnaryService<AbortRequest> for AbortMethod {
     type Response = ();
