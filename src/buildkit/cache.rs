@@ -9,6 +9,7 @@ use super::Environment;
 use super::layout::Layout;
 use super::session::Stores;
 use super::status::Waits;
+use crate::execute::ports::{BuildOrder, BuilderError};
 use crate::oci::Digest;
 use crate::plan::{BuildSpec, CacheRef};
 use crate::secret::Secret;
@@ -182,20 +183,26 @@ pub(super) fn take_refused(spec: &mut BuildSpec, message: &str) -> Option<String
     (spec.cache_to.len() < before).then(|| format!("the `{kind}` cache is not written: {reason}"))
 }
 
-/// Takes the caches out of `spec` that a build waited for in vain, and says so.
-/// `None` where there were none to take.
-pub(super) fn take_stuck(spec: &mut BuildSpec, waits: Waits) -> Option<String> {
-    let (caches, verb) = if waits.reading {
-        (&mut spec.cache_from, "read")
-    } else {
-        (&mut spec.cache_to, "written")
-    };
-    if std::mem::take(caches).is_empty() {
-        return None;
+/// Takes the caches out of `order` that a build waited for in vain, and says so. One that is only
+/// written can be left. One that is read cannot: BuildKit asks for it in the one loop that moves all
+/// of its builds, and lets no cancellation through (solver/scheduler.go; solver/llbsolver/bridge.go,
+/// `newLazyCacheManager`), so there is no build to be had from it until the cache's server answers
+/// or its connection breaks.
+pub(super) fn take_stuck(order: &mut BuildOrder, waits: Waits) -> Result<String, BuilderError> {
+    let seconds = order.spec.cache_timeout.as_secs_f64();
+    if waits.reading || std::mem::take(&mut order.spec.cache_to).is_empty() {
+        return Err(BuilderError::Input {
+            what: format!("the cache of service `{}`", order.service),
+            message: format!(
+                "no sign of it for {seconds} s, and BuildKit does nothing else until there is one"
+            ),
+            hint: Some(
+                "take the cache out of publish.toml or compose.yaml; if the builder still hangs, restart it".to_owned(),
+            ),
+        });
     }
-    let seconds = spec.cache_timeout.as_secs_f64();
-    Some(format!(
-        "the cache could not be {verb}: no sign of it for {seconds} s"
+    Ok(format!(
+        "the cache could not be written: no sign of it for {seconds} s"
     ))
 }
 

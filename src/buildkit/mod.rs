@@ -53,8 +53,6 @@ use status::{Waits, Watch};
 /// How long the end of the progress stream is waited for once a build is over. It ends by itself,
 /// unless the build never began.
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
-/// How long a builder is given to forget a build that waited for a cache in vain.
-const STUCK_PAUSE: Duration = Duration::from_secs(2);
 /// How long a cancelled build may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -264,14 +262,7 @@ impl Builder for BuildKit {
             let message = match answer {
                 Ok(answer) => return built(answer, &order, &watch, &sent),
                 Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
-                Err(End::Stuck(waits)) => {
-                    // A build that begins while the builder still has the old one's steps joins them,
-                    // and waits with them for ever.
-                    tokio::time::sleep(STUCK_PAUSE).await;
-                    cache::take_stuck(&mut order.spec, waits).ok_or_else(|| BuilderError::Lost {
-                        message: "the builder waits for a cache that it was not given".to_owned(),
-                    })?
-                }
+                Err(End::Stuck(waits)) => cache::take_stuck(&mut order, waits)?,
                 Err(End::Failed(status)) => {
                     let message = watch.without_secrets(status.message());
                     cache::take_refused(&mut order.spec, &message)

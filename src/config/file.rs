@@ -197,8 +197,9 @@ pub struct CacheTable {
     /// The reference of a registry cache. Default: the tag `buildcache` beside the image in the first
     /// registry. Other branches than the default one add their names to its tag.
     pub reference: Option<String>,
-    /// How long a build that has nothing else to do waits for a cache that gives no sign, before it goes
-    /// on without it. Default: `5m`.
+    /// How long a build that has nothing else to do waits for a cache that gives no sign. It then goes
+    /// on without writing it; where it is read the build fails, as BuildKit can do nothing else
+    /// meanwhile. Default: `5m`.
     #[schemars(with = "Option<String>")]
     pub timeout: Option<HumanDuration>,
 }

@@ -97,6 +97,17 @@ fn a_token_that_only_reads_is_used_for_that() {
 
 /// Publishes with a service in a bad mood: that succeeds, and says why there is no cache.
 fn survives(mood: Mood, new: bool, says: &str) {
+    let (shop, cache) = impatient(mood);
+    let token = token(&["refs/heads/x"]);
+    let ran = in_workflow(&shop, &cache, &token, new).run().exits(0);
+    assert!(shop.latest(&Bed::registry(), "api").is_some());
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    assert!(!ran.stderr.contains(&token), "{}", ran.stderr);
+    assert!(ran.took < Duration::from_mins(1), "{:?}", ran.took);
+}
+
+/// A shop that waits three seconds for a cache, and a service in a mood.
+fn impatient(mood: Mood) -> (Shop, ActionsCache) {
     let shop = with_cache("\"gha\"");
     let cache = ActionsCache::start();
     cache.set_mood(mood);
@@ -106,12 +117,7 @@ fn survives(mood: Mood, new: bool, says: &str) {
     // No base that another test has, too: BuildKit lets builds share steps, and what they wait for.
     shop.project
         .write("api/Dockerfile", "FROM scratch\nCOPY file /file\n");
-    let token = token(&["refs/heads/x"]);
-    let ran = in_workflow(&shop, &cache, &token, new).run().exits(0);
-    assert!(shop.latest(&Bed::registry(), "api").is_some());
-    assert!(ran.stderr.contains(says), "{}", ran.stderr);
-    assert!(!ran.stderr.contains(&token), "{}", ran.stderr);
-    assert!(ran.took < Duration::from_mins(1), "{:?}", ran.took);
+    (shop, cache)
 }
 
 #[test]
@@ -171,6 +177,27 @@ fn a_service_that_is_overrun_is_a_warning() {
 }
 
 #[test]
-fn a_service_that_hangs_is_a_warning() {
-    survives(Mood::Hangs, true, "the cache could not be");
+fn a_service_that_hangs_on_writes_is_a_warning() {
+    survives(
+        Mood::WritesHang,
+        true,
+        "the cache could not be written: no sign of it for 3 s",
+    );
+}
+
+/// BuildKit waits for ever and does nothing else meanwhile; castoff does not.
+#[test]
+fn a_service_that_hangs_on_reads_ends_the_build_with_a_reason() {
+    let (shop, cache) = impatient(Mood::Hangs);
+    let token = token(&["refs/heads/x"]);
+    let ran = in_workflow(&shop, &cache, &token, true).run();
+    assert_ne!(ran.code, Some(0));
+    assert!(
+        ran.stderr
+            .contains("the cache of service `api`: no sign of it for 3 s"),
+        "{}",
+        ran.stderr
+    );
+    assert!(shop.latest(&Bed::registry(), "api").is_none());
+    assert!(ran.took < Duration::from_mins(1), "{:?}", ran.took);
 }

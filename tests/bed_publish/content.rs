@@ -79,12 +79,8 @@ fn castoff_reads_the_local_cache_that_buildx_wrote() {
     forget(&shop);
     let ran = shop.castoff(["publish"]).run().exits(0);
     assert!(!ran.stderr.contains("the cache"), "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("(5 of 7 steps cached)")
-            || ran.stderr.contains("RUN echo") && ran.stderr.contains("cached"),
-        "{}",
-        ran.stderr
-    );
+    let run = ran.stderr.lines().find(|line| line.contains("RUN echo"));
+    assert!(run.unwrap().ends_with("  cached"), "{}", ran.stderr);
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub enum Mood {
     ReadOnly,
     /// No request is ever answered.
     Hangs,
+    /// Reads work, no write is ever answered.
+    WritesHang,
 }
 
 /// The service on 127.0.0.1. It ends when it is dropped.
@@ -194,6 +196,7 @@ async fn serve(
     let is_read = path.ends_with("GetCacheEntryDownloadURL") || head.method == "GET";
     match mood {
         Mood::Hangs => return std::future::pending().await,
+        Mood::WritesHang if !is_read => return std::future::pending().await,
         Mood::TooMany => {
             let mut response = answer(429, r#"{"message":"slow down"}"#);
             let headers = response.headers_mut();
