@@ -88,7 +88,7 @@ impl Layout {
         let index = self.index()?;
         let found = [IMAGE_NAME, REF_NAME].iter().find_map(|key| {
             let mut manifests = manifests(&index);
-            manifests.find(|manifest| manifest["annotations"][key] == tag)
+            manifests.find(|manifest| annotation(manifest, key) == Some(tag))
         });
         found.map(digest_of).transpose()
     }
@@ -149,17 +149,21 @@ impl Layout {
         };
         let mut kept: Vec<Value> = manifests(&index)
             .filter(|known| {
-                known["annotations"][REF_NAME] != tag || !known["annotations"][IMAGE_NAME].is_null()
+                annotation(known, REF_NAME) != Some(tag) || annotation(known, IMAGE_NAME).is_some()
             })
             .cloned()
             .collect();
         let mut manifest = manifest.clone();
-        if !manifest["annotations"].is_object() {
-            manifest["annotations"] = json!({});
+        if let Some(manifest) = manifest.as_object_mut() {
+            let annotations = manifest.entry("annotations").or_insert_with(|| json!({}));
+            if let Some(annotations) = annotations.as_object_mut() {
+                annotations.insert(REF_NAME.to_owned(), json!(tag));
+            }
         }
-        manifest["annotations"][REF_NAME] = json!(tag);
         kept.push(manifest);
-        index["manifests"] = Value::Array(kept);
+        if let Some(index) = index.as_object_mut() {
+            index.insert("manifests".to_owned(), Value::Array(kept));
+        }
         self.write("oci-layout", &json!({"imageLayoutVersion": "1.0.0"}))?;
         self.write("index.json", &index)
     }
@@ -190,11 +194,17 @@ fn wait_for(lock: &File) -> io::Result<()> {
 }
 
 fn manifests(index: &Value) -> impl Iterator<Item = &Value> {
-    index["manifests"].as_array().into_iter().flatten()
+    let manifests = index.get("manifests").and_then(Value::as_array);
+    manifests.into_iter().flatten()
+}
+
+fn annotation<'a>(manifest: &'a Value, key: &str) -> Option<&'a str> {
+    manifest.get("annotations")?.get(key)?.as_str()
 }
 
 fn digest_of(manifest: &Value) -> io::Result<Digest> {
-    let text = manifest["digest"].as_str().unwrap_or_default();
+    let text = manifest.get("digest").and_then(Value::as_str);
+    let text = text.unwrap_or_default();
     text.parse()
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

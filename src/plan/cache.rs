@@ -185,13 +185,17 @@ fn make_insecure(cache: &mut CacheRef, reference: &str, destinations: &[Destinat
     }
 }
 
-/// The caches of a run, by the names that branches give them. The default branch's has none.
+/// A cache by the branch that it is of; the default branch's has no name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line(Option<String>);
+
+/// The caches of a run.
 #[derive(Debug, PartialEq, Eq)]
 struct Lines {
     /// What is read, in this order.
-    read: Vec<Option<String>>,
+    read: Vec<Line>,
     /// What is written, where this run may write.
-    write: Option<Option<String>>,
+    write: Option<Line>,
 }
 
 impl Lines {
@@ -203,33 +207,33 @@ impl Lines {
                 Some(default) => default == branch,
                 None => USUAL_DEFAULTS.contains(&branch),
             };
-            (!is_default).then(|| branch.to_owned())
+            Line((!is_default).then(|| branch.to_owned()))
         };
         let (own, base) = match context.kind() {
-            _ if context.is_default_branch() => (Some(None), None),
+            _ if context.is_default_branch() => (Some(Line(None)), None),
             Some(RefKind::Branch(name)) => (Some(line(name)), None),
             Some(RefKind::PullRequest(number)) => {
                 // The branch of a fork may bear the name of one of ours.
                 let head = ci.filter(|ci| !ci.from_fork);
                 let head = head.and_then(|ci| ci.head_ref.as_deref());
                 let own = head.map_or_else(|| format!("pr-{number}"), str::to_owned);
-                (Some(Some(own)), context.base_ref.as_deref().map(line))
+                (Some(Line(Some(own))), context.base_ref.as_deref().map(line))
             }
             Some(RefKind::Tag(_) | RefKind::Other(_)) => {
                 (None, context.on_branch.as_deref().map(line))
             }
             // Without git there is one line of things.
-            None => (Some(None), None),
+            None => (Some(Line(None)), None),
         };
-        let mut read: Vec<Option<String>> = Vec::new();
-        for name in own.iter().chain(&base).chain([&None]) {
+        let mut read: Vec<Line> = Vec::new();
+        for name in own.iter().chain(&base).chain([&Line(None)]) {
             if !read.contains(name) {
                 read.push(name.clone());
             }
         }
         let may_write = match write {
             CacheWrite::Branches(all) => all,
-            CacheWrite::Some(CacheWriter::DefaultBranch) => own == Some(None),
+            CacheWrite::Some(CacheWriter::DefaultBranch) => own == Some(Line(None)),
         };
         let from_fork = ci.is_some_and(|ci| ci.from_fork);
         Self {
@@ -332,16 +336,16 @@ fn registry(
     destinations: &[Destination],
 ) -> Result<Pair, Error> {
     let base = registry_reference(of, settings, destinations)?;
-    let reference = |line: &Option<String>| {
+    let reference = |line: &Line| {
         let tag = base.tag().map_or(CACHE_TAG, Tag::as_str);
-        let tag = tag_of(tag, line.as_deref());
+        let tag = tag_of(tag, line.0.as_deref());
         // What was cleaned is a tag; were it none, the default branch's cache is better than none.
         tag.parse().map_or_else(
             |_| base.to_string(),
             |tag| base.repository().with_tag(tag).to_string(),
         )
     };
-    let read = |line: &Option<String>| {
+    let read = |line: &Line| {
         let reference = reference(line);
         let mut from = cache("registry", &[("ref", &reference)]);
         make_insecure(&mut from, &reference, destinations);
@@ -455,7 +459,7 @@ mod tests {
 
     fn lines(facts: &Facts) -> (Vec<String>, Option<String>) {
         let lines = Lines::of(facts, CacheWrite::Branches(true));
-        let tag = |line: &Option<String>| tag_of(CACHE_TAG, line.as_deref());
+        let tag = |line: &Line| tag_of(CACHE_TAG, line.0.as_deref());
         (
             lines.read.iter().map(tag).collect(),
             lines.write.as_ref().map(tag),
@@ -514,7 +518,7 @@ mod tests {
     fn only_the_default_branch_writes_where_that_is_asked_for() {
         let only = CacheWrite::Some(CacheWriter::DefaultBranch);
         let write = |name| Lines::of(&facts(Some(name), None), only).write;
-        assert_eq!(write("refs/heads/trunk"), Some(None));
+        assert_eq!(write("refs/heads/trunk"), Some(Line(None)));
         assert_eq!(write("refs/heads/other"), None);
         assert_eq!(write("refs/tags/v1"), None);
     }

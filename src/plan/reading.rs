@@ -70,7 +70,7 @@ impl Reading<'_> {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             platforms: self.platforms(settings)?,
-            named_contexts: self.named_contexts()?,
+            named_contexts: self.named_contexts(),
             secrets: self.secrets()?,
             ssh: ssh(build),
             extra_hosts: extra_hosts(build),
@@ -158,7 +158,7 @@ impl Reading<'_> {
             .collect()
     }
 
-    fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, Error> {
+    fn named_contexts(&self) -> BTreeMap<String, NamedContext> {
         let mut contexts = BTreeMap::new();
         for (name, context) in &self.build.additional_contexts {
             let context = match context {
@@ -177,7 +177,7 @@ impl Reading<'_> {
             };
             contexts.insert(name.clone(), context);
         }
-        Ok(contexts)
+        contexts
     }
 
     fn elsewhere(&self, address: &str) -> NamedContext {

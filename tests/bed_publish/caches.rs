@@ -95,3 +95,62 @@ fn the_gha_cache_outside_of_github_is_left_out_and_said() {
         ran.stderr
     );
 }
+
+#[test]
+fn a_branch_reads_the_default_branchs_cache_and_writes_its_own() {
+    let shop = with_cache("\"registry\"");
+    shop.castoff(["publish"]).run().exits(0);
+    let first = layers(&shop);
+    forget(&shop);
+    shop.project.run_git(&["switch", "-q", "-c", "feature/x"]);
+    shop.castoff(["publish"]).run().exits(0);
+    assert_eq!(layers(&shop), first);
+    let repository = shop.repository(&Bed::registry(), "api");
+    let tags = Bed::tags(&repository);
+    assert!(
+        tags.contains(&"buildcache-feature-x".to_owned()),
+        "{tags:?}"
+    );
+}
+
+#[test]
+fn a_kind_of_cache_that_the_builder_does_not_have_is_a_warning() {
+    let shop = Shop::of(&["api"]);
+    let compose = std::fs::read_to_string(shop.project.join("compose.yaml")).unwrap();
+    let caches = "      cache_from: [\"type=s3,bucket=b,region=r\"]\n      cache_to: [\"type=s3,bucket=b,region=r\", \"type=azblob,name=n\"]\n";
+    shop.project
+        .write("compose.yaml", &format!("{compose}{caches}"));
+    let ran = shop.castoff(["publish"]).run().exits(0);
+    for says in [
+        "the `s3` cache is not written: the builder has no such cache",
+        "the `azblob` cache is not written: the builder has no such cache",
+        "the cache could not be read: unknown cache importer: s3",
+    ] {
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_image_of_another_project_is_a_cache() {
+    let shop = with_cache("\"inline\"");
+    shop.castoff(["publish"]).run().exits(0);
+    let first = layers(&shop);
+    forget(&shop);
+    // Without a cache of its own, but with that image.
+    let image = format!("{}:latest", shop.repository(&Bed::registry(), "api"));
+    let publish = std::fs::read_to_string(shop.project.join("publish.toml")).unwrap();
+    let other = publish
+        .replace("[cache]\n", "[cache]\nwrite = false\n")
+        .replace("sources = [\"inline\"]", "sources = []")
+        .replace("-a/", "-other/");
+    shop.project.write("publish.toml", &other);
+    let compose = std::fs::read_to_string(shop.project.join("compose.yaml")).unwrap();
+    shop.project.write(
+        "compose.yaml",
+        &format!("{compose}      cache_from: [\"{image}\"]\n"),
+    );
+    shop.castoff(["publish"]).run().exits(0);
+    let reference = image.replace("-a/", "-other/");
+    let text = Bed::output("crane", &["manifest", "--insecure", &reference]);
+    assert!(text.contains(first.last().unwrap()), "{text}");
+}

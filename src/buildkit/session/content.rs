@@ -185,7 +185,7 @@ impl Content {
                     return Ok(None);
                 };
                 let (writing, response) =
-                    tokio::task::spawn_blocking(move || writing.take(request))
+                    tokio::task::spawn_blocking(move || writing.take(&request))
                         .await
                         .map_err(|error| Status::internal(error.to_string()))??;
                 Ok(Some((response, (requests, writing))))
@@ -206,7 +206,7 @@ struct Writing {
 
 impl Writing {
     /// Does what one message asks for. After a commit there is nothing left to write to.
-    fn take(mut self, request: WriteRequest) -> Result<(Option<Self>, WriteResponse), Status> {
+    fn take(mut self, request: &WriteRequest) -> Result<(Option<Self>, WriteResponse), Status> {
         if self.ingest.is_none() && request.name.is_empty() {
             return Err(Status::invalid_argument(
                 "the first message must have a reference",
@@ -302,4 +302,117 @@ fn parse(digest: &str) -> Result<Digest, Status> {
 
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn writing() -> (tempfile::TempDir, Writing) {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::open(folder.path()).unwrap();
+        let writing = Writing {
+            layout,
+            ingest: None,
+            total: 0,
+            expected: None,
+        };
+        (folder, writing)
+    }
+
+    fn request(action: Action, offset: i64, data: &[u8]) -> WriteRequest {
+        WriteRequest {
+            action: action.into(),
+            name: "one".to_owned(),
+            offset,
+            data: data.to_vec(),
+            ..WriteRequest::default()
+        }
+    }
+
+    fn code(result: Result<(Option<Writing>, WriteResponse), Status>) -> Code {
+        result.err().unwrap().code()
+    }
+
+    #[test]
+    fn a_blob_is_written_in_pieces_and_put_in_its_place() {
+        let (folder, writing) = writing();
+        let (writing, _) = writing.take(&request(Action::Stat, 0, b"")).unwrap();
+        let first = request(Action::Write, 0, b"he");
+        let (writing, response) = writing.unwrap().take(&first).unwrap();
+        assert_eq!(response.offset, 2);
+        let mut last = request(Action::Commit, 2, b"llo");
+        last.expected = Digest::of(b"hello").as_str().to_owned();
+        last.total = 5;
+        let (writing, response) = writing.unwrap().take(&last).unwrap();
+        assert!(writing.is_none());
+        assert_eq!(response.digest, last.expected);
+        let layout = Layout::open(folder.path()).unwrap();
+        layout.verify(&Digest::of(b"hello")).unwrap();
+        // What is there is not written again.
+        let again = Writing {
+            layout,
+            ingest: None,
+            total: 0,
+            expected: None,
+        };
+        assert_eq!(code(again.take(&last)), Code::AlreadyExists);
+    }
+
+    #[test]
+    fn a_blob_that_is_not_what_was_said_is_not_kept() {
+        for (expected, total, data) in [
+            (Digest::of(b"other").as_str(), 0, &b"hello"[..]),
+            ("", 6, b"hello"),
+            ("", 4, b"hello"),
+            ("sha256:../../etc", 0, b"hello"),
+        ] {
+            let (folder, writing) = writing();
+            let mut request = request(Action::Commit, 0, data);
+            request.expected = expected.to_owned();
+            request.total = total;
+            assert!(writing.take(&request).is_err(), "{expected} {total}");
+            assert!(!folder.path().join("blobs").exists());
+        }
+    }
+
+    #[test]
+    fn pieces_come_in_their_order_and_may_begin_again() {
+        let (_folder, first) = writing();
+        assert_eq!(
+            code(first.take(&request(Action::Write, 3, b"lo"))),
+            Code::OutOfRange
+        );
+        let (_folder, first) = writing();
+        let (second, _) = first.take(&request(Action::Write, 0, b"wrong")).unwrap();
+        let again = request(Action::Commit, 0, b"right");
+        let (_, response) = second.unwrap().take(&again).unwrap();
+        assert_eq!(response.digest, Digest::of(b"right").as_str());
+    }
+
+    #[test]
+    fn only_what_is_offered_can_be_asked_for_and_only_some_of_it_written() {
+        let (folder, writing) = writing();
+        let mut stores = Stores::default();
+        let name = stores.offer("oci", folder.path(), writing.layout.clone(), false);
+        assert!(!name.contains('/'));
+        let content = Content::new(stores.clone());
+        let metadata = |store: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert(STORE, store.parse().unwrap());
+            metadata
+        };
+        assert!(content.store(&MetadataMap::new()).is_err());
+        assert!(content.store(&metadata("local:/etc")).is_err());
+        let (_, store) = content.store(&metadata(&format!("oci:{name}"))).unwrap();
+        assert!(!store.is_writable);
+        stores.offer("local", folder.path(), writing.layout.clone(), true);
+        stores.offer("local", folder.path(), writing.layout, false);
+        let (_, store) = Content::new(stores)
+            .store(&metadata(&format!("local:{name}")))
+            .unwrap();
+        assert!(store.is_writable);
+    }
 }
