@@ -14,6 +14,7 @@ mod caches;
 mod cancel;
 mod content;
 mod contexts;
+mod differential;
 mod github;
 mod linked;
 mod local;
