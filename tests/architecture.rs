@@ -100,6 +100,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("prost", &["buildkit"]),
     ("hyper", &["buildkit", "engine", "registry"]),
     ("rustls", &["dial", "registry", "lib"]),
+    ("tonic_prost", &["buildkit"]),
     ("bollard", &["engine"]),
     ("reqwest", &["registry"]),
     ("granit_parser", &["compose"]),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::excerpt::Excerpt;
 use crate::execute::ports::BuildOrder;
 use crate::plan::Dockerfile;
-use crate::secret;
+use crate::secret::{self, Secret};
 
 /// The name that the builder is given for a Dockerfile that is written in the compose file.
 pub(super) const INLINE_NAME: &str = "Dockerfile";
@@ -42,6 +42,14 @@ impl Texts {
             .collect();
         hidden.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Self { dockerfile, hidden }
+    }
+
+    /// Hides other secrets, too.
+    pub(super) fn also_hide(&mut self, secrets: &[Secret]) {
+        let values = secrets.iter().map(|secret| secret.expose().to_owned());
+        self.hidden.extend(values.filter(|value| !value.is_empty()));
+        self.hidden
+            .sort_by_key(|value| std::cmp::Reverse(value.len()));
     }
 
     /// The file that the builder calls `name`.

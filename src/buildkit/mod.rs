@@ -5,14 +5,18 @@
 //! (`status`, `failure`). Must not know plans as a whole, registries or tags: it implements
 //! [`Builder`] for one order at a time. Start reading at [`BuildKit::build`].
 
+mod cache;
 mod dial;
 mod dockerfile;
 mod failure;
 mod gateway;
+mod job;
+mod layout;
 mod session;
 mod shared;
 mod solve;
 mod status;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -23,45 +27,36 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::{
-    DiskUsageRequest, ListWorkersRequest, PruneRequest, SolveRequest, SolveResponse, StatusRequest,
-    UsageRecord,
+    DiskUsageRequest, ListWorkersRequest, PruneRequest, SolveResponse, UsageRecord,
 };
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 pub use dial::Address;
 use dial::Connection;
 
 use crate::cx::Cx;
+use crate::event::Event;
 use crate::execute::ports::{
-    BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, Engine, HandOn, Handed,
-    Output, Survey,
+    BuildOrder, Builder, BuilderError, Built, Credentials, Engine, Output, Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::retention::CacheRecord;
 use crate::plan::{BuildContext, SecretSource};
 use crate::secret::Secret;
-use session::{Agents, SecretStore, Sent, Session};
+use cache::Caches;
+use job::{End, Job, control};
+use session::{Agents, SecretStore, Sent, Session, Stores};
 use shared::SharedContexts;
 use solve::{Loading, Solve};
 use status::Watch;
 
-/// How long the end of the progress stream is waited for once a build is over. It ends by itself,
-/// unless the build never began.
-const STATUS_LIMIT: Duration = Duration::from_secs(3);
-/// How long to wait for the views before more of a build's log is read.
-const CROWDED_WAIT: Duration = Duration::from_millis(5);
 /// How long a builder may take to say what it can do. A program on the way may start it first.
 const SURVEY_LIMIT: Duration = Duration::from_mins(1);
 /// A label of every worker that runs steps itself (BuildKit, worker/label).
 const EXECUTOR_LABEL: &str = "org.mobyproject.buildkit.worker.executor";
-/// How long a cancelled build may take to say goodbye.
-const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Reads a variable of the environment, for build secrets that come from there.
 pub type Environment = Arc<dyn Fn(&str) -> Option<Secret> + Send + Sync>;
@@ -211,24 +206,25 @@ impl BuildKit {
         }
         Ok(store)
     }
-}
 
-#[async_trait]
-impl Builder for BuildKit {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    async fn survey(&self) -> Result<Survey, BuilderError> {
-        let survey = self.survey.get_or_try_init(|| self.ask());
-        survey.await.cloned()
-    }
-
-    async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
+    async fn attempt(&self, cx: &Cx, order: &BuildOrder) -> Result<Attempt, BuilderError> {
         let connection = self.connection().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let mut solve = Solve::new(order, &build, &session_id, self.loading(order).await?)?;
+        let loading = self.loading(order).await?;
+        let (stores, caches, mut solve) = {
+            // Caches and layouts on this machine are looked at here.
+            let (order, environment) = (order.clone(), Arc::clone(&self.environment));
+            let session_id = session_id.clone();
+            off_the_runtime(move || {
+                let mut stores = Stores::default();
+                let caches = Caches::new(&order.spec, &environment, &mut stores);
+                let solve = Solve::new(&order, &caches, &mut stores, &build, &session_id, loading)?;
+                Ok((stores, caches, solve))
+            })
+            .await??
+        };
+        tell(cx, order, &caches.warnings);
         let sent = Arc::new(Sent::default());
         let shared = match &order.spec.context {
             BuildContext::Local(folder) if order.shares_context => {
@@ -244,45 +240,123 @@ impl Builder for BuildKit {
             shared_key: solve.shared_key,
             directories: solve.directories,
             credentials: Arc::clone(&self.credentials),
+            stores,
             secrets: self.secrets(order)?,
             load_into: self.load_into.clone(),
             agents: self.agents(order).await?,
             sent: Arc::clone(&sent),
         };
-        let mut watch = Watch::new(order, cx.events.clone());
-        let strict = order.spec.strict;
+        let mut watch = Watch::new(order, cx.events.clone(), &caches.secrets);
         let job = Job {
             channel: connection.channel.clone(),
             request: solve.request,
             session,
             hand_on: order.hand_on.clone(),
-            strict,
+            strict: order.spec.strict,
+            patience: order.spec.cache_timeout,
         };
         let answer = Box::pin(job.run(cx, &mut watch)).await;
-        let too_many = BuilderError::Remarks {
-            number: watch.remarks(),
-        };
-        match answer {
-            Ok(_) if strict && watch.remarks() > 0 => Err(too_many),
-            Ok(answer) => {
-                // What all share is counted for the one that began it.
-                if let Some((shared, true)) = &shared {
-                    sent.add(&shared.sent);
+        if let Ok(answer) = &answer {
+            let manifest = answer.exporter_response.get("cache.manifest").cloned();
+            let wrong = off_the_runtime(move || caches.finish(manifest.as_deref())).await?;
+            tell(cx, order, &wrong);
+        }
+        // What all share is counted for the one that began it.
+        if let Some((shared, true)) = &shared {
+            sent.add(&shared.sent);
+        }
+        Ok(Attempt {
+            answer,
+            watch,
+            sent,
+        })
+    }
+
+    /// Why a build failed. What carried the connection knows best why it broke.
+    async fn failed(&self, status: &Status, watch: &Watch, order: &BuildOrder) -> BuilderError {
+        match failure::classify(status, watch, order) {
+            BuilderError::Lost { message } => {
+                let words = match self.connection().await {
+                    Ok(connection) => connection.ending.words().await,
+                    Err(_) => None,
+                };
+                BuilderError::Lost {
+                    message: words.unwrap_or(message),
                 }
-                built(answer, order, &watch, &sent)
             }
-            Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
-            // Nobody else cancels a build.
-            Err(status) if strict && status.code() == Code::Cancelled && watch.remarks() > 0 => {
-                Err(too_many)
-            }
-            Err(status) => match failure::classify(&status, &watch, order) {
-                // What carried the connection knows best why it broke.
-                BuilderError::Lost { message } => Err(BuilderError::Lost {
-                    message: connection.ending.words().await.unwrap_or(message),
-                }),
-                error => Err(error),
-            },
+            error => error,
+        }
+    }
+}
+
+/// Does what waits for disks on a thread of its own.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BuilderError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| BuilderError::Lost {
+            message: error.to_string(),
+        })
+}
+
+/// Warns of caches.
+fn tell(cx: &Cx, order: &BuildOrder, messages: &[String]) {
+    for message in messages {
+        cx.events.tell(Event::Warned {
+            subject: order.service.clone(),
+            message: message.clone(),
+            hint: None,
+        });
+    }
+}
+
+/// What came of asking the builder once.
+struct Attempt {
+    answer: Result<SolveResponse, End>,
+    watch: Watch,
+    sent: Arc<Sent>,
+}
+
+#[async_trait]
+impl Builder for BuildKit {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn survey(&self) -> Result<Survey, BuilderError> {
+        let survey = self.survey.get_or_try_init(|| self.ask());
+        survey.await.cloned()
+    }
+
+    async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
+        let mut order = order.clone();
+        // Each time round there is a cache less, so this ends.
+        loop {
+            let Attempt {
+                answer,
+                watch,
+                sent,
+            } = self.attempt(cx, &order).await?;
+            let strict = order.spec.strict && watch.remarks() > 0;
+            let too_many = || BuilderError::Remarks {
+                number: watch.remarks(),
+            };
+            let message = match answer {
+                Ok(_) if strict => return Err(too_many()),
+                Ok(answer) => return built(answer, &order, &watch, &sent),
+                Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
+                Err(End::Remarks) => return Err(too_many()),
+                Err(End::Stuck(waits)) => cache::take_stuck(&mut order, waits)?,
+                Err(End::Failed(status)) => {
+                    let message = watch.texts.hide(status.message()).into_owned();
+                    match cache::take_refused(&mut order.spec, &message) {
+                        Some(warning) => warning,
+                        None => return Err(self.failed(&status, &watch, &order).await),
+                    }
+                }
+            };
+            tell(cx, &order, &[message]);
         }
     }
 
@@ -328,135 +402,6 @@ impl Builder for BuildKit {
         match freed.await {
             Ok(bytes) => Ok(bytes),
             Err(status) => Err(self.lost(&connection, &status).await),
-        }
-    }
-}
-
-/// One build: the solve, its session and its progress, which end together.
-struct Job {
-    channel: Channel,
-    request: SolveRequest,
-    session: Session,
-    hand_on: Option<HandOn>,
-    /// Whether it ends once there are remarks about the Dockerfile.
-    strict: bool,
-}
-
-impl Job {
-    async fn run(mut self, cx: &Cx, watch: &mut Watch) -> Result<SolveResponse, Status> {
-        let control = control(self.channel.clone());
-        let over = CancellationToken::new();
-        // Told by the progress that the build need not go on.
-        let enough = CancellationToken::new();
-        let strict = self.strict;
-        let build = self.request.r#ref.clone();
-        // Those who build on this ask its session for files, and that may be longer than this
-        // build: it is served until the last guard is dropped.
-        let serve = tokio::spawn(
-            self.session
-                .serve(control.clone(), CancellationToken::new()),
-        );
-        let serving = Arc::new(Serving(serve.abort_handle()));
-        let linked = self.hand_on.map(|hand_on| {
-            let request = gateway::split(&mut self.request);
-            let leave = move |linked| hand_on.leave(Handed::Result(BuilderResult::new(linked)));
-            (request, leave)
-        });
-        let failed = async {
-            let driven = match linked {
-                Some((request, leave)) => {
-                    let serving = Arc::clone(&serving);
-                    gateway::drive(self.channel, &build, request, serving, leave).await
-                }
-                None => std::future::pending().await,
-            };
-            match driven {
-                // The job goes on with what it was given.
-                Ok(()) => std::future::pending().await,
-                Err(status) => status,
-            }
-        };
-        let solve = async {
-            let mut control = control.clone();
-            let answer = control.solve(self.request).await;
-            answer.map(tonic::Response::into_inner)
-        };
-        let ended = async {
-            let answer = tokio::select! {
-                answer = solve => answer,
-                status = failed => Err(status),
-                // The session ends before the build only when the connection broke.
-                ended = serve => Err(match ended {
-                    Ok(Err(status)) => status,
-                    Ok(Ok(())) | Err(_) => Status::unavailable("the builder ended the session"),
-                }),
-                // Dropping the solve is what stops it on the builder.
-                () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
-                () = enough.cancelled() => Err(Status::cancelled("remarks about the Dockerfile")),
-            };
-            over.cancel();
-            answer
-        };
-        let limit = async {
-            over.cancelled().await;
-            let wait = if cx.cancel.is_cancelled() {
-                GOODBYE_LIMIT
-            } else {
-                STATUS_LIMIT
-            };
-            tokio::time::sleep(wait).await;
-        };
-        let follow = async {
-            tokio::select! {
-                () = follow(control.clone(), build.clone(), watch, strict.then_some(&enough)) => {}
-                () = limit => {}
-            }
-        };
-        let (answer, ()) = tokio::join!(ended, follow);
-        answer
-    }
-}
-
-/// A session that is served for as long as somebody holds this.
-struct Serving(tokio::task::AbortHandle);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn control(channel: Channel) -> ControlClient<Channel> {
-    ControlClient::new(channel)
-        .max_decoding_message_size(dial::MAX_MESSAGE)
-        .max_encoding_message_size(dial::MAX_MESSAGE)
-}
-
-/// Tells what the builder tells, until it has no more to say. If Solve fails before the build
-/// exists, this would wait for ever: whoever calls it sets the limit. Says `enough` once there are
-/// remarks about a Dockerfile that has been read to its end.
-async fn follow(
-    mut control: ControlClient<Channel>,
-    build: String,
-    watch: &mut Watch,
-    enough: Option<&CancellationToken>,
-) {
-    let Ok(answer) = control.status(StatusRequest { r#ref: build }).await else {
-        return;
-    };
-    let mut stream = answer.into_inner();
-    // A stream that breaks ends the progress; the solve tells what happened.
-    while let Ok(Some(message)) = stream.message().await {
-        watch.take(message);
-        if let Some(enough) = enough
-            && watch.remarks() > 0
-            && watch.has_begun()
-        {
-            enough.cancel();
-        }
-        // A builder that logs faster than it can be shown waits, and no line is lost.
-        while watch.is_crowded() {
-            tokio::time::sleep(CROWDED_WAIT).await;
         }
     }
 }

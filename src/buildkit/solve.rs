@@ -1,19 +1,19 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use bollard_buildkit_proto::moby::buildkit::v1::{
-    CacheOptions, CacheOptionsEntry, Exporter, SolveRequest,
-};
+use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, Exporter, SolveRequest};
 use bollard_buildkit_proto::pb::Definition;
-use serde_json::json;
 
+use super::cache::Caches;
 use super::dockerfile::INLINE_NAME;
 use super::gateway::{self, Linked};
 use super::session::Directory;
+use super::session::Stores;
+use super::stores as folders;
 use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
 use crate::oci::Digest;
 use crate::plan::{
-    AnnotationLevel, BuildContext, BuildSpec, CacheRef, CompressionKind, Dockerfile, ImageOptions,
+    AnnotationLevel, BuildContext, BuildSpec, CompressionKind, Dockerfile, ImageOptions,
     NamedContext, Provenance, Ulimit,
 };
 
@@ -46,6 +46,8 @@ impl Solve {
     /// Where another builder made what the order builds on.
     pub(super) fn new(
         order: &BuildOrder,
+        caches: &Caches,
+        stores: &mut Stores,
         build: &str,
         session: &str,
         loading: Loading,
@@ -54,14 +56,14 @@ impl Solve {
         let mut words = Words::default();
         words.context(&spec.context);
         words.dockerfile(&spec.dockerfile);
-        words.named_contexts(order)?;
+        words.named_contexts(order, stores)?;
         words.options(spec);
         words.attestations(spec);
         let request = SolveRequest {
             r#ref: build.to_owned(),
             session: session.to_owned(),
             frontend: "dockerfile.v0".to_owned(),
-            cache: Some(words.cache(spec)),
+            cache: Some(words.cache(caches)),
             exporters: order
                 .outputs
                 .iter()
@@ -149,7 +151,11 @@ impl Words {
         self.directories.insert("dockerfile".to_owned(), directory);
     }
 
-    fn named_contexts(&mut self, order: &BuildOrder) -> Result<(), BuilderError> {
+    fn named_contexts(
+        &mut self,
+        order: &BuildOrder,
+        stores: &mut Stores,
+    ) -> Result<(), BuilderError> {
         for (name, context) in &order.spec.named_contexts {
             let value = match context {
                 NamedContext::Local(path) => {
@@ -163,6 +169,7 @@ impl Words {
                     format!("local:{local}")
                 }
                 NamedContext::Remote(address) => address.clone(),
+                NamedContext::Layout(layout) => folders::context(name, layout, stores)?,
                 NamedContext::Service(other) => match order.handed.get(&other.0) {
                     Some(Handed::Image(reference)) => format!("docker-image://{reference}"),
                     Some(Handed::Result(result)) if let Some(linked) = result.get::<Linked>() => {
@@ -241,24 +248,14 @@ impl Words {
         }
     }
 
-    /// Imports are said twice: to the solver, and to the frontend, which hands them to the stages
-    /// it solves itself (BuildKit, client/solve.go, `parseCacheOptions`).
-    fn cache(&mut self, spec: &BuildSpec) -> CacheOptions {
-        let entry = |cache: &CacheRef| CacheOptionsEntry {
-            r#type: cache.kind.clone(),
-            attrs: cache.attributes.clone().into_iter().collect(),
-        };
-        if !spec.cache_from.is_empty() {
-            let imports: Vec<_> = spec
-                .cache_from
-                .iter()
-                .map(|cache| json!({"Type": cache.kind, "Attrs": cache.attributes}))
-                .collect();
-            self.set("cache-imports", json!(imports).to_string());
+    /// Imports are said twice: to the solver, and to the frontend.
+    fn cache(&mut self, caches: &Caches) -> CacheOptions {
+        if let Some(imports) = caches.imports_for_frontend() {
+            self.set("cache-imports", imports);
         }
         CacheOptions {
-            exports: spec.cache_to.iter().map(entry).collect(),
-            imports: spec.cache_from.iter().map(entry).collect(),
+            exports: caches.exports.clone(),
+            imports: caches.imports.clone(),
             ..CacheOptions::default()
         }
     }

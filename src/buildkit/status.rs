@@ -11,11 +11,18 @@ use crate::event::{Event, StepOutcome};
 use crate::execute::ports::BuildOrder;
 use crate::oci::Platform;
 use crate::printable::{log_line, without_url_secrets};
+use crate::secret::Secret;
 
 /// How many lines of a step's log are kept for the report of a failure.
 const KEPT_LINES: usize = 50;
 /// The longest line that is told; the rest of a longer one is dropped.
 const MAX_LINE: usize = 4096;
+/// What the names of steps begin with that read or write a cache.
+const CACHE_STEPS: [&str; 3] = [
+    "exporting cache",
+    "importing cache",
+    "exporting to GitHub Actions Cache",
+];
 /// The most steps that are followed, as a bound on a builder that makes them up.
 const MAX_STEPS: usize = 100_000;
 /// The most remarks about a Dockerfile that are told.
@@ -29,6 +36,19 @@ pub(super) struct Watch {
     steps: HashMap<String, Step>,
     /// What was said about the Dockerfile: each platform says it again.
     remarks: HashSet<(String, Option<u32>, String)>,
+}
+
+/// What a build waits for when nothing but caches holds it up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waits {
+    pub(super) reading: bool,
+    pub(super) writing: bool,
+}
+
+impl Waits {
+    pub(super) fn any(self) -> bool {
+        self.reading || self.writing
+    }
 }
 
 /// A step of a build.
@@ -45,11 +65,14 @@ pub(super) struct Step {
 }
 
 impl Watch {
-    pub(super) fn new(order: &BuildOrder, events: Events) -> Self {
+    /// `secrets` are the tokens of caches, which a server may send back in its errors.
+    pub(super) fn new(order: &BuildOrder, events: Events, secrets: &[Secret]) -> Self {
+        let mut texts = Texts::of(order);
+        texts.also_hide(secrets);
         Self {
             service: order.service.clone(),
             events,
-            texts: Texts::of(order),
+            texts,
             steps: HashMap::new(),
             remarks: HashSet::new(),
         }
@@ -92,6 +115,26 @@ impl Watch {
             .filter(own)
             .filter(|step| step.is_cached);
         (steps.count(), cached.count())
+    }
+
+    /// The kinds of caches that are all that the build waits for: reading, writing. Neither where
+    /// something else is under way.
+    pub(super) fn only_waits_for(&self) -> Waits {
+        let mut waits = Waits::default();
+        for step in self.steps.values() {
+            if !step.is_told || step.is_done {
+                continue;
+            }
+            if !step.is_cache() {
+                return Waits::default();
+            }
+            if step.name.starts_with("importing") {
+                waits.reading = true;
+            } else {
+                waits.writing = true;
+            }
+        }
+        waits
     }
 
     pub(super) fn step(&self, digest: &str) -> Option<&Step> {
@@ -296,12 +339,14 @@ impl Watch {
 impl Step {
     /// Whether this step brings the result to where it goes.
     pub(super) fn is_export(&self) -> bool {
-        self.name.starts_with("exporting to ") || self.name.starts_with("pushing ")
+        !self.is_cache()
+            && (self.name.starts_with("exporting to ") || self.name.starts_with("pushing "))
     }
 
-    /// Whether this step only reads or writes a cache, which a build can do without.
+    /// Whether this step only reads or writes a cache, which a build can do without (BuildKit,
+    /// cache/remotecache, `Name`).
     fn is_cache(&self) -> bool {
-        self.name.starts_with("exporting cache") || self.name.starts_with("importing cache")
+        CACHE_STEPS.iter().any(|with| self.name.starts_with(with))
     }
 
     /// What a user should know of a cache. One that does not exist yet is no trouble.

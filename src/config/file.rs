@@ -281,11 +281,35 @@ pub struct CacheTable {
     pub sources: Option<Vec<CacheSource>>,
     /// Whether the cache holds the layers of the result (`min`) or of every stage (`max`, the default).
     pub mode: Option<CacheMode>,
-    /// Whether a cache is written at all. Default: true.
-    pub write: Option<bool>,
+    /// Whether a cache is written: `true` (the default) by every branch, `"default-branch"` by that one
+    /// alone, `false` by none. Tags of git and pull requests of forks never write.
+    pub write: Option<CacheWrite>,
     /// The reference of a registry cache. Default: the tag `buildcache` beside the image in the first
-    /// registry.
+    /// registry. Other branches than the default one add their names to its tag.
     pub reference: Option<String>,
+    /// How long a build that has nothing else to do waits for a cache that gives no sign. It then goes
+    /// on without writing it; where it is read the build fails, as BuildKit can do nothing else
+    /// meanwhile. Default: `5m`.
+    #[schemars(with = "Option<String>")]
+    pub timeout: Option<HumanDuration>,
+}
+
+/// Who writes a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum CacheWrite {
+    /// Every branch, or nobody.
+    Branches(bool),
+    /// Some of them.
+    Some(CacheWriter),
+}
+
+/// Some of those that could write a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheWriter {
+    /// The default branch.
+    DefaultBranch,
 }
 
 /// A kind of cache.

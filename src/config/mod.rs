@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 pub use builder::{BuilderChoice, BuilderTls};
 pub use document::{Document, Origin};
 pub use file::{
-    AnnotationLevel, CacheMode, CacheSource, CompressionKind, CreatedFrom, DirtyTree, File,
-    MediaTypes, ProvenanceMode, SbomChoice,
+    AnnotationLevel, CacheMode, CacheSource, CacheWrite, CacheWriter, CompressionKind, CreatedFrom,
+    DirtyTree, File, MediaTypes, ProvenanceMode, SbomChoice,
 };
 pub use known::schema;
 pub use settings::{

@@ -9,8 +9,9 @@ use super::builder::{BuilderChoice, BuilderTls};
 use super::document::{Document, Origin};
 use super::file::{
     AnnotationLevel, AnnotationsTable, BuildTable, BuilderTlsTable, CacheMode, CacheSource,
-    CacheTable, CompressionKind, CompressionValue, CreatedFrom, DirtyTree, File, MediaTypes,
-    ProvenanceMode, PruneLocalTable, RegistryTable, SbomChoice, SbomValue, ServiceTable, TagsTable,
+    CacheTable, CacheWrite, CompressionKind, CompressionValue, CreatedFrom, DirtyTree, File,
+    MediaTypes, ProvenanceMode, PruneLocalTable, RegistryTable, SbomChoice, SbomValue,
+    ServiceTable, TagsTable,
 };
 use crate::oci::{Platform, Reference, parse_size};
 
@@ -110,6 +111,10 @@ pub struct ServiceSettings {
     pub cache: CacheSettings,
 }
 
+/// How long a build waits for a cache that gives no sign, where nothing is said: as long as a large layer
+/// may take that is sent without a word.
+const CACHE_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// How layers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Compression {
@@ -129,10 +134,12 @@ pub struct CacheSettings {
     pub sources: Vec<CacheSource>,
     /// What a written cache holds.
     pub mode: CacheMode,
-    /// Whether a cache is written.
-    pub write: bool,
+    /// Who writes a cache.
+    pub write: CacheWrite,
     /// The reference of a registry cache, with `{{service}}` in it; `None` for a tag beside the image.
     pub reference: Option<String>,
+    /// How long a build waits for a cache that gives no sign.
+    pub timeout: Duration,
 }
 
 impl Default for CacheSettings {
@@ -140,8 +147,9 @@ impl Default for CacheSettings {
         Self {
             sources: Vec::new(),
             mode: CacheMode::Max,
-            write: true,
+            write: CacheWrite::Branches(true),
             reference: None,
+            timeout: CACHE_TIMEOUT,
         }
     }
 }
@@ -248,6 +256,7 @@ impl CacheSettings {
         if table.reference.is_some() {
             self.reference = table.reference;
         }
+        self.timeout = table.timeout.map_or(self.timeout, |limit| limit.0);
     }
 }
 

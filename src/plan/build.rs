@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use super::layout::ImageLayout;
 pub use crate::config::{AnnotationLevel, Compression, CompressionKind};
 use crate::oci::{Platform, Reference};
 
@@ -79,6 +81,9 @@ pub struct BuildSpec {
     /// Caches to write.
     #[serde(skip)]
     pub cache_to: Vec<CacheRef>,
+    /// How long a build that has nothing else to do waits for a cache that gives no sign.
+    #[serde(skip)]
+    pub cache_timeout: Duration,
 }
 
 impl BuildSpec {
@@ -88,7 +93,7 @@ impl BuildSpec {
         contexts
             .filter_map(|context| match context {
                 NamedContext::Service(service) => Some(service.0.as_str()),
-                NamedContext::Local(_) | NamedContext::Remote(_) => None,
+                NamedContext::Local(_) | NamedContext::Remote(_) | NamedContext::Layout(_) => None,
             })
             .collect()
     }
@@ -108,6 +113,7 @@ impl BuildSpec {
             .values()
             .filter_map(|named| match named {
                 NamedContext::Local(path) => Some(path),
+                NamedContext::Layout(layout) => Some(&layout.path),
                 NamedContext::Remote(_) | NamedContext::Service(_) => None,
             });
         let secrets = self
@@ -177,6 +183,8 @@ pub enum NamedContext {
     Local(PathBuf),
     /// `docker-image://`, git or HTTP, resolved by the builder.
     Remote(String),
+    /// An image in a folder on this machine.
+    Layout(ImageLayout),
     /// The result of another target, by its service: handed on within the builder.
     Service(ServiceContext),
 }

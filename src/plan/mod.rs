@@ -8,6 +8,7 @@ mod cache;
 mod error;
 mod graph;
 mod hosts;
+mod layout;
 mod names;
 mod places;
 mod reading;
@@ -26,6 +27,7 @@ pub use build::{
 };
 pub use error::Error;
 pub use hosts::hosts;
+pub use layout::ImageLayout;
 pub use names::{engine_names, repositories};
 
 use crate::compose::{Build, Project, Service};

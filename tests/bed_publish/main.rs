@@ -7,11 +7,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod actions_cache;
 mod all_or_nothing;
 mod builds;
 mod caches;
 mod cancel;
 mod checks;
+mod content;
 mod contexts;
 mod differential;
 mod failures;

@@ -16,6 +16,7 @@
     reason = "a test fails by panicking, and each test binary uses another part of this"
 )]
 
+pub mod actions_cache;
 pub mod bed;
 pub mod forward;
 pub mod images;

@@ -6,6 +6,8 @@
 
 mod archive;
 mod auth;
+mod content;
+mod content_wire;
 mod filesync;
 mod hijack;
 mod secrets;
@@ -31,15 +33,22 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 
+use content_wire::ContentServer;
+
 use super::dial::{CONNECTION_WINDOW, MAX_MESSAGE, STREAM_WINDOW};
 use crate::execute::ports::{Credentials, Engine};
 
+pub(super) use content::Stores;
 pub(super) use filesync::{Directory, Sent};
 pub(super) use secrets::SecretStore;
 pub(super) use ssh::Agents;
 
 /// The methods that the builder may call, as it is told when the session begins.
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 11] = [
+    "/containerd.services.content.v1.Content/Abort",
+    "/containerd.services.content.v1.Content/Info",
+    "/containerd.services.content.v1.Content/Read",
+    "/containerd.services.content.v1.Content/Write",
     "/grpc.health.v1.Health/Check",
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
@@ -68,6 +77,8 @@ pub(super) struct Session {
     pub(super) directories: HashMap<String, Directory>,
     /// The logins.
     pub(super) credentials: Arc<dyn Credentials>,
+    /// Folders with blobs: layouts and caches on this machine.
+    pub(super) stores: Stores,
     /// The secrets.
     pub(super) secrets: SecretStore,
     /// The Engine that images are loaded into, where they are sent here.
@@ -98,6 +109,7 @@ impl Session {
             .add_service(HealthServer::new(Alive))
             .add_service(files)
             .add_service(AuthServer::new(auth::Logins::new(self.credentials)))
+            .add_service(ContentServer(Arc::new(content::Content::new(self.stores))))
             .add_service(SecretsServer::new(self.secrets))
             .add_optional_service(archives)
             .add_service(SshServer::new(self.agents))
