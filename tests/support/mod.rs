@@ -17,6 +17,8 @@
 )]
 
 pub mod bed;
+#[cfg(unix)]
+pub mod buildkit;
 pub mod images;
 pub mod program;
 pub mod project;

@@ -1,0 +1,24 @@
+//! The publish protocol under every fault: the program against registries and a builder of this
+//! process, with each of its requests failing in each way, or the program dying at it.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod harness;
+#[path = "../support/mod.rs"]
+mod support;
+
+use harness::Shop;
+
+#[test]
+fn a_whole_publish_takes_less_than_a_second_here() {
+    let shop = Shop::new();
+    let ran = shop.castoff(["publish"]).run().exits(0);
+    assert_eq!(shop.world(), shop.all(1), "{}", ran.stderr);
+    eprintln!("{} {:?}", ran.stderr, ran.took);
+    for line in shop.script.log() { eprintln!("{} {} {} {}", line.index, line.host, line.line(), line.status); }
+}
