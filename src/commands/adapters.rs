@@ -7,15 +7,17 @@ use std::sync::Arc;
 use super::Given;
 use super::read::Read;
 use crate::buildkit::{Address, BuildKit};
-use crate::config::{BuilderChoice, Settings};
+use crate::config::{BuilderChoice, RegistrySettings, Settings};
 use crate::engine::DockerEngine;
 use crate::error::Error;
 use crate::execute::World;
+use crate::execute::ports::NoBuilder;
 use crate::facts::Environment;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::registry::{
-    CredentialSources, DockerCredentials, HostSettings, Registries, RegistryOptions,
+    CredentialSources, DockerCredentials, HostSettings, Patience, Registries, RegistryOptions,
+    Timeouts,
 };
 use crate::secret::Secret;
 
@@ -27,10 +29,7 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
     let credentials = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
-    let options = RegistryOptions {
-        hosts: hosts(&read.settings, plan),
-        ..RegistryOptions::default()
-    };
+    let options = options(given, &read.settings, Some(plan));
     let environment = read.facts.environment.clone();
     let variables = read.project.environment.clone();
     let secrets = Arc::new(move |name: &str| {
@@ -46,7 +45,34 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
         registry: Arc::new(Registries::with_credentials(options, credentials)),
         ledger: ledger(given, read)?,
         jobs: given.global.jobs.into(),
+        keep_going: false,
     })
+}
+
+/// What a command works with that changes tags and builds nothing.
+pub(super) fn world_without_builder(given: &Given<'_>, read: &Read) -> Result<World, Error> {
+    Ok(World {
+        builder: Arc::new(NoBuilder),
+        registry: Arc::new(registries(given, &read.settings, None)),
+        ledger: ledger(given, read)?,
+        jobs: 1,
+        keep_going: false,
+    })
+}
+
+/// How registries are spoken to.
+fn options(given: &Given<'_>, settings: &Settings, plan: Option<&Plan>) -> RegistryOptions {
+    let patience = given.global.patience;
+    RegistryOptions {
+        credentials: credential_sources(&given.environment),
+        hosts: hosts(settings, plan),
+        patience: patience.map(Patience::of).unwrap_or_default(),
+        // One request that hangs must leave time for another one.
+        timeouts: patience
+            .map(|patience| Timeouts::within(patience / 3))
+            .unwrap_or_default(),
+        ..RegistryOptions::default()
+    }
 }
 
 /// Registries alone, for commands that build nothing.
@@ -55,11 +81,7 @@ pub(super) fn registries(
     settings: &Settings,
     plan: Option<&Plan>,
 ) -> Registries {
-    Registries::new(RegistryOptions {
-        credentials: credential_sources(&given.environment),
-        hosts: plan.map(|plan| hosts(settings, plan)).unwrap_or_default(),
-        ..RegistryOptions::default()
-    })
+    Registries::new(options(given, settings, plan))
 }
 
 /// The Docker Engine's own API.
@@ -94,17 +116,19 @@ fn engine_socket(environment: &Environment) -> Result<PathBuf, Error> {
 }
 
 /// What is particular to each registry, by its address.
-fn hosts(settings: &Settings, plan: &Plan) -> BTreeMap<String, HostSettings> {
+fn hosts(settings: &Settings, plan: Option<&Plan>) -> BTreeMap<String, HostSettings> {
+    let targets = plan.iter().flat_map(|plan| &plan.targets);
+    let places = targets.flat_map(|target| &target.destinations);
+    let places = places.map(|place| (place.registry.as_str(), place.repository.domain()));
+    let named = settings.registries.iter();
+    let named = named.filter_map(|registry| Some((registry.name.as_str(), domain(registry)?)));
     let mut hosts = BTreeMap::new();
-    for place in plan.targets.iter().flat_map(|target| &target.destinations) {
-        let registry = settings
-            .registries
-            .iter()
-            .find(|registry| registry.name == place.registry);
-        if let Some(registry) = registry {
+    for (name, domain) in named.chain(places) {
+        let mut registries = settings.registries.iter();
+        if let Some(registry) = registries.find(|registry| registry.name == name) {
             let client = registry.client.clone();
             hosts.insert(
-                place.repository.domain().to_owned(),
+                domain.to_owned(),
                 HostSettings {
                     plain_http: registry.plain_http,
                     ca: registry.ca.clone(),
@@ -115,6 +139,12 @@ fn hosts(settings: &Settings, plan: &Plan) -> BTreeMap<String, HostSettings> {
         }
     }
     hosts
+}
+
+/// The host of a registry in publish.toml, where its template does not make it depend on the service.
+pub(super) fn domain(registry: &RegistrySettings) -> Option<&str> {
+    let (domain, _) = registry.repository.split_once('/')?;
+    (!domain.contains("{{")).then_some(domain)
 }
 
 /// Where logins come from, as docker and podman have it.
@@ -148,7 +178,7 @@ fn credential_sources(environment: &Environment) -> CredentialSources {
 }
 
 /// The project's state on this machine: `CASTOFF_STATE`, else the XDG state folder.
-fn ledger(given: &Given<'_>, read: &Read) -> Result<Ledger, Error> {
+pub(super) fn ledger(given: &Given<'_>, read: &Read) -> Result<Ledger, Error> {
     let environment = &given.environment;
     let folder = environment
         .non_empty("CASTOFF_STATE")

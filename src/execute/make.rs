@@ -4,10 +4,12 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::Instant;
 
+use super::attempt::Log;
 use super::ports::{BuildOrder, BuilderError, Built, Output, RegistryError};
 use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
+use crate::ledger::{Entry, Uploaded};
 use crate::oci::{Descriptor, Digest, Parsed, Platform, RawManifest, Reference, Repository};
 use crate::plan::{Action, Destination, Plan, Target};
 
@@ -62,12 +64,13 @@ fn announce(cx: &Cx, plan: &Plan) {
     });
 }
 
-/// Builds every target and uploads it to all its destinations. The first failure stops the others:
-/// there will be no release, so their work is not waited for.
+/// Builds every target and uploads it to all its destinations. The first failure stops the others, as
+/// there will be no release, unless the world is to keep going and all of them are to be known.
 pub(super) async fn everything(
     cx: &Cx,
     plan: &Plan,
     world: &World,
+    log: &Log,
 ) -> Result<Vec<Image>, Vec<Failure>> {
     announce(cx, plan);
     let others = Cx {
@@ -84,11 +87,17 @@ pub(super) async fn everything(
         let work = targets.map(|target| one(&others, target, world));
         let mut done = stream::iter(work).buffer_unordered(world.jobs.max(1));
         while let Some(result) = done.next().await {
+            let result = match result {
+                Ok(image) => note(log, &image).await.map(|()| image),
+                Err(failure) => Err(failure),
+            };
             match result {
                 Ok(image) => images.push(image),
                 Err(failure) => {
                     failures.push(failure);
-                    others.cancel.cancel();
+                    if !world.keep_going {
+                        others.cancel.cancel();
+                    }
                 }
             }
         }
@@ -103,6 +112,17 @@ pub(super) async fn everything(
     }
     images.sort_by(|one, other| one.service.cmp(&other.service));
     Ok(images)
+}
+
+/// Notes that an image is up, so that another run need not make it again.
+async fn note(log: &Log, image: &Image) -> Result<(), Failure> {
+    let repositories = image.places.iter().map(|place| place.repository.clone());
+    let entry = Entry::Uploaded(Uploaded {
+        service: image.service.clone(),
+        digest: image.digest().clone(),
+        repositories: repositories.collect(),
+    });
+    log.write(vec![entry]).await
 }
 
 /// Builds one target, and brings it everywhere.
@@ -128,6 +148,13 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
                 digest: digest.clone(),
                 because: target.because.join("; "),
             });
+            for place in places.iter().skip(1) {
+                let copied = world
+                    .registry
+                    .copy(cx, &source, digest, &place.repository)
+                    .await;
+                copied.map_err(|error| upload_failure(cx, target, &place.repository, error))?;
+            }
             (digest.clone(), true)
         }
     };
@@ -180,7 +207,7 @@ fn outputs(target: &Target, places: &[Destination]) -> Vec<Output> {
     }
 }
 
-fn uploaded(cx: &Cx, image: &Image, repository: &Repository) {
+pub(super) fn uploaded(cx: &Cx, image: &Image, repository: &Repository) {
     cx.events.tell(Event::Uploaded {
         service: image.service.clone(),
         repository: repository.clone(),
@@ -286,7 +313,7 @@ pub async fn build(
 }
 
 /// Reads an image back: what it consists of, and how large it is.
-async fn inspect(
+pub(super) async fn inspect(
     cx: &Cx,
     world: &World,
     repository: &Repository,

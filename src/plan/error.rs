@@ -100,6 +100,14 @@ pub enum Error {
         /// The service.
         service: String,
     },
+    /// A registry that was named does not exist, or no service goes there.
+    #[error("no service goes to a registry `{name}`")]
+    NoSuchRegistry {
+        /// What was named.
+        name: String,
+        /// The registries that there are.
+        known: Vec<String>,
+    },
     /// Something in the compose file that castoff cannot do.
     #[error("service `{service}`: {what}")]
     Unsupported {
@@ -128,6 +136,7 @@ impl Error {
             Self::NothingToPublish
             | Self::NoTags { .. }
             | Self::Collision { .. }
+            | Self::NoSuchRegistry { .. }
             | Self::NothingRequired { .. } => None,
         }
     }
@@ -155,6 +164,9 @@ impl Error {
             }
             Self::NothingRequired { .. } => {
                 "make at least one of its registries required".to_owned()
+            }
+            Self::NoSuchRegistry { known, .. } => {
+                format!("the registries here are: {}", known.join(", "))
             }
             Self::Unsupported { hint, .. } => return hint.clone(),
             Self::Reference { .. } | Self::Template { .. } | Self::Platform { .. } => return None,

@@ -6,6 +6,7 @@
 mod build;
 mod cache;
 mod error;
+mod only;
 mod places;
 mod reading;
 pub mod retention;

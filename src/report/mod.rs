@@ -21,4 +21,7 @@ pub use plain::Plain;
 pub use printer::Printer;
 pub use problem::{Problem, Severity};
 pub use run::{Phase, Run, ServiceRun, StepRun, TagState};
-pub use table::{plan_table, pruned_table, registry_table, release_table};
+pub use table::{
+    StatusRow, history_table, plan_table, pruned_table, registries_table, registry_table,
+    release_table, rollback_table, status_table,
+};

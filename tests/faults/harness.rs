@@ -1,6 +1,7 @@
 //! A project of three services that goes to three registries of this process, and what to ask it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::support::buildkit::{FakeBuildKit, image_of};
@@ -53,7 +54,7 @@ impl Shop {
             builder,
             registries,
             script,
-            patience: "0.3",
+            patience: "0.6",
         };
         shop.configure(&[]);
         shop.project.write("version", "1");
@@ -74,7 +75,7 @@ impl Shop {
                 !best_effort.contains(&number)
             );
         }
-        publish += "[tags]\nrules = [\"type=raw,value=${VERSION:-1}\", \"type=raw,value=latest\"]\n";
+        publish += "[tags]\nrules = [\"type=semver,pattern={{version}},value=1.0.${VERSION:-1}\"]\n";
         self.project.write("publish.toml", &publish);
     }
 
@@ -83,7 +84,7 @@ impl Shop {
         let builder = self.builder.address();
         self.project
             .castoff(arguments)
-            .args(["--builder", &builder])
+            .args(["--builder", &builder, "--patience", self.patience])
     }
 
     /// A publish of a generation: its images, and its version as a tag.
@@ -123,22 +124,60 @@ impl Shop {
         for service in SERVICES {
             for generation in 1..=last {
                 let digest = image_of(service, generation).index.digest().to_string();
-                world.insert(format!("{host}/{service}:{generation}"), digest.clone());
+                world.insert(format!("{host}/{service}:1.0.{generation}"), digest.clone());
                 world.insert(format!("{host}/{service}:latest"), digest);
             }
         }
         world
     }
 
-    /// All registries as they are now.
-    pub fn saved(&self) -> Vec<Saved> {
-        self.registries.iter().map(TestRegistry::saved).collect()
+    /// The folder that castoff keeps its state in.
+    pub fn state(&self) -> PathBuf {
+        self.project.join(".home/.local/state/castoff")
     }
 
-    /// Lets all registries be as they were.
-    pub fn restore(&self, saved: &[Saved]) {
-        for (registry, saved) in self.registries.iter().zip(saved) {
+    /// Everything as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = tempfile::tempdir().unwrap();
+        copy(&self.state(), &state.path().join("state"));
+        Snapshot {
+            registries: self.registries.iter().map(TestRegistry::saved).collect(),
+            state,
+        }
+    }
+
+    /// Lets everything be as it was, with a script that begins anew.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        for (registry, saved) in self.registries.iter().zip(&snapshot.registries) {
             registry.restore(saved);
+        }
+        let state = self.state();
+        if state.exists() {
+            std::fs::remove_dir_all(&state).unwrap();
+        }
+        copy(&snapshot.state.path().join("state"), &state);
+        self.script.clear();
+    }
+}
+
+/// What registries held and what castoff knew at one time.
+pub struct Snapshot {
+    registries: Vec<Saved>,
+    state: tempfile::TempDir,
+}
+
+fn copy(from: &Path, to: &Path) {
+    if !from.exists() {
+        return;
+    }
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }

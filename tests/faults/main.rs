@@ -5,12 +5,16 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    unreachable_pub,
     reason = "a test fails by panicking"
 )]
 
 mod harness;
+mod matrix;
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::time::Duration;
 
 use harness::Shop;
 
@@ -19,6 +23,5 @@ fn a_whole_publish_takes_less_than_a_second_here() {
     let shop = Shop::new();
     let ran = shop.castoff(["publish"]).run().exits(0);
     assert_eq!(shop.world(), shop.all(1), "{}", ran.stderr);
-    eprintln!("{} {:?}", ran.stderr, ran.took);
-    for line in shop.script.log() { eprintln!("{} {} {} {}", line.index, line.host, line.line(), line.status); }
+    assert!(ran.took < Duration::from_secs(1), "{:?}", ran.took);
 }

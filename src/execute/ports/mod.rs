@@ -6,9 +6,11 @@
 mod builder;
 mod credentials;
 mod engine;
+mod no_builder;
 mod registry;
 
 pub use builder::{BuildOrder, Builder, BuilderError, Built, Output, Survey};
 pub use credentials::{Credential, CredentialError, Credentials};
 pub use engine::{Engine, EngineError};
+pub use no_builder::NoBuilder;
 pub use registry::{Copied, Registry, RegistryError, RegistryFault, WriteTarget};
