@@ -23,9 +23,9 @@ pub(super) fn run(given: &Given<'_>, arguments: &RollbackArguments) -> Result<Ex
         Some(unfinished) if unfinished.begun.command == "rollback" => {
             finish(given, &read, &world, unfinished)?
         }
-        Some(_) if arguments.release.is_some() => {
-            // What was interrupted comes first.
-            return undertaking::begin(&world.ledger, &read, "rollback").map(|_| Exit::Internal);
+        // What was interrupted comes first.
+        Some(unfinished) if arguments.release.is_some() => {
+            return Err(undertaking::stuck(&unfinished));
         }
         Some(unfinished) => restore(given, &read, &world, &unfinished)?,
         None => roll_back(given, &read, &world, arguments.release.as_deref())?,

@@ -44,7 +44,8 @@ pub(super) fn begin(ledger: &Ledger, read: &Read, command: &str) -> Result<Attem
     Ok(Attempt::new(release_id(), command, at, revision(read)))
 }
 
-fn stuck(unfinished: &Unfinished) -> Error {
+/// Says that another release has to be finished or taken back first.
+pub(super) fn stuck(unfinished: &Unfinished) -> Error {
     Error::Unfinished {
         command: unfinished.begun.command.clone(),
         release: unfinished.begun.release.clone(),

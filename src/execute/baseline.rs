@@ -43,10 +43,15 @@ impl Baseline {
             return Err(Failure::Interrupted { step: "preflight" });
         }
         let mut baseline = Self::default();
+        let mut images = BTreeMap::new();
         for (service, place, reference, found) in answers {
             match found {
                 Ok(found) => {
                     let found = found.map(|descriptor| descriptor.digest);
+                    if let Some(digest) = found.clone().filter(|_| place.required) {
+                        let image = place.repository.with_digest(digest);
+                        images.insert(image, (service, reference.clone()));
+                    }
                     baseline.from.insert(reference, found);
                 }
                 Err(error) if place.required => {
@@ -62,6 +67,7 @@ impl Baseline {
                 }
             }
         }
+        check(cx, world, images).await?;
         Ok(baseline)
     }
 
@@ -83,4 +89,31 @@ impl Baseline {
     pub(super) fn has_missed(&self, registry: &str) -> bool {
         self.missed.iter().any(|(name, _)| name == registry)
     }
+}
+
+/// Whether the images are there that tags would go back to: no tag moves that could not.
+async fn check(
+    cx: &Cx,
+    world: &World,
+    images: BTreeMap<Reference, (&str, Reference)>,
+) -> Result<(), Failure> {
+    let asked = images.into_iter().map(|(image, (service, tag))| async move {
+        let error = match world.registry.resolve(cx, &image).await {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => {
+                let message = format!("it points to {}, which is not there", image.selector());
+                RegistryError::nonsense(&tag, message)
+            }
+            Err(error) => error,
+        };
+        Err(Failure::Unread {
+            service: service.to_owned(),
+            error,
+        })
+    });
+    let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+    if cx.cancel.is_cancelled() {
+        return Err(Failure::Interrupted { step: "preflight" });
+    }
+    answers.into_iter().collect()
 }

@@ -97,6 +97,19 @@ async fn put_back(cx: &Cx, world: &World, moved: &Move) -> Result<(), Failure> {
     if at == moved.from {
         return Ok(());
     }
+    // That a tag is somebody else's by now is only believed of the content itself: a tag is left where
+    // it is for good by that, and an answer to HEAD can be wrong.
+    let at = if at == moved.to {
+        at
+    } else {
+        match world.registry.manifest(cx, &moved.reference).await {
+            Ok(found) => found.map(|manifest| manifest.digest().clone()),
+            Err(error) => return Err(strand(cx, moved, None, &error.to_string())),
+        }
+    };
+    if at == moved.from {
+        return Ok(());
+    }
     if at != moved.to {
         cx.events.tell(Event::TagRefused {
             service: String::new(),

@@ -16,7 +16,7 @@ pub fn live(releases: &[Release]) -> Vec<&Release> {
         .filter(|release| release.is_live() && release.undid.is_empty())
         .filter(|release| !undone.contains(release.release.as_str()))
         .collect();
-    live.sort_by(|one, other| one.release.cmp(&other.release));
+    live.sort_by_key(|release| release.age());
     live
 }
 

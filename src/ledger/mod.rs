@@ -175,13 +175,14 @@ impl Ledger {
         Ok(path)
     }
 
-    /// The records of all releases, oldest first. Their ids begin with the time.
+    /// The records of all releases, oldest first.
     pub fn releases(&self) -> Result<Vec<Release>, Error> {
         let mut releases = Vec::new();
         for path in files(&self.folder.join("releases"), "json")? {
             let text = fs::read(&path).map_err(Error::files("read", &path))?;
             releases.push(Release::read(&text).map_err(|error| error.at(&path))?);
         }
+        releases.sort_by_key(Release::age);
         Ok(releases)
     }
 

@@ -75,6 +75,11 @@ impl Release {
         serde_json::from_slice(text).map_err(RecordError::Malformed)
     }
 
+    /// What orders releases from the oldest to the latest: when they began; ids alone tell seconds.
+    pub fn age(&self) -> (Timestamp, String) {
+        (self.at, self.release.clone())
+    }
+
     /// Whether its images are live under its tags, at least where they must be.
     pub fn is_live(&self) -> bool {
         matches!(self.exit, 0 | 7)

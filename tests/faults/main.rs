@@ -11,6 +11,7 @@
 
 mod harness;
 mod matrix;
+mod recovery;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -167,7 +167,7 @@ impl Control for Service {
             .ok_or_else(|| Status::invalid_argument("the service is not labelled"))?;
         if self.0.failing.lock().unwrap().contains(service) {
             return Err(Status::unknown(
-                "failed to solve: process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1",
+                "process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1",
             ));
         }
         let tree = image_of(service, self.0.generation.load(Ordering::SeqCst));
@@ -176,10 +176,10 @@ impl Control for Service {
             for name in names.split(',') {
                 let (host, path) = name.split_once('/').unwrap_or_default();
                 let registry = self.0.registries.get(host).ok_or_else(|| {
-                    Status::unknown(format!("failed to solve: failed to push {name}: no such host"))
+                    Status::unknown(format!("failed to push {name}: no such host"))
                 })?;
                 registry.push(path, &tree).await.map_err(|message| {
-                    Status::unknown(format!("failed to solve: failed to push {name}: {message}"))
+                    Status::unknown(format!("failed to push {name}: {message}"))
                 })?;
             }
         }

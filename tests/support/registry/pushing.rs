@@ -48,6 +48,11 @@ impl Pushing {
         };
         self.inner.script.fire();
         match fault {
+            Fault::Slow(_, pause) => {
+                tokio::time::sleep(pause).await;
+                self.put(repository, tree);
+                Ok(())
+            }
             Fault::Hang | Fault::HangAfter => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Err("i/o timeout".to_owned())
