@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::read::read;
-use super::{Given, adapters, pretty};
+use super::read::{Read, read};
+use super::{Given, adapters, pretty, quietly, session, undertaking};
 use crate::cli::{Format, HistoryArguments};
 use crate::error::Error;
+use crate::execute::{self, Found};
 use crate::exit::Exit;
 use crate::ledger::{Release, live};
+use crate::oci::Repository;
 use crate::plan::Purpose;
-use crate::report::history_table;
+use crate::report::{Problem, history_table};
 
 /// A release with what became of it.
 #[derive(Serialize)]
@@ -25,7 +27,20 @@ struct Shown<'a> {
 pub(super) fn run(given: &Given<'_>, arguments: &HistoryArguments) -> Result<Exit, Error> {
     let read = read(given, Purpose::Publish)?;
     let ledger = adapters::ledger(given, &read)?;
-    let releases = ledger.releases().map_err(Error::Ledger)?;
+    let mut releases = ledger.releases().map_err(Error::Ledger)?;
+    let mut exit = Exit::Done;
+    if !arguments.offline {
+        let repositories = undertaking::repositories(&read, &releases)?;
+        let (found, ended) = ask(given, &read, &repositories)?;
+        exit = ended;
+        releases = undertaking::merged(releases, found.releases);
+        for error in &found.errors {
+            given.printer.problem(&Problem {
+                hint: error.hint(),
+                ..Problem::error(error)
+            });
+        }
+    }
     let shown = states(&releases);
     given.printer.result(&match arguments.format {
         Format::Json => pretty(&shown),
@@ -35,7 +50,33 @@ pub(super) fn run(given: &Given<'_>, arguments: &HistoryArguments) -> Result<Exi
             history_table(&rows)
         }
     });
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// Asks the registries for the releases that they know.
+fn ask(
+    given: &Given<'_>,
+    read: &Read,
+    repositories: &[Repository],
+) -> Result<(Found, Exit), Error> {
+    let registries = adapters::registries(given, &read.settings, None);
+    let project = &read.project.name;
+    quietly(given, |quiet| {
+        session::run(quiet, "history", project, |cx| {
+            let registries = &registries;
+            async move {
+                let found = execute::find(&cx, registries, project, repositories).await;
+                let exit = if cx.cancel.is_cancelled() {
+                    Exit::Interrupted
+                } else if found.errors.is_empty() {
+                    Exit::Done
+                } else {
+                    Exit::NotReady
+                };
+                (found, exit)
+            }
+        })
+    })
 }
 
 /// The releases, latest first, with what became of each.

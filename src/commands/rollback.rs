@@ -111,7 +111,7 @@ fn roll_back(
     world: &World,
     to: Option<&str>,
 ) -> Result<(Outcome, Exit), Error> {
-    let releases = world.ledger.releases().map_err(Error::Ledger)?;
+    let releases = undertaking::known(given, read, world)?;
     let releases = chosen(&releases, to)?;
     let moves = undo(&releases);
     if moves.is_empty() {

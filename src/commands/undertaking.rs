@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::read::Read;
+use super::{Given, quietly, session};
 use crate::error::Error;
-use crate::execute::{Attempt, World};
+use crate::execute::{self, Attempt, World};
+use crate::exit::Exit;
 use crate::facts;
 use crate::ledger::{Holder, Ledger, Lock, Release, Unfinished};
-use crate::oci::Reference;
+use crate::oci::{Reference, Repository};
 use crate::plan::{Action, Plan};
 
 /// Takes the lock of the project, or says who has it.
@@ -143,5 +145,66 @@ pub(super) async fn reuse(
             target.action = Action::Reuse(image.digest.clone());
             target.because = vec![format!("release {} has uploaded it", attempt.release)];
         }
+    }
+}
+
+/// The repositories of the project: those of the plan, else those of the releases that are known here.
+pub(super) fn repositories(read: &Read, known: &[Release]) -> Result<Vec<Repository>, Error> {
+    let planned = read.plan(&[]).map(|plan| {
+        let repositories = plan.targets.into_iter().map(|target| target.repositories);
+        repositories.flatten().collect::<BTreeSet<_>>()
+    });
+    let images = known.iter().flat_map(|release| &release.images);
+    let recorded: BTreeSet<Repository> = images
+        .flat_map(|image| image.repositories.iter().cloned())
+        .collect();
+    match planned {
+        Ok(planned) => Ok(planned.union(&recorded).cloned().collect()),
+        // Here and now there may be no tag to publish under, and still a history.
+        Err(_) if !recorded.is_empty() => Ok(recorded.into_iter().collect()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The releases of this machine and those that only registries know of, oldest first. Where both know
+/// one, what this machine has written counts.
+pub(super) fn merged(mut here: Vec<Release>, elsewhere: Vec<Release>) -> Vec<Release> {
+    for release in elsewhere {
+        if !here.iter().any(|known| known.release == release.release) {
+            here.push(release);
+        }
+    }
+    here.sort_by_key(Release::age);
+    here
+}
+
+/// All releases that this machine or a registry knows. Every registry has to answer: a release that is not
+/// known of would be taken for one that was not made.
+pub(super) fn known(
+    given: &Given<'_>,
+    read: &Read,
+    world: &World,
+) -> Result<Vec<Release>, Error> {
+    let here = world.ledger.releases().map_err(Error::Ledger)?;
+    let repositories = repositories(read, &here)?;
+    let project = &read.project.name;
+    let (found, exit) = quietly(given, |quiet| {
+        session::run(quiet, "find releases", project, |cx| {
+            let repositories = &repositories;
+            async move {
+                let found = execute::find(&cx, &*world.registry, project, repositories).await;
+                let is_cancelled = cx.cancel.is_cancelled();
+                let exit = if is_cancelled { Exit::Interrupted } else { Exit::Done };
+                (found, exit)
+            }
+        })
+    })?;
+    match found.errors.into_iter().next() {
+        Some(error) => Err(error.into()),
+        None if exit == Exit::Done => Ok(merged(here, found.releases)),
+        None => Err(Error::NoRelease {
+            message: "interrupted while the registries were asked".to_owned(),
+            hint: None,
+        }),
     }
 }

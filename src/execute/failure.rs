@@ -120,6 +120,15 @@ pub enum Failure {
     /// The release is live, and its record could not be kept.
     #[error("record the release")]
     Ledger(#[source] LedgerError),
+    /// The release is live, and its record could not be kept in a registry.
+    #[error("record the release in registry `{registry}`")]
+    Record {
+        /// Its name.
+        registry: String,
+        /// Why.
+        #[source]
+        error: RegistryError,
+    },
     /// A registry that is not required was left out.
     #[error("registry `{registry}` (not required)")]
     BestEffort {
@@ -222,7 +231,9 @@ impl Failure {
             | Self::Undeletable { .. }
             | Self::Unverified { .. }
             | Self::Verify(_) => Exit::TagsDiverged,
-            Self::Ledger(_) | Self::BestEffort { .. } | Self::Prune(_) => Exit::AfterwardsFailed,
+            Self::Ledger(_) | Self::Record { .. } | Self::BestEffort { .. } | Self::Prune(_) => {
+                Exit::AfterwardsFailed
+            }
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::Internal(_) => Exit::Internal,
         }
@@ -239,6 +250,7 @@ impl Failure {
             | Self::Tag { error, .. }
             | Self::Unread { error, .. }
             | Self::Verify(error)
+            | Self::Record { error, .. }
             | Self::BestEffort { error, .. } => error.hint(),
             Self::Journal(error) | Self::Ledger(error) => error.hint(),
             Self::Stranded { reference, .. } => Some(format!(

@@ -14,6 +14,7 @@ mod make;
 mod outcome;
 pub mod ports;
 mod preflight;
+mod records;
 mod restore;
 mod rollback;
 mod verify;
@@ -25,10 +26,10 @@ pub use make::build;
 pub use failure::Failure;
 pub use outcome::Outcome;
 pub use preflight::check;
+pub use records::{ARTIFACT_TYPE, Found, find};
 pub use rollback::{Undoing, roll_back, take_back};
 
 use crate::cx::Cx;
-use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
 use attempt::Log;
@@ -123,7 +124,8 @@ async fn go_live(
     if let Err(failure) = commit.end().await {
         outcome.afterwards(failure.after_all());
     }
-    record(cx, world, &mut outcome).await;
+    let homes = records::homes(images, &commit.done);
+    records::keep(cx, world, &mut outcome, &homes).await;
     outcome
 }
 
@@ -156,16 +158,4 @@ fn wishes(plan: &Plan, images: &[Image], baseline: &Baseline, attempt: &Attempt)
         }
     }
     wishes
-}
-
-/// Keeps the record of a release that is live. That it cannot be kept is said, and changes nothing.
-async fn record(cx: &Cx, world: &World, outcome: &mut Outcome) {
-    let ledger = world.ledger.clone();
-    let release = outcome.release.clone();
-    match attempt::blocking(move || ledger.record(&release)).await {
-        Ok(_) => cx.events.tell(Event::Recorded {
-            release: outcome.release.release.clone(),
-        }),
-        Err(failure) => outcome.afterwards(failure.after_all()),
-    }
 }

@@ -4,7 +4,7 @@ use futures_util::stream;
 use super::attempt::{Attempt, Log, blocking};
 use super::commit::{Commit, Order, Wish};
 use super::ports::RegistryError;
-use super::{Failure, Outcome, World, record, restore, verify};
+use super::{Failure, Outcome, World, records, restore, verify};
 use crate::cx::Cx;
 use crate::ledger::{Move, Unfinished};
 use crate::oci::RawManifest;
@@ -98,7 +98,8 @@ pub async fn roll_back(cx: &Cx, world: &World, undoing: &Undoing, attempt: &Atte
     if let Err(failure) = commit.end().await {
         outcome.afterwards(failure.after_all());
     }
-    record(cx, world, &mut outcome).await;
+    let homes = records::homes_of(&wishes, &commit.done);
+    records::keep(cx, world, &mut outcome, &homes).await;
     outcome
 }
 
