@@ -171,6 +171,8 @@ pub enum Command {
     Status(StatusArguments),
     /// Show the releases, as this machine and the registries know them
     History(HistoryArguments),
+    /// Give images that exist other tags, in other registries too: nothing is built
+    Promote(PromoteArguments),
     /// Take an interrupted publish back, or the last release
     Rollback(RollbackArguments),
     /// Print the resolved compose project
@@ -250,6 +252,27 @@ pub struct HistoryArguments {
     /// Ask no registry, and show what this machine has published
     #[arg(long)]
     pub offline: bool,
+}
+
+/// `castoff promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArguments {
+    /// A release of `castoff history`, or a tag that every service has
+    #[arg(value_name = "RELEASE|TAG")]
+    pub what: String,
+    /// A tag that will point to it; can be given again
+    #[arg(long, value_name = "TAG", required = true, num_args = 1..)]
+    pub to: Vec<String>,
+    /// Only to this registry of publish.toml, which is required then; can be given again
+    #[arg(long = "to-registry", value_name = "NAME")]
+    pub to_registries: Vec<String>,
+    /// To this repository, with {{service}} in it: registry.example.com/live/{{service}}; can be given
+    /// again
+    #[arg(long = "to-repository", value_name = "REPOSITORY")]
+    pub to_repositories: Vec<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// `castoff rollback`.

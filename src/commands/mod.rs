@@ -10,6 +10,7 @@ mod config;
 mod history;
 mod ls;
 mod plan;
+mod promote;
 mod prune;
 mod publish;
 mod read;
@@ -49,6 +50,7 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
         Command::Build(arguments) => build::run(&given, arguments),
         Command::Status(arguments) => status::run(&given, arguments),
         Command::History(arguments) => history::run(&given, arguments),
+        Command::Promote(arguments) => promote::run(&given, arguments),
         Command::Rollback(arguments) => rollback::run(&given, arguments),
         Command::Config(arguments) => config::run(&given, arguments),
         Command::Tags(arguments) => tags::run(&given, arguments),

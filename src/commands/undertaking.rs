@@ -30,6 +30,18 @@ fn release_id() -> String {
     format!("{now}-{}", own.get(..8).unwrap_or_default())
 }
 
+/// Whether a text is what [`release_id`] makes.
+pub(super) fn is_release_id(text: &str) -> bool {
+    let Some((time, own)) = text.split_once("Z-") else {
+        return false;
+    };
+    let is_time = |(index, byte): (usize, u8)| (index == 8) == (byte == b'T') && (index == 8 || byte.is_ascii_digit());
+    time.len() == 15
+        && time.bytes().enumerate().all(is_time)
+        && own.len() == 8
+        && own.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The commit that is published.
 fn revision(read: &Read) -> Option<String> {
     read.facts.context.sha.clone()

@@ -8,7 +8,7 @@ use super::ports::RegistryError;
 use super::{Failure, World};
 use crate::cx::Cx;
 use crate::oci::{Digest, Reference};
-use crate::plan::Plan;
+use crate::plan::Destination;
 
 /// How many tags are read at the same time.
 const AT_ONCE: usize = 16;
@@ -24,13 +24,13 @@ pub(super) struct Baseline {
 }
 
 impl Baseline {
-    /// Asks for every tag of the plan. What an interrupted run has written down counts more than what
+    /// Asks for every tag of these places, each with its service. What an interrupted run has written down counts more than what
     /// is there now, which it may have put there.
-    pub(super) async fn read(cx: &Cx, plan: &Plan, world: &World) -> Result<Self, Failure> {
-        let places = plan.targets.iter().flat_map(|target| {
-            let places = target.destinations.iter();
-            places.map(|place| (target.service.as_str(), place))
-        });
+    pub(super) async fn read<'a>(
+        cx: &Cx,
+        world: &World,
+        places: impl Iterator<Item = (&'a str, &'a Destination)>,
+    ) -> Result<Self, Failure> {
         let asked = places.flat_map(|(service, place)| {
             place.tags.iter().map(move |tag| async move {
                 let reference = place.repository.with_tag(tag.clone());

@@ -14,11 +14,13 @@ mod make;
 mod outcome;
 pub mod ports;
 mod preflight;
+mod promote;
 mod records;
 mod restore;
 mod rollback;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use attempt::Attempt;
@@ -26,11 +28,13 @@ pub use make::build;
 pub use failure::Failure;
 pub use outcome::Outcome;
 pub use preflight::check;
+pub use promote::{Promotion, promote};
 pub use records::{ARTIFACT_TYPE, Found, find};
 pub use rollback::{Undoing, roll_back, take_back};
 
 use crate::cx::Cx;
 use crate::ledger::Ledger;
+use crate::oci::Reference;
 use crate::plan::Plan;
 use attempt::Log;
 use baseline::Baseline;
@@ -65,8 +69,11 @@ pub async fn publish(cx: &Cx, plan: &Plan, world: &World, attempt: &Attempt) -> 
                 Ok(images) => images,
                 Err(failures) => return outcome.fail(cx, failures),
             };
-            outcome.uploaded(plan, &images);
-            let wishes = wishes(plan, &images, &baseline, attempt);
+            outcome.uploaded(&plan.targets, &images);
+            let wishes = wishes(&images, &baseline, attempt, |reference| {
+                let mut tags = plan.targets.iter().flat_map(|target| &target.tags);
+                tags.any(|tag| tag.channel && tag.reference == *reference)
+            });
             let commit = Commit::new(cx, world, &log);
             go_live(cx, world, outcome, &images, &wishes, (commit, &baseline)).await
         }
@@ -82,7 +89,11 @@ async fn prepare(
 ) -> Result<(Baseline, Log), Vec<Failure>> {
     let one = |failure| vec![failure];
     preflight::pass(cx, plan, world).await.map_err(one)?;
-    let baseline = Baseline::read(cx, plan, world).await.map_err(one)?;
+    let places = plan.targets.iter().flat_map(|target| {
+        let places = target.destinations.iter();
+        places.map(|place| (target.service.as_str(), place))
+    });
+    let baseline = Baseline::read(cx, world, places).await.map_err(one)?;
     let tags = plan.targets.iter().flat_map(|target| &target.tags);
     let tags = tags.map(|tag| tag.reference.clone()).collect();
     let log = Log::open(world, attempt, &plan.project, tags).await;
@@ -130,26 +141,25 @@ async fn go_live(
 }
 
 /// Every tag of every image in every repository that holds it.
-fn wishes(plan: &Plan, images: &[Image], baseline: &Baseline, attempt: &Attempt) -> Vec<Wish> {
+fn wishes(
+    images: &[Image],
+    baseline: &Baseline,
+    attempt: &Attempt,
+    is_channel: impl Fn(&Reference) -> bool,
+) -> Vec<Wish> {
     let resumed = attempt.resumes.iter().flat_map(|resumes| &resumes.moves);
-    let earlier: std::collections::BTreeSet<_> = resumed.map(|moved| &moved.reference).collect();
+    let earlier: BTreeSet<_> = resumed.map(|moved| &moved.reference).collect();
     let mut wishes = Vec::new();
     for image in images {
-        let target = plan
-            .targets
-            .iter()
-            .find(|target| target.service == image.service);
-        let Some(target) = target else { continue };
         for place in &image.places {
             for tag in &place.tags {
                 let reference = place.repository.with_tag(tag.clone());
-                let planned = target.tags.iter().find(|tag| tag.reference == reference);
                 wishes.push(Wish {
                     service: image.service.clone(),
                     registry: place.registry.clone(),
                     required: place.required,
                     to: Some(image.manifest.clone()),
-                    channel: planned.is_some_and(|tag| tag.channel),
+                    channel: is_channel(&reference),
                     from: baseline.from(&reference),
                     earlier: earlier.contains(&reference),
                     reference,

@@ -8,7 +8,7 @@ use super::ports::RegistryError;
 use crate::cx::Cx;
 use crate::exit::Exit;
 use crate::ledger::{LeftTag, RegistryOutcome, RegistryState, Release, ReleasedImage};
-use crate::plan::{Plan, Provenance, RegistryPlan};
+use crate::plan::{Plan, Provenance, RegistryPlan, Target};
 
 /// What came of a publish, whatever it was.
 #[derive(Debug)]
@@ -132,12 +132,10 @@ impl Outcome {
     }
 
     /// Every required image is up.
-    pub(super) fn uploaded(&mut self, plan: &Plan, images: &[Image]) {
+    pub(super) fn uploaded(&mut self, targets: &[Target], images: &[Image]) {
         for image in images {
-            let target = plan
-                .targets
-                .iter()
-                .find(|target| target.service == image.service);
+            let mut targets = targets.iter();
+            let target = targets.find(|target| target.service == image.service);
             let attestations = target.map(|target| {
                 let mut kinds = Vec::new();
                 if target.build.provenance != Provenance::Off {
