@@ -82,7 +82,10 @@ fn ask(
 /// The releases, latest first, with what became of each.
 fn states(releases: &[Release]) -> Vec<Shown<'_>> {
     let live = live(releases);
-    let live: BTreeSet<&str> = live.iter().map(|release| release.release.as_str()).collect();
+    let live: BTreeSet<&str> = live
+        .iter()
+        .map(|release| release.release.as_str())
+        .collect();
     let shown = releases.iter().rev().map(|release| Shown {
         state: if live.contains(release.release.as_str()) {
             "live"

@@ -63,9 +63,9 @@ fn forget(
     };
     let release = &unfinished.begun.release;
     world.ledger.forget(release).map_err(Error::Ledger)?;
-    given
-        .printer
-        .result(&format!("{release} is forgotten; its tags stay where they are\n"));
+    given.printer.result(&format!(
+        "{release} is forgotten; its tags stay where they are\n"
+    ));
     Ok(Exit::Done)
 }
 

@@ -35,7 +35,9 @@ pub(super) fn is_release_id(text: &str) -> bool {
     let Some((time, own)) = text.split_once("Z-") else {
         return false;
     };
-    let is_time = |(index, byte): (usize, u8)| (index == 8) == (byte == b'T') && (index == 8 || byte.is_ascii_digit());
+    let is_time = |(index, byte): (usize, u8)| {
+        (index == 8) == (byte == b'T') && (index == 8 || byte.is_ascii_digit())
+    };
     time.len() == 15
         && time.bytes().enumerate().all(is_time)
         && own.len() == 8
@@ -104,10 +106,12 @@ fn check_fit(
     then: &BTreeSet<&Reference>,
     is_all: bool,
 ) -> Result<(), Error> {
-    let wrong = |why: String| Error::DoesNotFit {
+    let wrong = |why: String| {
+        Error::DoesNotFit {
         release: attempt.release.clone(),
         why,
         hint: "go back to what it was begun with, or take it back with `castoff rollback` and publish anew".to_owned(),
+    }
     };
     let now = revision(read);
     if attempt.revision != now {
@@ -131,12 +135,7 @@ fn check_fit(
 }
 
 /// Takes the images that the interrupted run has uploaded, where they still are.
-pub(super) async fn reuse(
-    cx: &crate::cx::Cx,
-    plan: &mut Plan,
-    world: &World,
-    attempt: &Attempt,
-) {
+pub(super) async fn reuse(cx: &crate::cx::Cx, plan: &mut Plan, world: &World, attempt: &Attempt) {
     let Some(unfinished) = &attempt.resumes else {
         return;
     };
@@ -192,11 +191,7 @@ pub(super) fn merged(mut here: Vec<Release>, elsewhere: Vec<Release>) -> Vec<Rel
 
 /// All releases that this machine or a registry knows. Every registry has to answer: a release that is not
 /// known of would be taken for one that was not made.
-pub(super) fn known(
-    given: &Given<'_>,
-    read: &Read,
-    world: &World,
-) -> Result<Vec<Release>, Error> {
+pub(super) fn known(given: &Given<'_>, read: &Read, world: &World) -> Result<Vec<Release>, Error> {
     let here = world.ledger.releases().map_err(Error::Ledger)?;
     let repositories = repositories(read, &here)?;
     let project = &read.project.name;
@@ -206,7 +201,11 @@ pub(super) fn known(
             async move {
                 let found = execute::find(&cx, &*world.registry, project, repositories).await;
                 let is_cancelled = cx.cancel.is_cancelled();
-                let exit = if is_cancelled { Exit::Interrupted } else { Exit::Done };
+                let exit = if is_cancelled {
+                    Exit::Interrupted
+                } else {
+                    Exit::Done
+                };
                 (found, exit)
             }
         })

@@ -97,20 +97,22 @@ async fn check(
     world: &World,
     images: BTreeMap<Reference, (&str, Reference)>,
 ) -> Result<(), Failure> {
-    let asked = images.into_iter().map(|(image, (service, tag))| async move {
-        let error = match world.registry.resolve(cx, &image).await {
-            Ok(Some(_)) => return Ok(()),
-            Ok(None) => {
-                let message = format!("it points to {}, which is not there", image.selector());
-                RegistryError::nonsense(&tag, message)
-            }
-            Err(error) => error,
-        };
-        Err(Failure::Unread {
-            service: service.to_owned(),
-            error,
-        })
-    });
+    let asked = images
+        .into_iter()
+        .map(|(image, (service, tag))| async move {
+            let error = match world.registry.resolve(cx, &image).await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => {
+                    let message = format!("it points to {}, which is not there", image.selector());
+                    RegistryError::nonsense(&tag, message)
+                }
+                Err(error) => error,
+            };
+            Err(Failure::Unread {
+                service: service.to_owned(),
+                error,
+            })
+        });
     let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
     if cx.cancel.is_cancelled() {
         return Err(Failure::Interrupted { step: "preflight" });

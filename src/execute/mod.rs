@@ -24,8 +24,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use attempt::Attempt;
-pub use make::build;
 pub use failure::Failure;
+pub use make::build;
 pub use outcome::Outcome;
 pub use preflight::check;
 pub use promote::{Promotion, promote};

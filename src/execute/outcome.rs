@@ -52,8 +52,7 @@ impl Outcome {
         registries: &[(RegistryPlan, String)],
         attempt: &Attempt,
     ) -> Self {
-        let mut release =
-            Release::begun(project, &attempt.release, &attempt.command, attempt.at);
+        let mut release = Release::begun(project, &attempt.release, &attempt.command, attempt.at);
         release.revision.clone_from(&attempt.revision);
         release.undid.clone_from(&attempt.undid);
         release.registries = registries
@@ -187,11 +186,15 @@ impl Outcome {
                 .moved
                 .iter()
                 .map(|moved| (&moved.reference, moved.to.as_ref()));
-            let kept = committed.kept.iter().map(|(tag, digest)| (tag, Some(digest)));
+            let kept = committed
+                .kept
+                .iter()
+                .map(|(tag, digest)| (tag, Some(digest)));
             image.tags = moved
                 .chain(kept)
                 .filter(|(reference, digest)| {
-                    *digest == Some(&image.digest) && image.repositories.contains(reference.repository())
+                    *digest == Some(&image.digest)
+                        && image.repositories.contains(reference.repository())
                 })
                 .map(|(reference, _)| reference.clone())
                 .collect();

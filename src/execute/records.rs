@@ -64,10 +64,12 @@ pub(super) fn homes_of(wishes: &[Wish], committed: &Committed) -> Homes {
 /// journal ends with that. That it cannot be kept is said, and changes nothing else.
 pub(super) async fn keep(cx: &Cx, world: &World, outcome: &mut Outcome, homes: &Homes) {
     let release = &outcome.release;
-    let written = homes.iter().map(|(registry, (repository, subject))| async move {
-        let result = write(cx, &*world.registry, repository, subject, release).await;
-        (registry.clone(), result)
-    });
+    let written = homes
+        .iter()
+        .map(|(registry, (repository, subject))| async move {
+            let result = write(cx, &*world.registry, repository, subject, release).await;
+            (registry.clone(), result)
+        });
     let written: Vec<_> = stream::iter(written).buffered(AT_ONCE).collect().await;
     for (registry, result) in written {
         if let Err(error) = result {
@@ -250,7 +252,10 @@ async fn tied(
     let tags = tags
         .into_iter()
         .filter(|tag| !tag.as_str().starts_with("sha256-"));
-    let references: Vec<Reference> = tags.take(MOST).map(|tag| repository.with_tag(tag)).collect();
+    let references: Vec<Reference> = tags
+        .take(MOST)
+        .map(|tag| repository.with_tag(tag))
+        .collect();
     let images = references.iter().map(|tag| registry.resolve(cx, tag));
     let images: Vec<_> = stream::iter(images).buffered(AT_ONCE).collect().await;
     let mut digests = BTreeSet::new();
@@ -292,5 +297,8 @@ async fn read(
     let text = registry.blob(cx, repository, layer, LARGEST).await?;
     let release = Release::read(&text).map_err(|error| wrong(error.to_string()))?;
     let previous = manifest.annotations.get(PREVIOUS);
-    Ok(Some((release, previous.and_then(|digest| digest.parse().ok()))))
+    Ok(Some((
+        release,
+        previous.and_then(|digest| digest.parse().ok()),
+    )))
 }

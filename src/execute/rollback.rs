@@ -49,7 +49,12 @@ pub async fn take_back(
         Err(failure) => return outcome.fail(cx, vec![failure]),
     };
     let mut restored = restore::bring_back(cx, world, &unfinished.moves).await;
-    let mut failures: Vec<Failure> = log.write(restored.entries()).await.err().into_iter().collect();
+    let mut failures: Vec<Failure> = log
+        .write(restored.entries())
+        .await
+        .err()
+        .into_iter()
+        .collect();
     if cx.cancel.is_cancelled() {
         failures.push(Failure::Interrupted { step: "the tags" });
     }
@@ -139,12 +144,7 @@ async fn look(
     }
 }
 
-async fn look_at(
-    cx: &Cx,
-    world: &World,
-    undoing: &Undoing,
-    moved: &Move,
-) -> Result<Wish, Failure> {
+async fn look_at(cx: &Cx, world: &World, undoing: &Undoing, moved: &Move) -> Result<Wish, Failure> {
     let reference = &moved.reference;
     let unread = |error| Failure::Unread {
         service: reference.to_string(),
@@ -174,11 +174,7 @@ async fn look_at(
 }
 
 /// The image that a tag goes back to.
-async fn image(
-    cx: &Cx,
-    world: &World,
-    moved: &Move,
-) -> Result<Option<RawManifest>, RegistryError> {
+async fn image(cx: &Cx, world: &World, moved: &Move) -> Result<Option<RawManifest>, RegistryError> {
     let Some(to) = &moved.to else {
         return Ok(None);
     };

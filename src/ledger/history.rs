@@ -90,7 +90,13 @@ mod tests {
         let moves = undo(&[&one, &two]);
         let shown: Vec<_> = moves
             .iter()
-            .map(|moved| (moved.reference.selector(), moved.from.clone(), moved.to.clone()))
+            .map(|moved| {
+                (
+                    moved.reference.selector(),
+                    moved.from.clone(),
+                    moved.to.clone(),
+                )
+            })
             .collect();
         let digest = |text: &str| Some(Digest::of(text.as_bytes()));
         assert_eq!(

@@ -83,7 +83,9 @@ impl Error {
                 "look at it with care: it says which tags were about to move; move {} away once they are right",
                 path.display()
             )),
-            Self::Newer { .. } => Some("use the newest castoff that works on this project".to_owned()),
+            Self::Newer { .. } => {
+                Some("use the newest castoff that works on this project".to_owned())
+            }
             Self::Locked { .. } => Some("wait until it has ended, or end it".to_owned()),
         }
     }

@@ -168,7 +168,9 @@ pub fn rollback_table(moved: &[(&Reference, Option<&Digest>)]) -> String {
 
 /// Releases, the latest first.
 pub fn history_table(releases: &[(&Release, &str)]) -> String {
-    let mut rows = table(&["RELEASE", "COMMAND", "STATE", "REVISION", "SERVICES", "TAGS"]);
+    let mut rows = table(&[
+        "RELEASE", "COMMAND", "STATE", "REVISION", "SERVICES", "TAGS",
+    ]);
     for (release, state) in releases {
         let services: Vec<&str> = release
             .images

@@ -75,7 +75,8 @@ impl Shop {
                 !best_effort.contains(&number)
             );
         }
-        publish += "[tags]\nrules = [\"type=semver,pattern={{version}},value=1.0.${VERSION:-1}\"]\n";
+        publish +=
+            "[tags]\nrules = [\"type=semver,pattern={{version}},value=1.0.${VERSION:-1}\"]\n";
         self.project.write("publish.toml", &publish);
     }
 

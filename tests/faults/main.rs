@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod elsewhere;
 mod harness;
 mod matrix;
 mod recovery;

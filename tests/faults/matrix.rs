@@ -129,7 +129,9 @@ fn point(shop: &Shop, index: usize, kind: &Kind) -> Result<Ending, String> {
     }
     Ok(Ending {
         kind: kind.name(),
-        exit: ran.code.map_or("killed".to_owned(), |code| format!("exit {code}")),
+        exit: ran
+            .code
+            .map_or("killed".to_owned(), |code| format!("exit {code}")),
         world,
     })
 }
@@ -184,12 +186,7 @@ fn explained(ran: &Ran, now: &World, old: &World, new: &World) -> Result<(), Str
 }
 
 /// Fails unless `castoff status` says of every tag where it is.
-fn told(
-    tags: &serde_json::Value,
-    now: &World,
-    old: &World,
-    new: &World,
-) -> Result<(), String> {
+fn told(tags: &serde_json::Value, now: &World, old: &World, new: &World) -> Result<(), String> {
     for tag in tags.as_array().unwrap() {
         let reference = tag["reference"].as_str().unwrap();
         let at = now.get(reference).map(String::as_str);

@@ -25,8 +25,10 @@ fn shown(shop: &Shop, ran: &Ran) -> String {
     // What happens at the same time is told in any order.
     let (before, told) = text.split_once("--- stderr\n").unwrap_or((&text, ""));
     let is_told = |line: &&str| !line.starts_with("error") && !line.starts_with("  caused");
-    let (mut lines, rest): (Vec<&str>, Vec<&str>) =
-        told.lines().filter(|line| !line.starts_with("hint")).partition(is_told);
+    let (mut lines, rest): (Vec<&str>, Vec<&str>) = told
+        .lines()
+        .filter(|line| !line.starts_with("hint"))
+        .partition(is_told);
     lines.sort_unstable();
     let mut text = format!("{before}--- stderr\n{}\n", lines.join("\n"));
     for line in rest {
@@ -88,7 +90,9 @@ fn nothing_else_is_published_while_a_publish_is_half_done() {
 
     error: publish [release] was interrupted after it had begun to move 18 tags
     ");
-    shop.castoff(["rollback", "20260101T000000Z-00000000"]).run().exits(3);
+    shop.castoff(["rollback", "20260101T000000Z-00000000"])
+        .run()
+        .exits(3);
     shop.castoff(["rollback", "--forget"]).run().exits(0);
     // What was forgotten stays as it is, and is no obstacle.
     shop.publish(2).run().exits(0);
@@ -104,13 +108,23 @@ fn what_is_resumed_is_sent_once() {
     let ran = shop.publish(2).run().exits(4);
     assert_eq!(shop.world(), shop.all(1), "{}", ran.stderr);
     shop.builder.mend();
-    let resume = shop.publish(2).args(["--resume", "--format", "json", "-j", "1"]);
+    let resume = shop
+        .publish(2)
+        .args(["--resume", "--format", "json", "-j", "1"]);
     let ran = resume.run().exits(0);
     assert_eq!(shop.world(), shop.all(2));
     let images = ran.json()["images"].as_array().unwrap().clone();
-    let reused = images.iter().filter(|image| image["reused"] == true).count();
+    let reused = images
+        .iter()
+        .filter(|image| image["reused"] == true)
+        .count();
     // How many were up when the others were stopped is a matter of time.
-    assert_eq!(shop.builder.solves() - solves, 3 + 3 - reused, "{}", ran.stderr);
+    assert_eq!(
+        shop.builder.solves() - solves,
+        3 + 3 - reused,
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -119,7 +133,11 @@ fn a_publish_is_not_resumed_from_another_commit_or_with_other_tags() {
     interrupted(&shop, 9);
     let ran = shop.publish(3).args(["--resume"]).run().exits(3);
     assert!(ran.stderr.contains("cannot go on with"), "{}", ran.stderr);
-    assert!(ran.stderr.contains(":1.0.2 would not be written"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(":1.0.2 would not be written"),
+        "{}",
+        ran.stderr
+    );
     shop.project.write("api/Dockerfile", "FROM scratch\n");
     shop.project.run_git(&["add", "-A"]);
     shop.project.run_git(&["commit", "-q", "-m", "another"]);
@@ -135,7 +153,8 @@ fn two_runs_for_one_project_exclude_each_other() {
         patience: "30",
         ..Shop::new()
     };
-    shop.script.on(When::is("PUT", "/manifests/1.0.1").times(1), Fault::Hang);
+    shop.script
+        .on(When::is("PUT", "/manifests/1.0.1").times(1), Fault::Hang);
     let first = shop.publish(1).start();
     assert!(shop.script.wait_fired(1, Duration::from_secs(20)));
     let second = shop.publish(1).run().exits(3);
@@ -149,7 +168,11 @@ fn two_runs_for_one_project_exclude_each_other() {
     assert!(second.stderr.contains(&first.pid().to_string()));
     shop.castoff(["rollback"]).run().exits(3);
     let status = shop.castoff(["status"]).run().exits(0);
-    assert!(status.stdout.contains("under way: `castoff publish`"), "{}", status.stdout);
+    assert!(
+        status.stdout.contains("under way: `castoff publish`"),
+        "{}",
+        status.stdout
+    );
     shop.castoff(["history"]).run().exits(0);
     first.signal("KILL");
     first.wait();
@@ -165,14 +188,19 @@ fn of_two_machines_at_the_same_time_the_slower_one_says_that_it_lost() {
     shop.script.clear();
     // The slow one has looked at the tags and waits for its build; then the other one publishes.
     let push = When::is("PUT", "/manifests/sha256:").times(1);
-    shop.script.on(push, Fault::Slow(1, Duration::from_millis(1500)));
+    shop.script
+        .on(push, Fault::Slow(1, Duration::from_millis(1500)));
     let slow = shop.publish(2).start();
     assert!(shop.script.wait_fired(1, Duration::from_secs(20)));
     let elsewhere = shop.project.join("elsewhere").display().to_string();
     let fast = shop.publish(3).env("CASTOFF_STATE", elsewhere);
     fast.run().exits(0);
     let slow = slow.wait().exits(6);
-    assert!(slow.stderr.contains("somebody else has moved"), "{}", slow.stderr);
+    assert!(
+        slow.stderr.contains("somebody else has moved"),
+        "{}",
+        slow.stderr
+    );
     let mut all = shop.all(1);
     for (reference, digest) in shop.all(3) {
         if !reference.ends_with(":1.0.2") {
@@ -188,16 +216,27 @@ fn rollback_takes_one_release_back_after_the_other() {
     for generation in 1..=3 {
         shop.publish(generation).run().exits(0);
     }
-    let history = shop.castoff(["history", "--format", "json"]).run().exits(0).json();
+    let history = shop
+        .castoff(["history", "--format", "json"])
+        .run()
+        .exits(0)
+        .json();
     let first = history[2]["release"].as_str().unwrap().to_owned();
     shop.castoff(["rollback"]).run().exits(0);
     assert_eq!(shop.world(), shop.all(2));
     shop.castoff(["rollback"]).run().exits(0);
     assert_eq!(shop.world(), shop.all(1));
     let ran = shop.castoff(["history"]).run().exits(0);
-    insta::assert_snapshot!("history", shown(&shop, &ran).replace(&revision(&shop), "[revision]"));
+    insta::assert_snapshot!(
+        "history",
+        shown(&shop, &ran).replace(&revision(&shop), "[revision]")
+    );
     let ran = shop.castoff(["rollback", &first]).run().exits(3);
-    assert!(ran.stderr.contains("nothing to take back"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("nothing to take back"),
+        "{}",
+        ran.stderr
+    );
     shop.publish(4).run().exits(0);
     shop.publish(5).run().exits(0);
     shop.castoff(["rollback", &first]).run().exits(0);
@@ -233,7 +272,8 @@ fn a_rollback_that_is_killed_is_finished_by_the_next() {
     shop.publish(1).run().exits(0);
     shop.publish(2).run().exits(0);
     shop.script.clear();
-    shop.script.on(When::is("PUT", "/manifests/latest").after(4), Fault::Hang);
+    shop.script
+        .on(When::is("PUT", "/manifests/latest").after(4), Fault::Hang);
     let rollback = shop.castoff(["rollback"]).start();
     assert!(shop.script.wait_fired(1, Duration::from_secs(20)));
     rollback.signal("KILL");
@@ -245,7 +285,11 @@ fn a_rollback_that_is_killed_is_finished_by_the_next() {
     shop.castoff(["rollback"]).run().exits(0);
     assert_eq!(shop.world(), shop.all(1));
     let status = shop.castoff(["status"]).run().exits(0);
-    assert!(status.stdout.contains("nothing is interrupted"), "{}", status.stdout);
+    assert!(
+        status.stdout.contains("nothing is interrupted"),
+        "{}",
+        status.stdout
+    );
 }
 
 #[test]
@@ -303,7 +347,11 @@ fn a_registry_that_is_not_required_gets_all_tags_or_none_and_is_caught_up_by_res
     assert!(registries[1]["error"].as_str().unwrap().contains("403"));
     shop.script.clear();
     let solves = shop.builder.solves();
-    let ran = shop.publish(2).args(["--resume", "--format", "json"]).run().exits(0);
+    let ran = shop
+        .publish(2)
+        .args(["--resume", "--format", "json"])
+        .run()
+        .exits(0);
     assert_eq!(shop.world(), shop.all(2), "{}", ran.stderr);
     assert_eq!(shop.builder.solves(), solves, "nothing is built again");
     assert_eq!(ran.json()["moved"].as_array().unwrap().len(), 18);
@@ -326,7 +374,10 @@ fn an_image_that_a_registry_lacks_keeps_its_other_tags_there_where_they_were() {
     expected.retain(|reference, _| !reference.starts_with(&host));
     expected.extend(Shop::at(&host, 1));
     assert_eq!(shop.world(), expected, "{}", ran.stderr);
-    insta::assert_snapshot!("best_effort_failed", ran.stdout.lines().skip(4).collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(
+        "best_effort_failed",
+        ran.stdout.lines().skip(4).collect::<Vec<_>>().join("\n")
+    );
 }
 
 #[test]
@@ -334,9 +385,22 @@ fn only_registry_leaves_the_others_alone() {
     let shop = Shop::new();
     shop.configure(&[1]);
     shop.project.commit();
-    let ran = shop.publish(1).args(["--only-registry", "two"]).run().exits(0);
-    assert_eq!(shop.world(), Shop::at(shop.registries[1].host(), 1), "{}", ran.stderr);
-    let ran = shop.publish(1).args(["--only-registry", "tow"]).run().exits(2);
+    let ran = shop
+        .publish(1)
+        .args(["--only-registry", "two"])
+        .run()
+        .exits(0);
+    assert_eq!(
+        shop.world(),
+        Shop::at(shop.registries[1].host(), 1),
+        "{}",
+        ran.stderr
+    );
+    let ran = shop
+        .publish(1)
+        .args(["--only-registry", "tow"])
+        .run()
+        .exits(2);
     insta::assert_snapshot!(shown(&shop, &ran), @r"
     exit 2
     --- stdout
@@ -351,7 +415,11 @@ fn keep_going_reports_every_build_that_fails_and_moves_no_tag() {
     let shop = Shop::new();
     shop.builder.fail("api");
     shop.builder.fail("worker");
-    let ran = shop.publish(1).args(["--keep-going", "-j", "1"]).run().exits(4);
+    let ran = shop
+        .publish(1)
+        .args(["--keep-going", "-j", "1"])
+        .run()
+        .exits(4);
     assert!(ran.stderr.contains("build `api`"), "{}", ran.stderr);
     assert!(ran.stderr.contains("build `worker`"), "{}", ran.stderr);
     assert!(ran.stderr.contains("web      built"), "{}", ran.stderr);
@@ -373,14 +441,20 @@ fn a_registry_that_goes_away_in_the_middle_leaves_a_journal_that_brings_everythi
     // The request that writes the first `latest` is not known before: measure, then do it again.
     probe.run().exits(0);
     let log = shop.script.log();
-    let first = log.iter().find(|seen| seen.line().ends_with("/manifests/latest") && seen.method == "PUT");
+    let first = log
+        .iter()
+        .find(|seen| seen.line().ends_with("/manifests/latest") && seen.method == "PUT");
     let index = first.unwrap().index;
     shop.castoff(["rollback"]).run().exits(0);
     shop.script.clear();
     shop.script.from_request(index, Fault::Reset, Reach::Host);
     let ran = shop.publish(2).args(["--format", "json"]).run().exits(6);
     shop.script.clear();
-    assert!(!ran.json()["left"].as_array().unwrap().is_empty(), "{}", ran.stderr);
+    assert!(
+        !ran.json()["left"].as_array().unwrap().is_empty(),
+        "{}",
+        ran.stderr
+    );
     shop.castoff(["rollback"]).run().exits(0);
     assert_eq!(shop.world(), shop.all(1));
 }

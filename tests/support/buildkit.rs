@@ -18,10 +18,11 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
     BuildHistoryEvent, BuildHistoryRequest, BytesMessage, DiskUsageRequest, DiskUsageResponse,
     InfoRequest, InfoResponse, ListWorkersRequest, ListWorkersResponse, PruneRequest, SolveRequest,
     SolveResponse, StatusRequest, StatusResponse, UpdateBuildHistoryRequest,
-    UpdateBuildHistoryResponse, UsageRecord,
+    UpdateBuildHistoryResponse, UsageRecord, Vertex,
 };
 use bollard_buildkit_proto::pb::Platform;
 use castoff::oci::Digest;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -42,6 +43,64 @@ struct Inner {
     solves: AtomicUsize,
     /// Services whose build fails.
     failing: Mutex<Vec<String>>,
+    /// What is told of each build once it is over, by its reference.
+    told: Mutex<HashMap<String, watch::Sender<Option<StatusResponse>>>>,
+}
+
+impl Inner {
+    fn telling<T>(
+        &self,
+        build: &str,
+        with: impl FnOnce(&watch::Sender<Option<StatusResponse>>) -> T,
+    ) -> T {
+        let mut told = self.told.lock().unwrap();
+        with(told.entry(build.to_owned()).or_default())
+    }
+
+    /// Builds and pushes, and gives the image's digest.
+    async fn solve(&self, request: &SolveRequest) -> Result<Digest, Status> {
+        let service = request
+            .frontend_attrs
+            .get("label:dev.castoff.service")
+            .ok_or_else(|| Status::invalid_argument("the service is not labelled"))?;
+        if self.failing.lock().unwrap().contains(service) {
+            return Err(Status::unknown(
+                "process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1",
+            ));
+        }
+        let tree = image_of(service, self.generation.load(Ordering::SeqCst));
+        for exporter in &request.exporters {
+            let names = exporter.attrs.get("name").cloned().unwrap_or_default();
+            for name in names.split(',') {
+                let (host, path) = name.split_once('/').unwrap_or_default();
+                let registry = self.registries.get(host).ok_or_else(|| {
+                    Status::unknown(format!("failed to push {name}: no such host"))
+                })?;
+                registry.push(path, &tree).await.map_err(|message| {
+                    Status::unknown(format!("failed to push {name}: {message}"))
+                })?;
+            }
+        }
+        Ok(tree.index.digest().clone())
+    }
+}
+
+/// The one step that is told of: the export, which failed where a push did.
+fn export(result: &Result<Digest, Status>) -> StatusResponse {
+    let error = result.as_ref().err().map(|status| status.message());
+    let error = error.filter(|message| message.starts_with("failed to push"));
+    let now = Some(Default::default());
+    StatusResponse {
+        vertexes: vec![Vertex {
+            digest: Digest::of(b"export").to_string(),
+            name: "exporting to image".to_owned(),
+            started: now,
+            completed: now,
+            error: error.unwrap_or_default().to_owned(),
+            ..Vertex::default()
+        }],
+        ..StatusResponse::default()
+    }
 }
 
 impl FakeBuildKit {
@@ -55,6 +114,7 @@ impl FakeBuildKit {
             generation: AtomicU64::new(1),
             solves: AtomicUsize::new(0),
             failing: Mutex::default(),
+            told: Mutex::default(),
         });
         let folder = tempfile::tempdir().unwrap();
         let socket = std::os::unix::net::UnixListener::bind(socket(folder.path())).unwrap();
@@ -148,10 +208,7 @@ impl Control for Service {
 
     type PruneStream = tokio_stream::Empty<Result<UsageRecord, Status>>;
 
-    async fn prune(
-        &self,
-        _: Request<PruneRequest>,
-    ) -> Result<Response<Self::PruneStream>, Status> {
+    async fn prune(&self, _: Request<PruneRequest>) -> Result<Response<Self::PruneStream>, Status> {
         Ok(Response::new(tokio_stream::empty()))
     }
 
@@ -161,29 +218,11 @@ impl Control for Service {
     ) -> Result<Response<SolveResponse>, Status> {
         self.0.solves.fetch_add(1, Ordering::SeqCst);
         let request = request.into_inner();
-        let service = request
-            .frontend_attrs
-            .get("label:dev.castoff.service")
-            .ok_or_else(|| Status::invalid_argument("the service is not labelled"))?;
-        if self.0.failing.lock().unwrap().contains(service) {
-            return Err(Status::unknown(
-                "process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1",
-            ));
-        }
-        let tree = image_of(service, self.0.generation.load(Ordering::SeqCst));
-        for exporter in &request.exporters {
-            let names = exporter.attrs.get("name").cloned().unwrap_or_default();
-            for name in names.split(',') {
-                let (host, path) = name.split_once('/').unwrap_or_default();
-                let registry = self.0.registries.get(host).ok_or_else(|| {
-                    Status::unknown(format!("failed to push {name}: no such host"))
-                })?;
-                registry.push(path, &tree).await.map_err(|message| {
-                    Status::unknown(format!("failed to push {name}: {message}"))
-                })?;
-            }
-        }
-        let answer = [("containerimage.digest", tree.index.digest().to_string())];
+        let result = self.0.solve(&request).await;
+        self.0.telling(&request.r#ref, |told| {
+            told.send_replace(Some(export(&result)));
+        });
+        let answer = [("containerimage.digest", result?.to_string())];
         Ok(Response::new(SolveResponse {
             exporter_response: answer
                 .into_iter()
@@ -193,13 +232,21 @@ impl Control for Service {
         }))
     }
 
-    type StatusStream = tokio_stream::Empty<Result<StatusResponse, Status>>;
+    type StatusStream =
+        std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<StatusResponse, Status>> + Send>>;
 
     async fn status(
         &self,
-        _: Request<StatusRequest>,
+        request: Request<StatusRequest>,
     ) -> Result<Response<Self::StatusStream>, Status> {
-        Ok(Response::new(tokio_stream::empty()))
+        let build = request.into_inner().r#ref;
+        let mut told = self.0.telling(&build, watch::Sender::subscribe);
+        let last = async move {
+            let last = told.wait_for(Option::is_some).await;
+            let last = last.map_err(|_| Status::unavailable("the builder ends"))?;
+            Ok(last.clone().unwrap_or_default())
+        };
+        Ok(Response::new(Box::pin(futures_util::stream::once(last))))
     }
 
     type SessionStream = Stream<BytesMessage>;
