@@ -124,8 +124,9 @@ pub enum Event {
     BuildFinished {
         /// The service.
         service: String,
-        /// The digest of its image: the index where there are several platforms.
-        digest: Digest,
+        /// The digest of its image: the index where there are several platforms. `null` where the
+        /// result is only handed on to services that build on it.
+        digest: Option<Digest>,
         /// How long it took.
         seconds: f64,
         /// How many steps there were.

@@ -113,8 +113,8 @@ fn excerpt(source: &Source) -> Option<Excerpt> {
 pub(super) fn classify(status: &Status, watch: &Watch, order: &BuildOrder) -> BuilderError {
     let message = plain(status.message());
     match status.code() {
-        Code::Cancelled => return BuilderError::Cancelled,
-        Code::Unavailable => return BuilderError::Lost { message },
+        // Whoever cancelled it, it was not this run: that is not asked about failures.
+        Code::Cancelled | Code::Unavailable => return BuilderError::Lost { message },
         // A stream that breaks is reported by the HTTP/2 layer and not by the builder.
         Code::Unknown | Code::Internal if status.details().is_empty() && is_transport(status) => {
             return BuilderError::Lost { message };

@@ -7,6 +7,7 @@
 
 mod dial;
 mod failure;
+mod gateway;
 mod session;
 mod solve;
 mod status;
@@ -33,12 +34,14 @@ use tonic::transport::Channel;
 pub use dial::Address;
 
 use crate::cx::Cx;
-use crate::execute::ports::{BuildOrder, Builder, BuilderError, Built, Credentials, Survey};
+use crate::execute::ports::{
+    BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, HandOn, Handed, Survey,
+};
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::SecretSource;
 use crate::plan::retention::CacheRecord;
 use crate::secret::Secret;
-use session::{SecretStore, Sent, Session};
+use session::{Agents, SecretStore, Sent, Session};
 use solve::Solve;
 use status::Watch;
 
@@ -78,14 +81,13 @@ impl BuildKit {
     }
 
     /// The one connection, opened when it is first needed.
+    async fn channel(&self) -> Result<Channel, BuilderError> {
+        let opened = self.channel.get_or_try_init(|| self.address.connect());
+        opened.await.cloned()
+    }
+
     async fn control(&self) -> Result<ControlClient<Channel>, BuilderError> {
-        let channel = self
-            .channel
-            .get_or_try_init(|| self.address.connect())
-            .await?;
-        Ok(ControlClient::new(channel.clone())
-            .max_decoding_message_size(dial::MAX_MESSAGE)
-            .max_encoding_message_size(dial::MAX_MESSAGE))
+        Ok(control(self.channel().await?))
     }
 
     fn lost(&self, status: &Status) -> BuilderError {
@@ -93,6 +95,21 @@ impl BuildKit {
             address: self.address.to_string(),
             message: status.message().to_owned(),
         }
+    }
+
+    /// The SSH agents that a build may use.
+    async fn agents(&self, order: &BuildOrder) -> Result<Agents, BuilderError> {
+        let socket = (self.environment)("SSH_AUTH_SOCK")
+            .filter(|path| !path.expose().is_empty())
+            .map(|path| path.expose().into());
+        let agents = Agents::start(&order.spec.ssh, socket).await;
+        agents.map_err(|message| BuilderError::Input {
+            what: format!("service `{}`", order.service),
+            message,
+            hint: Some(
+                "start an agent and give it the key: `eval $(ssh-agent); ssh-add`".to_owned(),
+            ),
+        })
     }
 
     fn secrets(&self, order: &BuildOrder) -> Result<SecretStore, BuilderError> {
@@ -143,10 +160,10 @@ impl Builder for BuildKit {
     }
 
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
-        let control = self.control().await?;
+        let channel = self.channel().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let solve = Solve::new(order, &build, &session_id);
+        let solve = Solve::new(order, &build, &session_id)?;
         let sent = Arc::new(Sent::default());
         let session = Session {
             id: session_id,
@@ -154,12 +171,19 @@ impl Builder for BuildKit {
             directories: solve.directories,
             credentials: Arc::clone(&self.credentials),
             secrets: self.secrets(order)?,
+            agents: self.agents(order).await?,
             sent: Arc::clone(&sent),
         };
         let mut watch = Watch::new(&order.service, cx.events.clone());
-        let answer = Box::pin(run(cx, control, solve.request, session, &mut watch)).await;
+        let job = Job {
+            channel,
+            request: solve.request,
+            session,
+            hand_on: order.hand_on.clone(),
+        };
+        let answer = Box::pin(job.run(cx, &mut watch)).await;
         match answer {
-            Ok(answer) => built(answer, &watch, &sent),
+            Ok(answer) => built(answer, order, &watch, &sent),
             Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
             Err(status) => Err(failure::classify(&status, &watch, order)),
         }
@@ -205,57 +229,98 @@ impl Builder for BuildKit {
     }
 }
 
-/// Drives one build: the solve, its session and its progress, which end together.
-async fn run(
-    cx: &Cx,
-    control: ControlClient<Channel>,
+/// One build: the solve, its session and its progress, which end together.
+struct Job {
+    channel: Channel,
     request: SolveRequest,
     session: Session,
-    watch: &mut Watch,
-) -> Result<SolveResponse, Status> {
-    let over = CancellationToken::new();
-    let build_ref = request.r#ref.clone();
-    let serve = session.serve(control.clone(), CancellationToken::new());
-    let solve = {
-        let mut control = control.clone();
-        async move {
-            control
-                .solve(request)
-                .await
-                .map(tonic::Response::into_inner)
-        }
-    };
-    let build = async {
-        let answer = tokio::select! {
-            answer = solve => answer,
-            // The session ends before the build only when the connection broke.
-            ended = serve => Err(match ended {
+    hand_on: Option<HandOn>,
+}
+
+impl Job {
+    async fn run(mut self, cx: &Cx, watch: &mut Watch) -> Result<SolveResponse, Status> {
+        let control = control(self.channel.clone());
+        let over = CancellationToken::new();
+        let build = self.request.r#ref.clone();
+        // Those who build on this ask its session for files, and that may be longer than this
+        // build: it is served until the last guard is dropped.
+        let serve = tokio::spawn(
+            self.session
+                .serve(control.clone(), CancellationToken::new()),
+        );
+        let serving = Arc::new(Serving(serve.abort_handle()));
+        let linked = self.hand_on.map(|hand_on| {
+            let request = gateway::split(&mut self.request);
+            let leave = move |linked| hand_on.leave(Handed::Result(BuilderResult::new(linked)));
+            (request, leave)
+        });
+        let failed = async {
+            let driven = match linked {
+                Some((request, leave)) => {
+                    let serving = Arc::clone(&serving);
+                    gateway::drive(self.channel, &build, request, serving, leave).await
+                }
+                None => std::future::pending().await,
+            };
+            match driven {
+                // The job goes on with what it was given.
+                Ok(()) => std::future::pending().await,
                 Err(status) => status,
-                Ok(()) => Status::unavailable("the builder ended the session"),
-            }),
-            // Dropping the solve is what stops it on the builder.
-            () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
+            }
         };
-        over.cancel();
+        let solve = async {
+            let mut control = control.clone();
+            let answer = control.solve(self.request).await;
+            answer.map(tonic::Response::into_inner)
+        };
+        let ended = async {
+            let answer = tokio::select! {
+                answer = solve => answer,
+                status = failed => Err(status),
+                // The session ends before the build only when the connection broke.
+                ended = serve => Err(match ended {
+                    Ok(Err(status)) => status,
+                    Ok(Ok(())) | Err(_) => Status::unavailable("the builder ended the session"),
+                }),
+                // Dropping the solve is what stops it on the builder.
+                () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
+            };
+            over.cancel();
+            answer
+        };
+        let limit = async {
+            over.cancelled().await;
+            let wait = if cx.cancel.is_cancelled() {
+                GOODBYE_LIMIT
+            } else {
+                STATUS_LIMIT
+            };
+            tokio::time::sleep(wait).await;
+        };
+        let follow = async {
+            tokio::select! {
+                () = follow(control.clone(), build.clone(), watch) => {}
+                () = limit => {}
+            }
+        };
+        let (answer, ()) = tokio::join!(ended, follow);
         answer
-    };
-    let limit = async {
-        over.cancelled().await;
-        let wait = if cx.cancel.is_cancelled() {
-            GOODBYE_LIMIT
-        } else {
-            STATUS_LIMIT
-        };
-        tokio::time::sleep(wait).await;
-    };
-    let follow = async {
-        tokio::select! {
-            () = follow(control, build_ref, watch) => {}
-            () = limit => {}
-        }
-    };
-    let (answer, ()) = tokio::join!(build, follow);
-    answer
+    }
+}
+
+/// A session that is served for as long as somebody holds this.
+struct Serving(tokio::task::AbortHandle);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn control(channel: Channel) -> ControlClient<Channel> {
+    ControlClient::new(channel)
+        .max_decoding_message_size(dial::MAX_MESSAGE)
+        .max_encoding_message_size(dial::MAX_MESSAGE)
 }
 
 /// Tells what the builder tells, until it has no more to say. If Solve fails before the build
@@ -272,19 +337,26 @@ async fn follow(mut control: ControlClient<Channel>, build: String, watch: &mut 
 }
 
 /// What the builder answered (BuildKit, exporter/containerimage/exptypes).
-fn built(answer: SolveResponse, watch: &Watch, sent: &Sent) -> Result<Built, BuilderError> {
+fn built(
+    answer: SolveResponse,
+    order: &BuildOrder,
+    watch: &Watch,
+    sent: &Sent,
+) -> Result<Built, BuilderError> {
     let answer: BTreeMap<String, String> = answer.exporter_response.into_iter().collect();
     let digest = answer
         .get("containerimage.digest")
-        .and_then(|digest| digest.parse::<Digest>().ok())
-        .ok_or_else(|| BuilderError::Lost {
+        .and_then(|digest| digest.parse::<Digest>().ok());
+    if digest.is_none() && !order.outputs.is_empty() {
+        return Err(BuilderError::Lost {
             message: "the builder answered without the image's digest".to_owned(),
-        })?;
+        });
+    }
     let descriptor = answer
         .get("containerimage.descriptor")
         .and_then(|text| BASE64_STANDARD.decode(text).ok())
         .and_then(|bytes| serde_json::from_slice::<Descriptor>(&bytes).ok())
-        .filter(|descriptor| descriptor.digest == digest);
+        .filter(|descriptor| Some(&descriptor.digest) == digest.as_ref());
     let (steps, cached) = watch.counts();
     Ok(Built {
         digest,

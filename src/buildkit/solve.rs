@@ -4,10 +4,12 @@ use std::path::Path;
 use bollard_buildkit_proto::moby::buildkit::v1::{
     CacheOptions, CacheOptionsEntry, Exporter, SolveRequest,
 };
+use bollard_buildkit_proto::pb::Definition;
 use serde_json::json;
 
+use super::gateway::{self, Linked};
 use super::session::Directory;
-use crate::execute::ports::{BuildOrder, Output};
+use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
 use crate::oci::Digest;
 use crate::plan::{
     AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
@@ -28,12 +30,20 @@ pub(super) struct Solve {
 impl Solve {
     /// Says `order` in the terms of the Dockerfile frontend (BuildKit, frontend/dockerui) and of the
     /// image exporter (exporter/containerimage/exptypes).
-    pub(super) fn new(order: &BuildOrder, build: &str, session: &str) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Where another builder made what the order builds on.
+    pub(super) fn new(
+        order: &BuildOrder,
+        build: &str,
+        session: &str,
+    ) -> Result<Self, BuilderError> {
         let spec = &order.spec;
         let mut words = Words::default();
         words.context(&spec.context);
         words.dockerfile(&spec.dockerfile);
-        words.named_contexts(spec);
+        words.named_contexts(order)?;
         words.options(spec);
         words.attestations(spec);
         let request = SolveRequest {
@@ -47,14 +57,15 @@ impl Solve {
                 .map(|output| exporter(output, spec))
                 .collect(),
             entitlements: entitlements(spec),
+            frontend_inputs: words.inputs,
             frontend_attrs: words.attributes,
             ..SolveRequest::default()
         };
-        Self {
+        Ok(Self {
             request,
             directories: words.directories,
             shared_key: shared_key(spec),
-        }
+        })
     }
 }
 
@@ -72,6 +83,7 @@ fn shared_key(spec: &BuildSpec) -> String {
 struct Words {
     attributes: HashMap<String, String>,
     directories: HashMap<String, Directory>,
+    inputs: HashMap<String, Definition>,
 }
 
 impl Words {
@@ -113,8 +125,8 @@ impl Words {
         self.directories.insert("dockerfile".to_owned(), directory);
     }
 
-    fn named_contexts(&mut self, spec: &BuildSpec) {
-        for (name, context) in &spec.named_contexts {
+    fn named_contexts(&mut self, order: &BuildOrder) -> Result<(), BuilderError> {
+        for (name, context) in &order.spec.named_contexts {
             let value = match context {
                 NamedContext::Local(path) => {
                     // The two names that the frontend has for itself.
@@ -127,12 +139,30 @@ impl Words {
                     format!("local:{local}")
                 }
                 NamedContext::Remote(address) => address.clone(),
+                NamedContext::Service(other) => match order.handed.get(&other.0) {
+                    Some(Handed::Image(reference)) => format!("docker-image://{reference}"),
+                    Some(Handed::Result(result)) if let Some(linked) = result.get::<Linked>() => {
+                        let Self {
+                            attributes, inputs, ..
+                        } = self;
+                        gateway::take_in(name, linked, attributes, inputs);
+                        continue;
+                    }
+                    Some(Handed::Result(_)) | None => {
+                        return Err(BuilderError::Unsupported {
+                            builder: "this builder".to_owned(),
+                            what: format!("take in service `{}`, which another one built", other.0),
+                            hint: "build both with the same builder".to_owned(),
+                        });
+                    }
+                },
             };
             self.set(format!("context:{name}"), value);
         }
-        if !spec.named_contexts.is_empty() {
+        if !order.spec.named_contexts.is_empty() {
             self.set("frontend.caps", "moby.buildkit.frontend.contexts+forward");
         }
+        Ok(())
     }
 
     fn options(&mut self, spec: &BuildSpec) {

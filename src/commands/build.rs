@@ -49,14 +49,16 @@ pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit,
             built.sort_by(|(one, _), (other, _)| one.cmp(other));
             let built: Vec<Built> = built
                 .into_iter()
-                .map(|(service, built)| Built {
-                    names: names
-                        .iter()
-                        .find(|(name, _)| *name == service)
-                        .map(|(_, names)| names.clone())
-                        .unwrap_or_default(),
-                    service,
-                    digest: built.digest,
+                .filter_map(|(service, built)| {
+                    Some(Built {
+                        names: names
+                            .iter()
+                            .find(|(name, _)| *name == service)
+                            .map(|(_, names)| names.clone())
+                            .unwrap_or_default(),
+                        service,
+                        digest: built.digest?,
+                    })
                 })
                 .collect();
             match arguments.format {

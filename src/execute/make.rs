@@ -1,11 +1,14 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::stream::{self, FuturesUnordered};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::attempt::Log;
-use super::ports::{BuildOrder, BuilderError, Built, Output, RegistryError};
+use super::links::{Link, Links};
+use super::ports::{BuildOrder, BuilderError, Built, Handed, Output, RegistryError};
 use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
@@ -79,25 +82,25 @@ pub(super) async fn everything(
     };
     let mut images = Vec::new();
     let mut failures = Vec::new();
-    for row in &plan.order {
-        let targets = plan
-            .targets
-            .iter()
-            .filter(|target| row.contains(&target.service));
-        let work = targets.map(|target| one(&others, target, world));
-        let mut done = stream::iter(work).buffer_unordered(world.jobs.max(1));
-        while let Some(result) = done.next().await {
-            let result = match result {
-                Ok(image) => note(log, &image).await.map(|()| image),
-                Err(failure) => Err(failure),
-            };
-            match result {
-                Ok(image) => images.push(image),
-                Err(failure) => {
-                    failures.push(failure);
-                    if !world.keep_going {
-                        others.cancel.cancel();
-                    }
+    let jobs = Arc::new(Semaphore::new(world.jobs.max(1)));
+    let mut links = Links::of(plan);
+    let work = plan
+        .targets
+        .iter()
+        .map(|target| one(&others, target, links.take(target), world, &jobs));
+    let mut done: FuturesUnordered<_> = work.collect();
+    drop(links);
+    while let Some(result) = done.next().await {
+        let result = match result {
+            Ok(Some(image)) => note(log, &image).await.map(|()| Some(image)),
+            other => other,
+        };
+        match result {
+            Ok(image) => images.extend(image),
+            Err(failure) => {
+                failures.push(failure);
+                if !world.keep_going {
+                    others.cancel.cancel();
                 }
             }
         }
@@ -105,10 +108,8 @@ pub(super) async fn everything(
     if cx.cancel.is_cancelled() {
         return Err(vec![Failure::Interrupted { step: "the build" }]);
     }
-    // What was stopped because another failed is no failure of its own.
-    failures.retain(|failure| !failure.is_cancelled());
     if !failures.is_empty() {
-        return Err(failures);
+        return Err(causes(failures));
     }
     images.sort_by(|one, other| one.service.cmp(&other.service));
     Ok(images)
@@ -125,22 +126,73 @@ async fn note(log: &Log, image: &Image) -> Result<(), Failure> {
     log.write(vec![entry]).await
 }
 
-/// Builds one target, and brings it everywhere.
-async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> {
+/// The failures that stopped the others. What was stopped is no failure of its own.
+fn causes(failures: Vec<Failure>) -> Vec<Failure> {
+    if failures.iter().all(Failure::is_cancelled) {
+        return failures;
+    }
+    let causes = failures.into_iter();
+    causes.filter(|failure| !failure.is_cancelled()).collect()
+}
+
+/// Waits for what a target builds on, and for its turn. A target that others build on gives its turn
+/// up when they can go on.
+async fn turn(
+    target: &Target,
+    link: &mut Link,
+    jobs: &Arc<Semaphore>,
+) -> Result<(BTreeMap<String, Handed>, Option<OwnedSemaphorePermit>), Failure> {
+    let handed = link.wait().await.ok_or_else(|| Failure::Build {
+        service: target.service.clone(),
+        // Another service has failed, and that is what is reported.
+        error: BuilderError::Cancelled,
+    })?;
+    let mut turn = Arc::clone(jobs).acquire_owned().await.ok();
+    link.hand_on = link
+        .hand_on
+        .take()
+        .map(|hand_on| hand_on.with_turn(turn.take()));
+    Ok((handed, turn))
+}
+
+/// Builds one target, and brings it everywhere. There is no image where it goes nowhere.
+async fn one(
+    cx: &Cx,
+    target: &Target,
+    mut link: Link,
+    world: &World,
+    jobs: &Arc<Semaphore>,
+) -> Result<Option<Image>, Failure> {
+    let (handed, _turn) = turn(target, &mut link, jobs).await?;
     let begun = Instant::now();
     let places: Vec<Destination> = target.required().cloned().collect();
     let source = places.first().map(|place| place.repository.clone());
+    let order = |outputs| BuildOrder {
+        service: target.service.clone(),
+        spec: target.build.clone(),
+        outputs,
+        handed,
+        hand_on: link.hand_on.clone(),
+    };
     let Some(source) = source else {
-        return Err(Failure::Internal(format!(
-            "service {} goes nowhere",
-            target.service
-        )));
+        build_one(cx, &order(Vec::new()), world).await?;
+        return Ok(None);
     };
     let (digest, reused) = match &target.action {
         Action::Build => {
-            let outputs = outputs(target, &places);
-            let built = build_one(cx, target, outputs, world).await?;
-            (built.digest, false)
+            let (outputs, others) = outputs(target, &places);
+            let order = order(outputs);
+            let built = build_one(cx, &order, world).await?;
+            let digest = built.digest.ok_or_else(|| {
+                Failure::Internal(format!("the image of {} has no digest", target.service))
+            })?;
+            for place in others {
+                let copied = world.registry.copy(cx, &source, &digest, &place.repository);
+                copied
+                    .await
+                    .map_err(|error| upload_failure(cx, target, &place.repository, error))?;
+            }
+            (digest, false)
         }
         Action::Reuse(digest) => {
             cx.events.tell(Event::Reused {
@@ -148,6 +200,9 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
                 digest: digest.clone(),
                 because: target.because.join("; "),
             });
+            if let Some(hand_on) = &link.hand_on {
+                hand_on.leave(Handed::Image(source.with_digest(digest.clone())));
+            }
             for place in places.iter().skip(1) {
                 let copied = world
                     .registry
@@ -187,23 +242,30 @@ async fn one(cx: &Cx, target: &Target, world: &World) -> Result<Image, Failure> 
         }
     }
     image.seconds = begun.elapsed().as_secs_f64();
-    Ok(image)
+    Ok(Some(image))
 }
 
-/// How the builder is asked to push: to every repository at the same time, unless attestations would
-/// make each of those pushes another image.
-fn outputs(target: &Target, places: &[Destination]) -> Vec<Output> {
-    let push = |places: &[Destination]| Output::Push {
+/// How the builder is asked to push, and the places that are brought the image afterwards: to every
+/// repository at the same time, unless attestations would make each of those pushes another image.
+/// Then it is one push after the other, and how registries are spoken to holds for all of them: those
+/// that are spoken to in another way than the first one are left out.
+fn outputs<'a>(target: &Target, places: &'a [Destination]) -> (Vec<Output>, Vec<&'a Destination>) {
+    let push = |places: &[&Destination], insecure| Output::Push {
         repositories: places
             .iter()
             .map(|place| place.repository.clone())
             .collect(),
-        insecure: places.iter().any(|place| place.insecure),
+        insecure,
     };
     if target.build.is_attested() {
-        vec![push(places)]
+        let insecure = places.first().is_some_and(|place| place.insecure);
+        let (alike, others) = places
+            .iter()
+            .partition::<Vec<_>, _>(|place| place.insecure == insecure);
+        (vec![push(&alike, insecure)], others)
     } else {
-        places.chunks(1).map(push).collect()
+        let outputs = places.iter().map(|place| push(&[place], place.insecure));
+        (outputs.collect(), Vec::new())
     }
 }
 
@@ -233,33 +295,24 @@ fn upload_failure(
     }
 }
 
-/// Builds one target to `outputs`.
-async fn build_one(
-    cx: &Cx,
-    target: &Target,
-    outputs: Vec<Output>,
-    world: &World,
-) -> Result<Built, Failure> {
+/// Carries one order out.
+async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, Failure> {
     let begun = Instant::now();
+    let service = &order.service;
     if cx.cancel.is_cancelled() {
         return Err(Failure::Build {
-            service: target.service.clone(),
+            service: service.clone(),
             error: BuilderError::Cancelled,
         });
     }
     cx.events.tell(Event::BuildStarted {
-        service: target.service.clone(),
+        service: service.clone(),
         builder: world.builder.name().to_owned(),
     });
-    let order = BuildOrder {
-        service: target.service.clone(),
-        spec: target.build.clone(),
-        outputs,
-    };
-    match world.builder.build(cx, &order).await {
+    match world.builder.build(cx, order).await {
         Ok(built) => {
             cx.events.tell(Event::BuildFinished {
-                service: target.service.clone(),
+                service: service.clone(),
                 digest: built.digest.clone(),
                 seconds: begun.elapsed().as_secs_f64(),
                 steps: built.steps,
@@ -269,11 +322,11 @@ async fn build_one(
         }
         Err(error) => {
             cx.events.tell(Event::BuildFailed {
-                service: target.service.clone(),
+                service: service.clone(),
                 message: error.to_string(),
             });
             Err(Failure::Build {
-                service: target.service.clone(),
+                service: service.clone(),
                 error,
             })
         }
@@ -288,27 +341,45 @@ pub async fn build(
     names: &dyn Fn(&Target) -> Vec<Reference>,
 ) -> Result<Vec<(String, Built)>, Vec<Failure>> {
     announce(cx, plan);
+    let jobs = Arc::new(Semaphore::new(world.jobs.max(1)));
+    let mut links = Links::of(plan);
     let work = plan.targets.iter().map(|target| {
-        let outputs = vec![Output::Load {
-            references: names(target),
-        }];
+        let mut link = links.take(target);
+        let jobs = &jobs;
         async move {
-            let built = build_one(cx, target, outputs, world).await?;
-            Ok((target.service.clone(), built))
+            let (handed, _turn) = turn(target, &mut link, jobs).await?;
+            let load = || Output::Load {
+                references: names(target),
+            };
+            let order = BuildOrder {
+                service: target.service.clone(),
+                spec: target.build.clone(),
+                outputs: target.wanted.then(load).into_iter().collect(),
+                handed,
+                hand_on: link.hand_on.take(),
+            };
+            let built = build_one(cx, &order, world).await?;
+            Ok(target.wanted.then(|| (target.service.clone(), built)))
         }
     });
-    let done: Vec<Result<_, Failure>> = stream::iter(work)
-        .buffer_unordered(world.jobs.max(1))
-        .collect()
-        .await;
+    let done: FuturesUnordered<_> = work.collect();
+    drop(links);
+    let done: Vec<Result<_, Failure>> = done.collect().await;
     if cx.cancel.is_cancelled() {
         return Err(vec![Failure::Interrupted { step: "the build" }]);
     }
-    let (built, failures): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
+    let mut built = Vec::new();
+    let mut failures = Vec::new();
+    for result in done {
+        match result {
+            Ok(loaded) => built.extend(loaded),
+            Err(failure) => failures.push(failure),
+        }
+    }
     if failures.is_empty() {
-        Ok(built.into_iter().filter_map(Result::ok).collect())
+        Ok(built)
     } else {
-        Err(failures.into_iter().filter_map(Result::err).collect())
+        Err(causes(failures))
     }
 }
 

@@ -10,6 +10,7 @@ mod attempt;
 mod baseline;
 mod commit;
 mod failure;
+mod links;
 mod make;
 mod outcome;
 pub mod ports;

@@ -102,9 +102,9 @@ mod tests {
         assert_eq!(
             shown,
             [
-                ("1", digest("a"), None),
-                ("2", digest("b"), None),
-                ("latest", digest("b"), digest("old"))
+                ("1".to_owned(), digest("a"), None),
+                ("2".to_owned(), digest("b"), None),
+                ("latest".to_owned(), digest("b"), digest("old"))
             ]
         );
     }

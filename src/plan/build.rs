@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -34,6 +34,9 @@ pub struct BuildSpec {
     /// Secrets that the build may mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretMount>,
+    /// SSH agents that the build may use.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ssh: Vec<SshMount>,
     /// Extra hosts, as `name=address`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extra_hosts: Vec<String>,
@@ -73,6 +76,17 @@ pub struct BuildSpec {
 }
 
 impl BuildSpec {
+    /// The services whose results this build takes in, each once.
+    pub fn builds_on(&self) -> BTreeSet<&str> {
+        let contexts = self.named_contexts.values();
+        contexts
+            .filter_map(|context| match context {
+                NamedContext::Service(service) => Some(service.0.as_str()),
+                NamedContext::Local(_) | NamedContext::Remote(_) => None,
+            })
+            .collect()
+    }
+
     /// Whether the image comes with attestations.
     pub fn is_attested(&self) -> bool {
         self.provenance != Provenance::Off || self.sbom.is_some()
@@ -109,6 +123,18 @@ pub enum NamedContext {
     Local(PathBuf),
     /// `docker-image://`, git or HTTP, resolved by the builder.
     Remote(String),
+    /// The result of another target, by its service: handed on within the builder.
+    Service(ServiceContext),
+}
+
+/// A service whose result is a context; in JSON `service:NAME`, as compose writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceContext(pub String);
+
+impl Serialize for ServiceContext {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("service:{}", self.0))
+    }
 }
 
 /// A secret that a build may mount (`RUN --mount=type=secret,id=…`).
@@ -118,6 +144,15 @@ pub struct SecretMount {
     pub id: String,
     /// Where it comes from; it is read when the builder asks for it.
     pub source: SecretSource,
+}
+
+/// An SSH agent that a build may use (`RUN --mount=type=ssh,id=…`, git contexts over SSH).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SshMount {
+    /// The id by which the build asks for it, `default` where it names none.
+    pub id: String,
+    /// An agent's socket, or key files; the user's own agent where there is none.
+    pub paths: Vec<PathBuf>,
 }
 
 /// Where a secret comes from.

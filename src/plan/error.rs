@@ -108,6 +108,12 @@ pub enum Error {
         /// The registries that there are.
         known: Vec<String>,
     },
+    /// Services that build on each other, so that none can be the first.
+    #[error("services `{services}` build on each other: none of them can be built first")]
+    Circle {
+        /// The services.
+        services: String,
+    },
     /// Something in the compose file that castoff cannot do.
     #[error("service `{service}`: {what}")]
     Unsupported {
@@ -137,6 +143,7 @@ impl Error {
             | Self::NoTags { .. }
             | Self::Collision { .. }
             | Self::NoSuchRegistry { .. }
+            | Self::Circle { .. }
             | Self::NothingRequired { .. } => None,
         }
     }
@@ -169,6 +176,9 @@ impl Error {
                 format!("the registries here are: {}", known.join(", "))
             }
             Self::Unsupported { hint, .. } => return hint.clone(),
+            Self::Circle { .. } => {
+                "take a `service:` out of `additional_contexts` of one of them".to_owned()
+            }
             Self::Reference { .. } | Self::Template { .. } | Self::Platform { .. } => return None,
         })
     }

@@ -6,20 +6,21 @@
 mod build;
 mod cache;
 mod error;
+mod graph;
 mod only;
 mod places;
 mod reading;
 pub mod retention;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 pub use build::{
     AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
-    SecretMount, SecretSource, Ulimit,
+    SecretMount, SecretSource, ServiceContext, SshMount, Ulimit,
 };
 pub use error::Error;
 
@@ -73,9 +74,13 @@ pub struct Target {
     pub tags: Vec<PlannedTag>,
     /// The labels of the image.
     pub labels: BTreeMap<String, String>,
-    /// Where the image goes, with what is particular to each place.
+    /// Where the image goes, with what is particular to each place; nowhere, where others build on
+    /// the target and nobody asked for its own image.
     #[serde(skip)]
     pub destinations: Vec<Destination>,
+    /// Whether the image is wanted for itself, and not only for others that build on it.
+    #[serde(skip)]
+    pub wanted: bool,
 }
 
 /// Whether a target is built. In JSON the word alone; the digest stands beside the tags.
@@ -258,15 +263,14 @@ pub fn plan(
     check_names(project, settings, selection)?;
     let mut warnings: Vec<Warning> = Vec::new();
     let mut targets = Vec::new();
+    let wanted = wanted(project, settings, selection);
+    let beneath = graph::beneath(project, &wanted);
     for service in &project.services {
-        let is_selected = selection.is_empty() || selection.contains(&service.name);
-        let Some(build) = service.build.as_ref().filter(|_| is_selected) else {
+        let is_wanted = wanted.contains(&service.name);
+        let is_needed = is_wanted || beneath.contains(&service.name);
+        let Some(build) = service.build.as_ref().filter(|_| is_needed) else {
             continue;
         };
-        // One that is named by hand is meant, whatever the file says.
-        if settings.service(&service.name).skip && selection.is_empty() {
-            continue;
-        }
         let subject = Subject {
             project,
             service,
@@ -275,14 +279,16 @@ pub fn plan(
             facts,
         };
         targets.push(match purpose {
-            Purpose::Publish => target::to_registries(&subject, &mut warnings)?,
-            Purpose::Load => target::to_engine(&subject, &mut warnings)?,
+            Purpose::Publish if is_wanted => target::to_registries(&subject, &mut warnings)?,
+            Purpose::Publish => target::for_others(&subject, &mut warnings)?,
+            Purpose::Load => target::to_engine(&subject, is_wanted, &mut warnings)?,
         });
     }
     if targets.is_empty() {
         return Err(Error::NothingToPublish);
     }
     check_collisions(&targets)?;
+    graph::check(&targets)?;
     let mut unique: Vec<Warning> = Vec::new();
     for warning in warnings {
         if !unique.contains(&warning) {
@@ -291,16 +297,30 @@ pub fn plan(
     }
     Ok(Plan {
         project: project.name.clone(),
-        order: vec![
-            targets
-                .iter()
-                .map(|target| target.service.clone())
-                .collect(),
-        ],
+        order: graph::rows(&targets)?,
         registries: registries(&targets),
         targets,
         warnings: unique,
     })
+}
+
+/// The services whose images are the purpose: those selected, else all that publish.toml does not
+/// leave out. One that is named by hand is meant, whatever the file says.
+fn wanted(project: &Project, settings: &Settings, selection: &[String]) -> BTreeSet<String> {
+    let built = project
+        .services
+        .iter()
+        .filter(|service| service.build.is_some());
+    let names = built.map(|service| service.name.clone());
+    names
+        .filter(|name| {
+            if selection.is_empty() {
+                !settings.service(name).skip
+            } else {
+                selection.contains(name)
+            }
+        })
+        .collect()
 }
 
 /// A service, and all that decides about it.

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::{Error, Plan};
 
 impl Plan {
@@ -40,17 +42,29 @@ impl Plan {
                 places.iter().any(|place| place.repository == *repository)
             });
         }
-        self.targets
-            .retain(|target| !target.destinations.is_empty());
-        let left: Vec<&str> = self
-            .targets
-            .iter()
-            .map(|target| target.service.as_str())
-            .collect();
+        let left = self.needed();
+        self.targets.retain(|target| left.contains(&target.service));
         for row in &mut self.order {
-            row.retain(|service| left.contains(&service.as_str()));
+            row.retain(|service| left.contains(service));
         }
         self.order.retain(|row| !row.is_empty());
         Ok(())
+    }
+
+    /// The services that go somewhere, and those that they build on.
+    fn needed(&self) -> BTreeSet<String> {
+        let goes = self.targets.iter();
+        let goes = goes.filter(|target| !target.destinations.is_empty());
+        let mut open: Vec<&str> = goes.map(|target| target.service.as_str()).collect();
+        let mut needed: BTreeSet<String> = open.iter().map(|name| (*name).to_owned()).collect();
+        while let Some(name) = open.pop() {
+            let target = self.targets.iter().find(|target| target.service == name);
+            for other in target.iter().flat_map(|target| target.build.builds_on()) {
+                if needed.insert(other.to_owned()) {
+                    open.push(other);
+                }
+            }
+        }
+        needed
     }
 }

@@ -1,11 +1,12 @@
 //! A `build` section in the builder's terms.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::error::Error;
 use super::{
     BuildContext, BuildSpec, Dockerfile, NamedContext, Provenance, SecretMount, SecretSource,
-    Ulimit, Warning,
+    ServiceContext, SshMount, Ulimit, Warning,
 };
 use crate::compose::{self, Build, Context, Service};
 use crate::config::{ProvenanceMode, ServiceSettings};
@@ -48,9 +49,6 @@ impl Reading<'_> {
                 hint: None,
             });
         }
-        if !build.ssh.is_empty() || !bake.ssh.is_empty() {
-            return Err(self.unsupported("`build.ssh` cannot be forwarded yet", None));
-        }
         let context = self.context()?;
         let mut entitlements = build.entitlements.clone();
         if build.privileged
@@ -70,6 +68,7 @@ impl Reading<'_> {
             platforms: self.platforms(settings)?,
             named_contexts: self.named_contexts()?,
             secrets: self.secrets()?,
+            ssh: ssh(build),
             extra_hosts: extra_hosts(build),
             network: self.network()?,
             shm_size: Some(build.shm_size).filter(|size| *size > 0),
@@ -163,18 +162,17 @@ impl Reading<'_> {
                     }
                     NamedContext::Remote(address.clone())
                 }
-                Context::Service(other) => {
-                    return Err(self.unsupported(
-                        format!("context `{name}`: the image of service `{other}` cannot be handed on yet"),
-                        None,
-                    ));
-                }
+                Context::Service(other) => NamedContext::Service(ServiceContext(other.clone())),
             };
             contexts.insert(name.clone(), context);
         }
         let baked = self.build.bake.iter().flat_map(|bake| &bake.contexts);
         for (name, address) in baked {
-            let context = NamedContext::Remote(address.clone());
+            // Bake's word for what compose calls `service:`.
+            let context = match address.strip_prefix("target:") {
+                Some(other) => NamedContext::Service(ServiceContext(other.to_owned())),
+                None => NamedContext::Remote(address.clone()),
+            };
             contexts.insert(name.clone(), context);
         }
         Ok(contexts)
@@ -264,6 +262,40 @@ impl Reading<'_> {
                 source,
             })
     }
+}
+
+/// The agents and keys by their ids: those of `x-bake` where it names some (buildx,
+/// bake/compose.go).
+fn ssh(build: &Build) -> Vec<SshMount> {
+    let mut mounts: Vec<SshMount> = Vec::new();
+    let mut add = |id: &str, path: Option<PathBuf>| {
+        let known = mounts.iter_mut().find(|mount| mount.id == id);
+        match known {
+            Some(mount) => mount.paths.extend(path),
+            None => mounts.push(SshMount {
+                id: id.to_owned(),
+                paths: path.into_iter().collect(),
+            }),
+        }
+    };
+    let baked = build.bake.as_ref().map(|bake| &bake.ssh);
+    match baked.filter(|baked| !baked.is_empty()) {
+        Some(baked) => {
+            for entry in baked {
+                let (id, paths) = entry.split_once('=').unwrap_or((entry, ""));
+                add(id, None);
+                for path in paths.split(',').filter(|path| !path.is_empty()) {
+                    add(id, Some(path.into()));
+                }
+            }
+        }
+        None => {
+            for key in &build.ssh {
+                add(&key.id, key.path.clone());
+            }
+        }
+    }
+    mounts
 }
 
 /// `name=address`, as the frontend reads them.

@@ -56,9 +56,8 @@ pub(super) fn to_registries(
     Ok(target)
 }
 
-/// Plans one service whose image goes to the Engine that builds it: for its own platform, without
-/// attestations, and without writing caches.
-pub(super) fn to_engine(
+/// Plans one service that is built for others that build on it, and goes nowhere itself.
+pub(super) fn for_others(
     subject: &Subject<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Target, Error> {
@@ -67,6 +66,27 @@ pub(super) fn to_engine(
         ..Caches::default()
     };
     let mut target = target(subject, None, caches, warnings)?;
+    target.because = vec!["others build on it".to_owned()];
+    target.wanted = false;
+    target.build.provenance = Provenance::Off;
+    target.build.sbom = None;
+    target.build.annotations.clear();
+    Ok(target)
+}
+
+/// Plans one service whose image goes to the Engine that builds it: for its own platform, without
+/// attestations, and without writing caches.
+pub(super) fn to_engine(
+    subject: &Subject<'_>,
+    wanted: bool,
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    let caches = Caches {
+        from: written(subject.build).0,
+        ..Caches::default()
+    };
+    let mut target = target(subject, None, caches, warnings)?;
+    target.wanted = wanted;
     target.platforms = Vec::new();
     target.build.platforms = Vec::new();
     target.build.provenance = Provenance::Off;
@@ -117,6 +137,7 @@ fn target(
         tags: Vec::new(),
         labels,
         destinations: Vec::new(),
+        wanted: true,
     })
 }
 

@@ -65,9 +65,11 @@ impl Plain {
                 steps,
                 cached,
             } => {
+                let built = built
+                    .as_ref()
+                    .map_or_else(|| "for others".to_owned(), digest);
                 let text = format!(
-                    "built {} in {} ({cached} of {} cached)",
-                    digest(built),
+                    "built {built} in {} ({cached} of {} cached)",
                     seconds(*took),
                     count(*steps, "step")
                 );

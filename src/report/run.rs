@@ -182,8 +182,12 @@ impl Run {
                 ..
             } => {
                 let service = self.service(service);
-                service.phase = Phase::Uploading;
-                service.digest = Some(digest.clone());
+                service.phase = if digest.is_some() {
+                    Phase::Uploading
+                } else {
+                    Phase::Uploaded
+                };
+                service.digest.clone_from(digest);
                 service.seconds = *seconds;
             }
             Event::Reused {

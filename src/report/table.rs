@@ -40,18 +40,18 @@ pub fn plan_table(plan: &Plan) -> String {
             Action::Build => "build".to_owned(),
             Action::Reuse(reused) => format!("reuse {}", digest(reused)),
         };
-        for (index, repository) in target.repositories.iter().enumerate() {
-            if index == 0 {
-                services.add_row([
-                    target.service.clone(),
-                    action.clone(),
-                    platforms(&target.platforms),
-                    repository.to_string(),
-                ]);
-            } else {
-                let empty = String::new;
-                services.add_row([empty(), empty(), empty(), repository.to_string()]);
-            }
+        let mut places = target.repositories.iter().map(ToString::to_string);
+        services.add_row([
+            target.service.clone(),
+            action,
+            platforms(&target.platforms),
+            places
+                .next()
+                .unwrap_or_else(|| "none: others build on it".to_owned()),
+        ]);
+        for place in places {
+            let empty = String::new;
+            services.add_row([empty(), empty(), empty(), place]);
         }
     }
     let mut tags = table(&["TAG", "NOW", "THEN", "RULE"]);

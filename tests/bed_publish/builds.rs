@@ -248,3 +248,107 @@ fn nothing_of_a_control_sequence_in_a_log_reaches_the_terminal() {
     assert!(ran.stderr.contains("red"), "{}", ran.stderr);
     assert!(!ran.stderr.contains('\u{1b}') && !ran.stderr.contains('\u{7}'));
 }
+
+/// A project whose build asks an SSH agent for its keys, and to forget them.
+fn agent_project(name: &str, ssh: &str) -> Project {
+    let script = "import os,socket,struct\ns=socket.socket(socket.AF_UNIX); s.connect(os.environ['SSH_AUTH_SOCK'])\ndef ask(kind):\n  s.sendall(struct.pack('>IB',1,kind)); n=struct.unpack('>I',s.recv(4,socket.MSG_WAITALL))[0]; return s.recv(n,socket.MSG_WAITALL)\nlist=ask(11); forget=ask(19); again=ask(11)\nprint(list[0],struct.unpack('>I',list[1:5])[0],forget[0],again==list)\n";
+    Project::new()
+        .file(
+            "compose.yaml",
+            &format!(
+                "services:\n  app:\n    image: {name}\n    build:\n      context: .\n      no_cache: true\n      ssh: [{ssh}]\n      args: {{ BASE: \"{}\" }}\n",
+                Bed::var("BED_BASE_APP")
+            ),
+        )
+        .file(
+            "Dockerfile",
+            "ARG BASE\nFROM $BASE\nCOPY ask.py /ask.py\nRUN --mount=type=ssh python3 /ask.py > /said\nCMD [\"cat\", \"/said\"]\n",
+        )
+        .file("ask.py", script)
+}
+
+fn new_key(project: &Project, name: &str, passphrase: &str) {
+    let path = project.join(name);
+    let path = path.to_str().unwrap();
+    Bed::output(
+        "ssh-keygen",
+        &["-q", "-t", "ed25519", "-N", passphrase, "-f", path],
+    );
+}
+
+#[test]
+fn a_build_may_use_key_files_and_not_change_them() {
+    let name = Bed::unique("ssh");
+    let project = agent_project(&name, "default=./one");
+    new_key(&project, "one", "");
+    new_key(&project, "two", "");
+    assert_eq!(printed(&project, &name), "12 1 5 True");
+    // Only bake has words for several keys under one name.
+    let keys = project.path().display();
+    let compose = std::fs::read_to_string(project.join("compose.yaml")).unwrap();
+    let both =
+        format!("x-bake: {{ ssh: [\"default={keys}/one,{keys}/two\"] }}\n      no_cache: true");
+    project.write("compose.yaml", &compose.replace("no_cache: true", &both));
+    assert_eq!(printed(&project, &name), "12 2 5 True");
+}
+
+#[test]
+fn a_build_may_use_the_users_agent() {
+    let name = Bed::unique("ssh");
+    let project = agent_project(&name, "default");
+    new_key(&project, "one", "");
+    let socket = project.join("agent.sock");
+    let mut agent = std::process::Command::new("ssh-agent")
+        .args(["-D", "-a"])
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !socket.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let added = std::process::Command::new("ssh-add")
+        .arg("-q")
+        .arg(project.join("one"))
+        .env("SSH_AUTH_SOCK", &socket)
+        .status()
+        .unwrap();
+    assert!(added.success());
+    project
+        .castoff(["build"])
+        .envs(Bed::environment())
+        .env("SSH_AUTH_SOCK", socket.display().to_string())
+        .run()
+        .exits(0);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let text = Bed::output("docker", &["run", "--rm", "--network", "none", &name]);
+    Bed::output("docker", &["image", "rm", "-f", &name]);
+    assert_eq!(text, "12 1 5 True");
+}
+
+#[test]
+fn an_agent_that_is_not_there_and_a_key_with_a_passphrase_are_said() {
+    let name = Bed::unique("ssh");
+    let project = agent_project(&name, "default");
+    let ran = project
+        .castoff(["build"])
+        .envs(Bed::environment())
+        .env("SSH_AUTH_SOCK", "")
+        .run()
+        .exits(2);
+    assert!(
+        ran.stderr.contains("SSH_AUTH_SOCK is not set"),
+        "{}",
+        ran.stderr
+    );
+    let project = agent_project(&name, "default=./one");
+    new_key(&project, "one", "passphrase");
+    let ran = project
+        .castoff(["build"])
+        .envs(Bed::environment())
+        .run()
+        .exits(2);
+    assert!(ran.stderr.contains("one: "), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("ssh-agent cannot"), "{}", ran.stderr);
+}

@@ -111,3 +111,29 @@ fn a_registry_behind_a_ca_of_ones_own() {
         .write("publish.toml", &publish.replace("[tags]", &ca));
     shop.castoff(["publish"]).run().exits(0);
 }
+
+#[test]
+fn a_registry_with_a_certificate_is_not_spoken_to_as_one_without() {
+    let plain = Bed::registry();
+    let host = Bed::var("BED_TLS");
+    let shop = Shop::going_to(&["api"], &[("a", plain.clone()), ("b", host.clone())]);
+    let publish = std::fs::read_to_string(shop.project.join("publish.toml")).unwrap();
+    let ca = format!(
+        "plain_http = false\nca = \"{}\"\n[build]\nprovenance = \"min\"\n[tags]",
+        Bed::var("BED_CA")
+    );
+    let publish = publish.replace("[tags]", &ca);
+    let publish = publish.replacen("\"\n", "\"\nplain_http = true\n", 1);
+    shop.project.write("publish.toml", &publish);
+    let ran = shop
+        .castoff(["publish", "--progress", "json"])
+        .run()
+        .exits(0);
+    // One push for both would take the plain registry's ways to the other one: no TLS, no check.
+    let pushed = |host: &str| ran.stderr.contains(&format!("pushing manifest for {host}"));
+    assert!(pushed(&plain), "{}", ran.stderr);
+    assert!(!pushed(&host), "{}", ran.stderr);
+    let digest = shop.latest(&plain, "api");
+    assert!(digest.is_some());
+    assert_eq!(digest, shop.latest(&host, "api"));
+}

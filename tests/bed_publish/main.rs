@@ -13,6 +13,7 @@ mod caches;
 mod cancel;
 mod contexts;
 mod github;
+mod linked;
 mod local;
 mod logins;
 mod readme;

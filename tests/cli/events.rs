@@ -77,7 +77,7 @@ fn every_kind() -> Vec<Event> {
         },
         Event::BuildFinished {
             service: service(),
-            digest: digest(),
+            digest: Some(digest()),
             seconds: 2.5,
             steps: 3,
             cached: 1,

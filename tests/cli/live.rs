@@ -78,7 +78,7 @@ impl Telling {
             5,
             Event::BuildFinished {
                 service: service(),
-                digest: Digest::of(b"x"),
+                digest: Some(Digest::of(b"x")),
                 seconds: 4.2,
                 steps: 3,
                 cached: 2,

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod events;
+mod linked;
 mod live;
 mod plans;
 #[path = "../support/mod.rs"]

@@ -8,6 +8,7 @@ mod auth;
 mod filesync;
 mod hijack;
 mod secrets;
+mod ssh;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::Secrets
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -32,6 +34,7 @@ use crate::execute::ports::Credentials;
 
 pub(super) use filesync::{Directory, Sent};
 pub(super) use secrets::SecretStore;
+pub(super) use ssh::Agents;
 
 /// The methods that the builder may call, as it is told when the session begins.
 const METHODS: [&str; 7] = [
@@ -42,6 +45,13 @@ const METHODS: [&str; 7] = [
     "/moby.filesync.v1.Auth/GetTokenAuthority",
     "/moby.filesync.v1.Auth/VerifyTokenAuthority",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+];
+
+/// The methods besides, where the build may use an SSH agent. Without one the builder says itself that
+/// there is none.
+const SSH_METHODS: [&str; 2] = [
+    "/moby.sshforward.v1.SSH/CheckAgent",
+    "/moby.sshforward.v1.SSH/ForwardAgent",
 ];
 
 /// What one build may ask of us.
@@ -56,6 +66,8 @@ pub(super) struct Session {
     pub(super) credentials: Arc<dyn Credentials>,
     /// The secrets.
     pub(super) secrets: SecretStore,
+    /// The SSH agents.
+    pub(super) agents: Agents,
     /// What was sent, counted.
     pub(super) sent: Arc<Sent>,
 }
@@ -78,6 +90,7 @@ impl Session {
             .add_service(files)
             .add_service(AuthServer::new(auth::Logins::new(self.credentials)))
             .add_service(SecretsServer::new(self.secrets))
+            .add_service(SshServer::new(self.agents))
             .serve_with_incoming_shutdown(
                 // The one connection there is; were this stream to end, so would the server.
                 tokio_stream::once(Ok::<_, std::io::Error>(stream)).chain(tokio_stream::pending()),
@@ -99,7 +112,8 @@ impl Session {
             "x-docker-expose-session-sharedkey",
             ascii(&self.shared_key)?,
         );
-        for method in METHODS {
+        let ssh = SSH_METHODS.iter().filter(|_| !self.agents.is_empty());
+        for method in METHODS.iter().chain(ssh) {
             metadata.append(
                 "x-docker-expose-session-grpc-method",
                 MetadataValue::from_static(method),

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::handed::{HandOn, Handed};
 use crate::cx::Cx;
 use crate::excerpt::Excerpt;
 use crate::oci::{Descriptor, Digest, Platform, Reference, Repository};
@@ -50,8 +51,12 @@ pub struct BuildOrder {
     pub service: String,
     /// What to build.
     pub spec: BuildSpec,
-    /// Where the result goes, all of them or none.
+    /// Where the result goes, all of them or none; nowhere, where only others build on it.
     pub outputs: Vec<Output>,
+    /// The results that it builds on, by their services.
+    pub handed: BTreeMap<String, Handed>,
+    /// Where its own result is left for others, where some build on it.
+    pub hand_on: Option<HandOn>,
 }
 
 /// Where the result of a build goes.
@@ -76,8 +81,9 @@ pub enum Output {
 /// What came of a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
-    /// The image's digest: of the index where there are several platforms or attestations.
-    pub digest: Digest,
+    /// The image's digest: of the index where there are several platforms or attestations. None
+    /// where the result went nowhere.
+    pub digest: Option<Digest>,
     /// The descriptor that the builder gives, where it does.
     pub descriptor: Option<Descriptor>,
     /// How many steps the build had.

@@ -1,0 +1,147 @@
+//! Services that build on others: what is built once is in all of them.
+
+use crate::support::bed::Bed;
+use crate::support::project::Project;
+
+/// A base that differs each time it is built, and two services on it.
+fn family(host: &str, prefix: &str, platforms: &str) -> Project {
+    let base = Bed::base();
+    let name = Bed::unique("family");
+    Project::new()
+        .file(
+            "compose.yaml",
+            &format!(
+                r#"name: {name}
+services:
+  base:
+    build:
+      context: base
+      no_cache: true
+      args: {{ BASE: "{base}" }}
+  web:
+    build:
+      context: web
+      additional_contexts: {{ parent: "service:base" }}
+  api:
+    build:
+      context: api
+      additional_contexts: {{ parent: "service:base", again: "service:web" }}
+"#
+            ),
+        )
+        .file(
+            "base/Dockerfile",
+            "ARG BASE\nFROM $BASE\nARG TARGETARCH\nENV FAMILY=castoff\nCOPY seed /seed\nRUN cat /proc/sys/kernel/random/uuid > /id; echo $TARGETARCH > /arch\n",
+        )
+        .file("base/seed", prefix)
+        .file("web/Dockerfile", "FROM parent\nCOPY file /web\nRUN cp /id /id-of-web\n")
+        .file("web/file", prefix)
+        .file(
+            "api/Dockerfile",
+            "FROM parent\nCOPY --from=again /web /id-of-web /of-web/\nRUN test \"$FAMILY\" = castoff && cmp /id /of-web/id-of-web && echo ok > /same\n",
+        )
+        .file(
+            "publish.toml",
+            &format!(
+                "[registries.a]\nrepository = \"{host}/{prefix}/{{{{service}}}}\"\n[tags]\nrules = [\"type=raw,value=latest\"]\n[build]\nplatforms = [{platforms}]\n"
+            ),
+        )
+}
+
+/// The layers of an image for one platform.
+fn layers(reference: &str, platform: &str) -> Vec<String> {
+    let text = Bed::output("crane", &["config", "--platform", platform, reference]);
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let layers = config["rootfs"]["diff_ids"].as_array().unwrap();
+    layers.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_service_that_others_build_on_is_built_once_for_all_platforms() {
+    let host = Bed::registry();
+    let prefix = Bed::unique("linked");
+    let platforms = ["linux/amd64", "linux/arm64"];
+    let project = family(&host, &prefix, "\"linux/amd64\", \"linux/arm64\"");
+    // With one build at a time, too, nobody waits for ever.
+    for jobs in ["16", "1"] {
+        project
+            .castoff(["publish", "-j", jobs])
+            .envs(Bed::environment())
+            .run()
+            .exits(0);
+        let of = |service: &str, platform| layers(&format!("{host}/{prefix}/{service}"), platform);
+        for platform in platforms {
+            let base = of("base", platform);
+            let web = of("web", platform);
+            let api = of("api", platform);
+            assert_eq!(base[..], web[..base.len()], "{platform}, {jobs} jobs");
+            assert_eq!(base[..], api[..base.len()], "{platform}, {jobs} jobs");
+            assert_eq!(web.len(), base.len() + 2);
+            assert_eq!(api.len(), base.len() + 2);
+        }
+        assert_ne!(of("base", platforms[0]), of("base", platforms[1]));
+    }
+}
+
+#[test]
+fn what_is_only_built_on_is_not_published() {
+    let host = Bed::registry();
+    let prefix = Bed::unique("linked");
+    let project = family(&host, &prefix, "\"linux/amd64\"");
+    project
+        .castoff(["publish", "web"])
+        .envs(Bed::environment())
+        .run()
+        .exits(0);
+    assert!(Bed::digest(&format!("{host}/{prefix}/web:latest")).is_some());
+    assert!(Bed::tags(&format!("{host}/{prefix}/base")).is_empty());
+    assert!(Bed::tags(&format!("{host}/{prefix}/api")).is_empty());
+}
+
+#[test]
+fn a_service_loads_into_the_engine_together_with_what_it_builds_on() {
+    let project = family("localhost:1", "unused", "\"linux/amd64\"");
+    let name = Bed::unique("linked-api");
+    let compose = std::fs::read_to_string(project.join("compose.yaml")).unwrap();
+    project.write(
+        "compose.yaml",
+        &compose.replace("  api:\n", &format!("  api:\n    image: {name}\n")),
+    );
+    let ran = project
+        .castoff(["build", "api"])
+        .envs(Bed::environment())
+        .run()
+        .exits(0);
+    assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+    let same = Bed::output(
+        "docker",
+        &["run", "--rm", "--network", "none", &name, "cat", "/same"],
+    );
+    Bed::output("docker", &["image", "rm", "-f", &name]);
+    assert_eq!(same, "ok");
+}
+
+#[test]
+fn when_a_base_fails_nothing_that_builds_on_it_is_begun() {
+    let host = Bed::registry();
+    let prefix = Bed::unique("linked");
+    let project = family(&host, &prefix, "\"linux/amd64\"");
+    project.write("base/Dockerfile", "ARG BASE\nFROM $BASE\nRUN exit 7\n");
+    let ran = project
+        .castoff(["publish", "--progress", "json"])
+        .envs(Bed::environment())
+        .run()
+        .exits(4);
+    assert!(
+        ran.stderr.contains("\"service\":\"base\""),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        !ran.stderr
+            .contains("\"type\":\"build_started\",\"service\":\"web\""),
+        "{}",
+        ran.stderr
+    );
+    assert!(Bed::tags(&format!("{host}/{prefix}/web")).is_empty());
+}
