@@ -81,7 +81,7 @@ fn tags(texts: &[String]) -> Result<Vec<Tag>, Error> {
     let mut tags: Vec<Tag> = Vec::new();
     for text in texts {
         let tag = text.parse().map_err(|error| Error::Usage {
-            message: format!("`{text}` is no tag: {error}"),
+            message: format!("{error}"),
             hint: Some("write a tag alone: --to stable".to_owned()),
         })?;
         if !tags.contains(&tag) {

@@ -19,6 +19,9 @@ use crate::report::{StatusRow, status_table};
 /// How many tags are asked for at the same time.
 const AT_ONCE: usize = 16;
 
+/// What a registry says of a tag: where it points, if it exists.
+struct Found(Option<Digest>);
+
 /// What `castoff status --format json` prints.
 #[derive(Serialize)]
 struct Status<'a> {
@@ -47,9 +50,9 @@ struct Tag {
     reference: Reference,
     from: Option<Digest>,
     to: Option<Digest>,
-    /// Where it points now; left out where that is not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    now: Option<Option<Digest>>,
+    /// Where it points now, as far as is known.
+    now: Option<Digest>,
+    /// `moved`, `not moved`, `elsewhere`, or `unknown`.
     state: &'static str,
 }
 
@@ -70,7 +73,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &StatusArguments) -> Result<Exit
     let mut interrupted = None;
     if let Some(unfinished) = unfinished {
         let now = if arguments.offline {
-            vec![None; unfinished.moves.len()]
+            unfinished.moves.iter().map(|_| None).collect()
         } else {
             let (now, ended) = look(given, &read, &unfinished)?;
             exit = ended;
@@ -106,7 +109,7 @@ fn look(
     given: &Given<'_>,
     read: &Read,
     unfinished: &Unfinished,
-) -> Result<(Vec<Option<Option<Digest>>>, Exit), Error> {
+) -> Result<(Vec<Option<Found>>, Exit), Error> {
     let registries = adapters::registries(given, &read.settings, None);
     quietly(given, |quiet| {
         session::run(quiet, "status", &read.project.name, |cx| {
@@ -126,29 +129,29 @@ fn look(
     })
 }
 
-async fn now(cx: &Cx, registry: &dyn Registry, moves: &[Move]) -> Vec<Option<Option<Digest>>> {
+async fn now(cx: &Cx, registry: &dyn Registry, moves: &[Move]) -> Vec<Option<Found>> {
     let asked = moves.iter().map(|moved| async move {
         let found = registry.resolve(cx, &moved.reference).await.ok()?;
-        Some(found.map(|found| found.digest))
+        Some(Found(found.map(|found| found.digest)))
     });
     stream::iter(asked).buffered(AT_ONCE).collect().await
 }
 
-fn shown(unfinished: Unfinished, now: Vec<Option<Option<Digest>>>) -> Interrupted {
+fn shown(unfinished: Unfinished, now: Vec<Option<Found>>) -> Interrupted {
     let uploaded = unfinished.uploaded.into_iter().map(|image| image.service);
     let tags = unfinished.moves.into_iter().zip(now);
     let tags: Vec<Tag> = tags
         .map(|(moved, now)| Tag {
             state: match &now {
                 None => "unknown",
-                Some(now) if *now == moved.to => "moved",
-                Some(now) if *now == moved.from => "not moved",
+                Some(Found(now)) if *now == moved.to => "moved",
+                Some(Found(now)) if *now == moved.from => "not moved",
                 Some(_) => "elsewhere",
             },
             reference: moved.reference,
             from: moved.from,
             to: moved.to,
-            now,
+            now: now.and_then(|Found(now)| now),
         })
         .collect();
     let hint = if tags.is_empty() {
@@ -168,43 +171,41 @@ fn shown(unfinished: Unfinished, now: Vec<Option<Option<Digest>>>) -> Interrupte
 }
 
 fn text(status: &Status<'_>) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     if let Some(running) = &status.running {
-        text += &format!("under way: {running}\n");
+        lines.push(format!("under way: {running}"));
     }
-    match &status.interrupted {
-        None => {
-            text += &match &status.last {
-                None => "nothing was published from this machine yet\n".to_owned(),
-                Some(last) => format!(
-                    "nothing is interrupted; the last run was {} {} (exit {})\n",
-                    last.command, last.release, last.exit
-                ),
-            };
-        }
-        Some(interrupted) => {
-            let Interrupted {
-                release,
-                command,
-                at,
-                ..
-            } = interrupted;
-            let state = if status.running.is_some() {
-                "not at its end"
-            } else {
-                "interrupted"
-            };
-            text += &format!("{command} {release}, begun at {at:.0}, is {state}\n");
-            if !interrupted.uploaded.is_empty() {
-                text += &format!("uploaded: {}\n", interrupted.uploaded.join(", "));
-            }
-            if !interrupted.tags.is_empty() {
-                text += &format!("\n{}\n", tags(interrupted));
-            }
-            text += &format!("{}\n", interrupted.hint);
-        }
+    let Some(interrupted) = &status.interrupted else {
+        lines.push(match &status.last {
+            None => "nothing was published from this machine yet".to_owned(),
+            Some(last) => format!(
+                "nothing is interrupted; the last run was {} {} (exit {})",
+                last.command, last.release, last.exit
+            ),
+        });
+        return lines.join("\n") + "\n";
+    };
+    let Interrupted {
+        release,
+        command,
+        at,
+        ..
+    } = interrupted;
+    let is_running = status.running.is_some();
+    let state = if is_running {
+        "not at its end"
+    } else {
+        "interrupted"
+    };
+    lines.push(format!("{command} {release}, begun at {at:.0}, is {state}"));
+    if !interrupted.uploaded.is_empty() {
+        lines.push(format!("uploaded: {}", interrupted.uploaded.join(", ")));
     }
-    text
+    if !interrupted.tags.is_empty() {
+        lines.push(format!("\n{}", tags(interrupted)));
+    }
+    lines.push(interrupted.hint.to_owned());
+    lines.join("\n") + "\n"
 }
 
 fn tags(interrupted: &Interrupted) -> String {
@@ -222,7 +223,7 @@ fn tags(interrupted: &Interrupted) -> String {
         .zip(&interrupted.tags)
         .map(|(intended, tag)| StatusRow {
             intended,
-            now: tag.now.clone(),
+            now: tag.now.as_ref(),
             state: tag.state,
         })
         .collect();

@@ -54,9 +54,10 @@ impl Attempt {
 
     /// One more run of a release that is live, for what is not required and failed.
     pub fn again(release: Release) -> Self {
+        let unfinished = Unfinished::of_release(&release);
         Self {
-            earlier: Some(release.clone()),
-            ..Self::of(Unfinished::of_release(&release))
+            earlier: Some(release),
+            ..Self::of(unfinished)
         }
     }
 }

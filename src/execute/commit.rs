@@ -206,7 +206,7 @@ impl<'a> Commit<'a> {
                 Step::Undeletable(error) => self.done.stranded.push(Failure::Undeletable {
                     reference: wish.reference.clone(),
                     at: wish.from.clone(),
-                    error,
+                    error: Box::new(error),
                 }),
                 Step::Overtaken(found) => failures.extend(self.overtaken(wish, found)),
             }

@@ -84,7 +84,7 @@ pub enum Failure {
         at: Option<Digest>,
         /// Why.
         #[source]
-        error: RegistryError,
+        error: Box<RegistryError>,
     },
     /// A tag that would be taken back points elsewhere by now.
     #[error(
@@ -187,8 +187,8 @@ impl Failure {
             Self::Upload { error, .. }
             | Self::Tag { error, .. }
             | Self::Unread { error, .. }
-            | Self::Undeletable { error, .. }
             | Self::Verify(error) => Some(&error.host),
+            Self::Undeletable { error, .. } => Some(&error.host),
             Self::Build {
                 error:
                     BuilderError::Push {
@@ -254,7 +254,7 @@ impl Failure {
             | Self::BestEffort { error, .. } => error.hint(),
             Self::Journal(error) | Self::Ledger(error) => error.hint(),
             Self::Stranded { reference, .. } => Some(format!(
-                "once {} answers, `castoff rollback` takes the release back and `castoff publish --resume` finishes it",
+                "once {} answers, `castoff status` shows where every tag is and how to go on",
                 reference.repository().domain()
             )),
             Self::Overtaken { .. } | Self::Unverified { .. } => Some(

@@ -15,7 +15,7 @@ use crate::plan::{Destination, RegistryPlan};
 
 /// How many images are copied at the same time.
 const AT_ONCE: usize = 4;
-/// What cosign hangs on to the digest in a tag's name (sigstore/cosign, specs/SIGNATURE_SPEC.md).
+/// What cosign hangs on to the digest in a tag's name (sigstore/cosign, `specs/SIGNATURE_SPEC.md`).
 const SUFFIXES: [&str; 3] = ["sig", "att", "sbom"];
 
 /// An image that becomes something else without being built.

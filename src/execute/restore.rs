@@ -21,6 +21,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 pub(super) struct Restored {
     /// An entry of the journal for each tag that is where it was before, or where somebody else put it.
     entries: Vec<Entry>,
+    /// The moves that were made: from where the tags were to where they were before.
+    pub(super) made: Vec<Move>,
     /// The tags that are not, and can be tried again.
     pub(super) stranded: Vec<Failure>,
     /// New tags that their registry does not let go: nothing more can be done about them here.
@@ -78,9 +80,16 @@ pub(super) async fn bring_back(cx: &Cx, world: &World, moves: &[Move]) -> Restor
     let mut restored = Restored::default();
     for (moved, result) in results {
         match result {
-            Ok(()) => restored.entries.push(Entry::Restored {
-                reference: moved.reference.clone(),
-            }),
+            Ok(is_made) => {
+                restored.entries.push(Entry::Restored {
+                    reference: moved.reference.clone(),
+                });
+                restored.made.extend(is_made.then(|| Move {
+                    reference: moved.reference.clone(),
+                    from: moved.to.clone(),
+                    to: moved.from.clone(),
+                }));
+            }
             Err(failure @ Failure::Undeletable { .. }) => restored.undeletable.push(failure),
             Err(failure) => restored.stranded.push(failure),
         }
@@ -88,14 +97,15 @@ pub(super) async fn bring_back(cx: &Cx, world: &World, moves: &[Move]) -> Restor
     restored
 }
 
-/// Lets a tag point where it pointed before. One that somebody else has moved since is left alone.
-async fn put_back(cx: &Cx, world: &World, moved: &Move) -> Result<(), Failure> {
+/// Lets a tag point where it pointed before, and says whether that took a move. One that somebody else
+/// has moved since is left alone.
+async fn put_back(cx: &Cx, world: &World, moved: &Move) -> Result<bool, Failure> {
     let at = match world.registry.resolve(cx, &moved.reference).await {
         Ok(at) => at.map(|descriptor| descriptor.digest),
         Err(error) => return Err(strand(cx, moved, None, &error.to_string())),
     };
     if at == moved.from {
-        return Ok(());
+        return Ok(false);
     }
     // That a tag is somebody else's by now is only believed of the content itself: a tag is left where
     // it is for good by that, and an answer to HEAD can be wrong.
@@ -108,7 +118,7 @@ async fn put_back(cx: &Cx, world: &World, moved: &Move) -> Result<(), Failure> {
         }
     };
     if at == moved.from {
-        return Ok(());
+        return Ok(false);
     }
     if at != moved.to {
         cx.events.tell(Event::TagRefused {
@@ -116,7 +126,7 @@ async fn put_back(cx: &Cx, world: &World, moved: &Move) -> Result<(), Failure> {
             reference: moved.reference.clone(),
             because: "somebody else has moved it since".to_owned(),
         });
-        return Ok(());
+        return Ok(false);
     }
     let result = match &moved.from {
         Some(from) => write_back(cx, world, &moved.reference, from).await,
@@ -131,7 +141,7 @@ async fn put_back(cx: &Cx, world: &World, moved: &Move) -> Result<(), Failure> {
                 reference: moved.reference.clone(),
                 to: moved.from.clone(),
             });
-            Ok(())
+            Ok(true)
         }
         Err(error) => {
             let failure = strand(cx, moved, at.clone(), &error.to_string());
@@ -139,7 +149,7 @@ async fn put_back(cx: &Cx, world: &World, moved: &Move) -> Result<(), Failure> {
                 RegistryFault::NotAllowed { .. } if moved.from.is_none() => Failure::Undeletable {
                     reference: moved.reference.clone(),
                     at,
-                    error,
+                    error: Box::new(error),
                 },
                 _ => failure,
             })

@@ -59,6 +59,7 @@ pub async fn take_back(
         failures.push(Failure::Interrupted { step: "the tags" });
     }
     let is_back = restored.stranded.is_empty() && failures.is_empty();
+    outcome.release.moved = std::mem::take(&mut restored.made);
     failures.extend(restored.failures());
     if is_back {
         // Nothing of it is live, and what it has uploaded is found again without a journal.

@@ -135,8 +135,8 @@ fn place(at: Option<&Digest>) -> String {
 pub struct StatusRow<'a> {
     /// The move that was intended.
     pub intended: &'a Move,
-    /// Where the tag points now, `None` where that is not known.
-    pub now: Option<Option<Digest>>,
+    /// Where the tag points now.
+    pub now: Option<&'a Digest>,
     /// `moved`, `not moved`, `elsewhere`, `unknown`.
     pub state: &'a str,
 }
@@ -145,11 +145,14 @@ pub struct StatusRow<'a> {
 pub fn status_table(rows: &[StatusRow<'_>]) -> String {
     let mut tags = table(&["TAG", "BEFORE", "NOW", "GOING TO", "STATE"]);
     for row in rows {
-        let now = row.now.as_ref();
+        let now = match row.state {
+            "unknown" => "unknown".to_owned(),
+            _ => place(row.now),
+        };
         tags.add_row([
             row.intended.reference.to_string(),
             place(row.intended.from.as_ref()),
-            now.map_or_else(|| "unknown".to_owned(), |now| place(now.as_ref())),
+            now,
             place(row.intended.to.as_ref()),
             row.state.to_owned(),
         ]);

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod events;
+mod help;
 mod linked;
 mod live;
 mod plans;

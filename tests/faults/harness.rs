@@ -1,6 +1,7 @@
 //! A project of three services that goes to three registries of this process, and what to ask it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,11 +31,11 @@ pub struct Shop {
 
 impl Shop {
     pub fn new() -> Self {
-        Self::with(Settings::default())
+        Self::with(&Settings::default())
     }
 
     /// With registries of this kind.
-    pub fn with(settings: Settings) -> Self {
+    pub fn with(settings: &Settings) -> Self {
         let script = Script::new();
         let registries: Vec<TestRegistry> = (0..REGISTRIES)
             .map(|_| TestRegistry::scripted(settings.clone(), Arc::clone(&script)))
@@ -42,7 +43,7 @@ impl Shop {
         let builder = FakeBuildKit::start(&registries.iter().collect::<Vec<_>>());
         let mut compose = "name: shop\nservices:\n".to_owned();
         for service in SERVICES {
-            compose += &format!("  {service}:\n    build: {service}\n");
+            let _ = writeln!(compose, "  {service}:\n    build: {service}");
         }
         let mut project = Project::new().file("compose.yaml", &compose);
         for service in SERVICES {
@@ -68,7 +69,8 @@ impl Shop {
     pub fn configure(&self, best_effort: &[usize]) {
         let mut publish = String::new();
         for (number, registry) in self.registries.iter().enumerate() {
-            publish += &format!(
+            let _ = write!(
+                publish,
                 "[registries.{}]\nrepository = \"{}/{{{{service}}}}\"\nplain_http = true\nrequired = {}\n",
                 name(number),
                 registry.host(),

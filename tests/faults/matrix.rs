@@ -16,7 +16,7 @@ use crate::support::registry::{Fault, Reach};
 /// How many runs of the program are under way at the same time; most of them wait.
 const WORKERS: usize = 4;
 /// How many kinds each request meets in a run of the tests that is not full.
-const KINDS_EACH: usize = 4;
+const KINDS_EACH: usize = 3;
 
 /// What happens to a request.
 #[derive(Clone, Debug)]
@@ -71,11 +71,11 @@ fn point(shop: &Shop, index: usize, kind: &Kind) -> Result<Ending, String> {
     let publish = shop.publish(2);
     let ran = match kind {
         Kind::Fails(_, fault, reach) => {
-            shop.script.from_request(index, fault.clone(), *reach);
+            shop.script.on_request(index, fault.clone(), *reach);
             publish.run()
         }
         Kind::Killed(_, fault) => {
-            shop.script.from_request(index, fault.clone(), Reach::Once);
+            shop.script.on_request(index, fault.clone(), Reach::Once);
             kill(shop, &publish)
         }
     };

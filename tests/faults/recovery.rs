@@ -294,7 +294,7 @@ fn a_rollback_that_is_killed_is_finished_by_the_next() {
 
 #[test]
 fn new_tags_that_cannot_be_deleted_are_named_and_are_no_obstacle() {
-    let shop = Shop::with(Settings {
+    let shop = Shop::with(&Settings {
         delete_tags: false,
         ..Settings::default()
     });
@@ -447,7 +447,7 @@ fn a_registry_that_goes_away_in_the_middle_leaves_a_journal_that_brings_everythi
     let index = first.unwrap().index;
     shop.castoff(["rollback"]).run().exits(0);
     shop.script.clear();
-    shop.script.from_request(index, Fault::Reset, Reach::Host);
+    shop.script.on_request(index, Fault::Reset, Reach::Host);
     let ran = shop.publish(2).args(["--format", "json"]).run().exits(6);
     shop.script.clear();
     assert!(

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::control_server::{Control, ControlServer};
 use bollard_buildkit_proto::moby::buildkit::v1::types::WorkerRecord;
 use bollard_buildkit_proto::moby::buildkit::v1::{
@@ -87,15 +88,14 @@ impl Inner {
 
 /// The one step that is told of: the export, which failed where a push did.
 fn export(result: &Result<Digest, Status>) -> StatusResponse {
-    let error = result.as_ref().err().map(|status| status.message());
+    let error = result.as_ref().err().map(Status::message);
     let error = error.filter(|message| message.starts_with("failed to push"));
-    let now = Some(Default::default());
     StatusResponse {
         vertexes: vec![Vertex {
             digest: Digest::of(b"export").to_string(),
             name: "exporting to image".to_owned(),
-            started: now,
-            completed: now,
+            started: Some(Timestamp::default()),
+            completed: Some(Timestamp::default()),
             error: error.unwrap_or_default().to_owned(),
             ..Vertex::default()
         }],
@@ -203,7 +203,7 @@ impl Control for Service {
         &self,
         _: Request<DiskUsageRequest>,
     ) -> Result<Response<DiskUsageResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(DiskUsageResponse::default()))
     }
 
     type PruneStream = tokio_stream::Empty<Result<UsageRecord, Status>>;
@@ -228,7 +228,6 @@ impl Control for Service {
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), value))
                 .collect(),
-            ..SolveResponse::default()
         }))
     }
 
@@ -278,7 +277,7 @@ impl Control for Service {
     }
 
     async fn info(&self, _: Request<InfoRequest>) -> Result<Response<InfoResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(InfoResponse::default()))
     }
 
     type ListenBuildHistoryStream = tokio_stream::Empty<Result<BuildHistoryEvent, Status>>;
@@ -294,6 +293,6 @@ impl Control for Service {
         &self,
         _: Request<UpdateBuildHistoryRequest>,
     ) -> Result<Response<UpdateBuildHistoryResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(UpdateBuildHistoryResponse::default()))
     }
 }

@@ -227,12 +227,12 @@ impl Script {
     }
 
     /// Adds a rule for one request, by its number, and what is like it from then on.
-    pub fn from_request(&self, index: usize, fault: Fault, reach: Reach) {
+    pub fn on_request(&self, index: usize, fault: Fault, reach: Reach) {
         self.on(When::request(index), fault);
         self.state.lock().unwrap().reach = Some((index, reach));
     }
 
-    /// The request that met the fault of [`from_request`](Self::from_request).
+    /// The request that met the fault of [`on_request`](Self::on_request).
     pub fn hit(&self, index: usize) -> Option<Seen> {
         let state = self.state.lock().unwrap();
         state.log.get(index - 1).cloned()
