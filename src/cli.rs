@@ -76,6 +76,10 @@ pub struct Global {
     /// What builds: auto, engine, or a buildkitd by its socket's address
     #[arg(long, value_name = "BUILDER", global = true, env = "CASTOFF_BUILDER")]
     pub builder: Option<String>,
+    /// Let builds go beyond a sandbox where their compose file asks for it: network.host,
+    /// security.insecure. Takes the place of build.allow
+    #[arg(long, value_name = "ENTITLEMENT", global = true)]
+    pub allow: Vec<String>,
     /// How many services to build at the same time
     #[arg(
         short = 'j',

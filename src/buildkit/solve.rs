@@ -12,8 +12,8 @@ use super::session::Directory;
 use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
 use crate::oci::Digest;
 use crate::plan::{
-    AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
-    Ulimit,
+    AnnotationLevel, BuildContext, BuildSpec, CacheRef, CompressionKind, Dockerfile, ImageOptions,
+    NamedContext, Provenance, Ulimit,
 };
 
 /// The name of the Dockerfile where it is written in the compose file.
@@ -56,7 +56,7 @@ impl Solve {
                 .iter()
                 .map(|output| exporter(output, spec))
                 .collect(),
-            entitlements: entitlements(spec),
+            entitlements: spec.entitlements.clone(),
             frontend_inputs: words.inputs,
             frontend_attrs: words.attributes,
             ..SolveRequest::default()
@@ -240,14 +240,28 @@ impl Words {
     }
 }
 
-/// Host networking has to be asked for twice: as a mode, and as a right.
-fn entitlements(spec: &BuildSpec) -> Vec<String> {
-    let mut asked = spec.entitlements.clone();
-    let host = "network.host";
-    if spec.network.as_deref() == Some("host") && !asked.iter().any(|right| right == host) {
-        asked.push(host.to_owned());
+/// How an image is written, in the exporter's words.
+fn written(image: &ImageOptions) -> Vec<(&'static str, String)> {
+    let mut attributes = vec![("oci-mediatypes", (!image.docker_media_types).to_string())];
+    if let Some(compression) = image.compression {
+        let kind = match compression.kind {
+            CompressionKind::Gzip => "gzip",
+            CompressionKind::Zstd => "zstd",
+            CompressionKind::Estargz => "estargz",
+            CompressionKind::Uncompressed => "uncompressed",
+        };
+        attributes.push(("compression", kind.to_owned()));
+        if let Some(level) = compression.level {
+            attributes.push(("compression-level", level.to_string()));
+        }
+        if compression.force {
+            attributes.push(("force-compression", "true".to_owned()));
+        }
     }
-    asked
+    if image.rewrite_timestamp {
+        attributes.push(("rewrite-timestamp", "true".to_owned()));
+    }
+    attributes
 }
 
 /// An exporter's attributes. Annotations are its business, and not the frontend's
@@ -264,8 +278,8 @@ fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
                 ("push", "true".to_owned()),
                 ("push-by-digest", "true".to_owned()),
                 ("store", "false".to_owned()),
-                ("oci-mediatypes", "true".to_owned()),
             ];
+            attributes.extend(written(&spec.image));
             if *insecure {
                 attributes.push(("registry.insecure", "true".to_owned()));
             }

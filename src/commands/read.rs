@@ -223,6 +223,13 @@ fn overrides(given: &Given<'_>) -> Result<Vec<Override>, Error> {
             flag: "--builder".to_owned(),
         });
     }
+    if !given.global.allow.is_empty() {
+        overrides.push(Override {
+            key: "build.allow".to_owned(),
+            value: given.global.allow.join(","),
+            flag: "--allow".to_owned(),
+        });
+    }
     Ok(overrides)
 }
 

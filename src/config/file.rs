@@ -151,6 +151,64 @@ pub struct BuildTable {
     pub no_cache: Option<bool>,
     /// Where the date in an image's labels comes from: `commit` (the default), or `now`.
     pub created: Option<CreatedFrom>,
+    /// Whether the same commit gives the same image, byte for byte: every time in its layers is at most
+    /// that of `SOURCE_DATE_EPOCH`, else of the commit. Default: false.
+    pub reproducible: Option<bool>,
+    /// How layers are compressed: `gzip`, `zstd`, `estargz`, `uncompressed`, or a table. Default: as the
+    /// builder does it.
+    pub compression: Option<CompressionValue>,
+    /// The media types of the image. Default: oci.
+    pub media_types: Option<MediaTypes>,
+    /// What builds may do beyond a sandbox where the compose file asks for it: `network.host`,
+    /// `security.insecure`, `device`. Default: nothing.
+    pub allow: Option<Vec<String>>,
+}
+
+/// How layers are compressed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum CompressionValue {
+    /// At the usual level.
+    Kind(CompressionKind),
+    /// With a level, or also for layers that exist.
+    With(CompressionTable),
+}
+
+/// `compression = { kind = "zstd", level = 3 }`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompressionTable {
+    /// The kind.
+    pub kind: CompressionKind,
+    /// The level: 0 to 9 for gzip and estargz, 0 to 22 for zstd.
+    pub level: Option<u8>,
+    /// Whether the layers of base images are compressed anew, too. Default: false.
+    pub force: Option<bool>,
+}
+
+/// A way to compress layers (BuildKit, util/compression).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CompressionKind {
+    /// gzip, which everything reads.
+    Gzip,
+    /// Zstandard: quicker and smaller, for registries and engines of 2021 and later.
+    Zstd,
+    /// gzip that can be read file by file.
+    Estargz,
+    /// Not at all.
+    Uncompressed,
+}
+
+/// The media types of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaTypes {
+    /// Those of the OCI image specification.
+    #[default]
+    Oci,
+    /// Docker's own, for registries that know no others.
+    Docker,
 }
 
 /// How much the provenance attestation says.
@@ -297,6 +355,14 @@ pub struct ServiceTable {
     pub no_cache: Option<bool>,
     /// As `build.created`.
     pub created: Option<CreatedFrom>,
+    /// As `build.reproducible`.
+    pub reproducible: Option<bool>,
+    /// As `build.compression`.
+    pub compression: Option<CompressionValue>,
+    /// As `build.media_types`.
+    pub media_types: Option<MediaTypes>,
+    /// As `build.allow`.
+    pub allow: Option<Vec<String>>,
     /// As `tags`: each key replaces the general one.
     pub tags: Option<TagsTable>,
     /// As `labels`, in addition to them.

@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 
 pub use document::{Document, Origin};
 pub use file::{
-    AnnotationLevel, CacheMode, CacheSource, CreatedFrom, DirtyTree, File, ProvenanceMode,
+    AnnotationLevel, CacheMode, CacheSource, CompressionKind, CreatedFrom, DirtyTree, File,
+    MediaTypes, ProvenanceMode,
 };
 pub use known::schema;
 pub use settings::{
-    BuilderChoice, CacheSettings, LocalPrune, RegistrySettings, ServiceSettings, Settings,
+    BuilderChoice, CacheSettings, Compression, LocalPrune, RegistrySettings, ServiceSettings,
+    Settings,
 };
 
 use crate::excerpt::Excerpt;
@@ -34,6 +36,9 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("build.pull", "false"),
     ("build.no_cache", "false"),
     ("build.created", "\"commit\""),
+    ("build.reproducible", "false"),
+    ("build.media_types", "\"oci\""),
+    ("build.allow", "[]"),
     ("tags.dirty", "\"allow\""),
     ("annotations.levels", "[]"),
     ("cache.sources", "[]"),
@@ -383,6 +388,11 @@ mod tests {
             assert_eq!(
                 (said.created, said.dirty),
                 (silent.created, silent.dirty),
+                "{key}"
+            );
+            assert_eq!(
+                (said.reproducible, said.media_types, &said.allow),
+                (silent.reproducible, silent.media_types, &silent.allow),
                 "{key}"
             );
             assert_eq!(said.annotation_levels, silent.annotation_levels, "{key}");

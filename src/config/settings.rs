@@ -2,12 +2,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::Error;
 use super::document::{Document, Origin};
 use super::file::{
-    AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable, CreatedFrom,
-    DirtyTree, File, ProvenanceMode, PruneLocalTable, RegistryTable, SbomValue, ServiceTable,
-    TagsTable,
+    AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable,
+    CompressionKind, CompressionValue, CreatedFrom, DirtyTree, File, MediaTypes, ProvenanceMode,
+    PruneLocalTable, RegistryTable, SbomValue, ServiceTable, TagsTable,
 };
 use crate::oci::{Platform, Reference, parse_size};
 
@@ -53,6 +55,10 @@ pub struct RegistrySettings {
 }
 
 /// What holds for a service.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of publish.toml that says yes or no"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceSettings {
     /// Whether it is left out.
@@ -87,8 +93,28 @@ pub struct ServiceSettings {
     pub pull: bool,
     /// Whether nothing is taken from the cache.
     pub no_cache: bool,
+    /// Whether times within the image are those of the commit.
+    pub reproducible: bool,
+    /// How layers are compressed, where it is not left to the builder.
+    pub compression: Option<Compression>,
+    /// The media types of the image.
+    pub media_types: MediaTypes,
+    /// What builds may do beyond a sandbox where they ask for it.
+    pub allow: Vec<String>,
     /// Its caches.
     pub cache: CacheSettings,
+}
+
+/// How layers are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Compression {
+    /// The kind.
+    pub kind: CompressionKind,
+    /// The level, where it is not the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<u8>,
+    /// Whether layers that exist are compressed anew.
+    pub force: bool,
 }
 
 /// Which caches a build reads and writes.
@@ -232,6 +258,35 @@ impl CacheSettings {
     }
 }
 
+/// What a build can be allowed beyond a sandbox (BuildKit, util/entitlements).
+const ENTITLEMENTS: [&str; 3] = ["network.host", "security.insecure", "device"];
+
+fn compression_of(value: CompressionValue) -> Result<Compression, String> {
+    let table = match value {
+        CompressionValue::With(table) => table,
+        CompressionValue::Kind(kind) => {
+            return Ok(Compression {
+                kind,
+                level: None,
+                force: false,
+            });
+        }
+    };
+    let most = match table.kind {
+        CompressionKind::Gzip | CompressionKind::Estargz => 9,
+        CompressionKind::Zstd => 22,
+        CompressionKind::Uncompressed => 0,
+    };
+    match table.level {
+        Some(level) if level > most => Err(format!("the level is {level}, and at most {most}")),
+        level => Ok(Compression {
+            kind: table.kind,
+            level,
+            force: table.force.unwrap_or(false),
+        }),
+    }
+}
+
 /// The file while it is given its meaning.
 struct Reading<'a> {
     document: &'a Document,
@@ -312,6 +367,10 @@ impl Reading<'_> {
             pull: table.pull,
             no_cache: table.no_cache,
             created: table.created,
+            reproducible: table.reproducible,
+            compression: table.compression,
+            media_types: table.media_types,
+            allow: table.allow,
         };
         self.build(&mut settings, build, &["services", name])?;
         settings.cache.take(table.cache.unwrap_or_default());
@@ -375,6 +434,29 @@ impl Reading<'_> {
         settings.pull = table.pull.unwrap_or(settings.pull);
         settings.no_cache = table.no_cache.unwrap_or(settings.no_cache);
         settings.created = table.created.unwrap_or(settings.created);
+        settings.reproducible = table.reproducible.unwrap_or(settings.reproducible);
+        settings.media_types = table.media_types.unwrap_or(settings.media_types);
+        if let Some(compression) = table.compression {
+            let compression = compression_of(compression);
+            let compression =
+                compression.map_err(|message| self.wrong(&under("compression"), message))?;
+            settings.compression = Some(compression);
+        }
+        if let Some(allow) = table.allow {
+            for (index, right) in allow.iter().enumerate() {
+                // `device=NAME` asks for one device (BuildKit, util/entitlements).
+                let kind = right.split('=').next().unwrap_or_default();
+                if !ENTITLEMENTS.contains(&kind) {
+                    let index = index.to_string();
+                    let message = format!(
+                        "`{right}` is no entitlement: expected {}",
+                        ENTITLEMENTS.join(", ")
+                    );
+                    return Err(self.wrong(&[at, &["allow", &index]].concat(), message));
+                }
+            }
+            settings.allow = allow;
+        }
         Ok(())
     }
 

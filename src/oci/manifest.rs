@@ -29,6 +29,16 @@ pub const ATTESTATION_REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 /// The annotation that names the manifest an attestation belongs to.
 pub const ATTESTATION_REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
+/// Reads `null` as nothing, for that is how Go writes lists and maps that are empty: BuildKit gives an
+/// image without layers `"layers": null`.
+fn or_null<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// A content descriptor (OCI image spec, descriptor.md).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,7 +57,11 @@ pub struct Descriptor {
     )]
     pub platform: Option<Platform>,
     /// Annotations of this descriptor.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "or_null",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
     /// The type of an artifact, where the manifest is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,9 +87,14 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// The manifests, one for each platform and attestation.
+    #[serde(deserialize_with = "or_null")]
     pub manifests: Vec<Descriptor>,
     /// Annotations of the index.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "or_null",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
     /// What this index refers to (OCI image spec 1.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,10 +116,14 @@ pub struct Manifest {
     /// The configuration.
     pub config: Descriptor,
     /// The layers, lowest first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub layers: Vec<Descriptor>,
     /// Annotations of the manifest.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "or_null",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
     /// What this manifest refers to (OCI image spec 1.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -257,5 +280,20 @@ mod platform_object {
                 &object.os_version,
             )
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_that_go_writes_as_null_are_empty() {
+        let manifest = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0,"annotations":null},"layers":null,"annotations":null}"#;
+        let manifest: Manifest = serde_json::from_slice(manifest).unwrap();
+        assert!(manifest.layers.is_empty());
+        let index = br#"{"schemaVersion":2,"manifests":null}"#;
+        let index: Index = serde_json::from_slice(index).unwrap();
+        assert!(index.manifests.is_empty());
     }
 }

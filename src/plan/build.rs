@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use crate::config::AnnotationLevel;
+pub use crate::config::{AnnotationLevel, Compression, CompressionKind};
 use crate::oci::{Platform, Reference};
 
 /// Everything that decides what a build makes, in the terms of BuildKit's Dockerfile frontend.
@@ -62,6 +62,9 @@ pub struct BuildSpec {
     pub no_cache_filter: Vec<String>,
     /// Whether base images are looked up anew even where the builder has them.
     pub pull: bool,
+    /// How the image is written.
+    #[serde(skip_serializing_if = "ImageOptions::is_usual")]
+    pub image: ImageOptions,
     /// The provenance attestation.
     pub provenance: Provenance,
     /// The image that makes the SBOM attestation, where one is wanted.
@@ -90,6 +93,26 @@ impl BuildSpec {
     /// Whether the image comes with attestations.
     pub fn is_attested(&self) -> bool {
         self.provenance != Provenance::Off || self.sbom.is_some()
+    }
+}
+
+/// How an image is written (BuildKit, exporter/containerimage/exptypes).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ImageOptions {
+    /// How its layers are compressed, where it is not left to the builder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// Whether its media types are Docker's own, and not those of the OCI.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub docker_media_types: bool,
+    /// Whether no time within its layers is later than the argument `SOURCE_DATE_EPOCH`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rewrite_timestamp: bool,
+}
+
+impl ImageOptions {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
     }
 }
 

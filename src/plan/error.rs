@@ -114,6 +114,16 @@ pub enum Error {
         /// The services.
         services: String,
     },
+    /// A build asks for more than a sandbox, and nobody allowed it.
+    #[error("service `{service}`: its build asks for `{right}`, which is not allowed")]
+    NotAllowed {
+        /// The service.
+        service: String,
+        /// The entitlement.
+        right: String,
+        /// Where.
+        place: Option<Box<Excerpt>>,
+    },
     /// Something in the compose file that castoff cannot do.
     #[error("service `{service}`: {what}")]
     Unsupported {
@@ -138,6 +148,7 @@ impl Error {
             | Self::Template { place, .. }
             | Self::Platform { place, .. }
             | Self::Tags { place, .. }
+            | Self::NotAllowed { place, .. }
             | Self::Unsupported { place, .. } => place.as_deref(),
             Self::NothingToPublish
             | Self::NoTags { .. }
@@ -176,6 +187,9 @@ impl Error {
                 format!("the registries here are: {}", known.join(", "))
             }
             Self::Unsupported { hint, .. } => return hint.clone(),
+            Self::NotAllowed { right, .. } => format!(
+                "if you trust it, allow it with `--allow {right}`, or `allow = [\"{right}\"]` under [build] in publish.toml"
+            ),
             Self::Circle { .. } => {
                 "take a `service:` out of `additional_contexts` of one of them".to_owned()
             }

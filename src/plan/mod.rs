@@ -19,8 +19,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub use build::{
-    AnnotationLevel, BuildContext, BuildSpec, CacheRef, Dockerfile, NamedContext, Provenance,
-    SecretMount, SecretSource, ServiceContext, SshMount, Ulimit,
+    AnnotationLevel, BuildContext, BuildSpec, CacheRef, Compression, CompressionKind, Dockerfile,
+    ImageOptions, NamedContext, Provenance, SecretMount, SecretSource, ServiceContext, SshMount,
+    Ulimit,
 };
 pub use error::Error;
 

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use super::error::Error;
 use super::{
-    BuildContext, BuildSpec, Dockerfile, NamedContext, Provenance, SecretMount, SecretSource,
-    ServiceContext, SshMount, Ulimit, Warning,
+    BuildContext, BuildSpec, Dockerfile, ImageOptions, NamedContext, Provenance, SecretMount,
+    SecretSource, ServiceContext, SshMount, Ulimit, Warning,
 };
 use crate::compose::{self, Build, Context, Service};
-use crate::config::{ProvenanceMode, ServiceSettings};
+use crate::config::{MediaTypes, ProvenanceMode, ServiceSettings};
 use crate::excerpt::Excerpt;
 use crate::oci::{Platform, Reference};
 
@@ -49,15 +49,15 @@ impl Reading<'_> {
                 hint: None,
             });
         }
-        let context = self.context()?;
-        let mut entitlements = build.entitlements.clone();
-        if build.privileged
-            && !entitlements
-                .iter()
-                .any(|right| right == "security.insecure")
-        {
-            entitlements.push("security.insecure".to_owned());
+        if !bake.output.is_empty() {
+            warnings.push(Warning {
+                subject: self.service.name.clone(),
+                message: "`x-bake.output` has no effect: publish.toml says where images go"
+                    .to_owned(),
+                hint: None,
+            });
         }
+        let context = self.context()?;
         Ok(BuildSpec {
             dockerfile: self.dockerfile(&context),
             context,
@@ -82,7 +82,12 @@ impl Reading<'_> {
                 })
                 .collect(),
             cgroup_parent: None,
-            entitlements,
+            entitlements: self.entitlements(settings)?,
+            image: ImageOptions {
+                compression: settings.compression,
+                docker_media_types: settings.media_types == MediaTypes::Docker,
+                rewrite_timestamp: settings.reproducible,
+            },
             no_cache: settings.no_cache || bake.no_cache.unwrap_or(build.no_cache),
             no_cache_filter: if bake.no_cache_filter.is_empty() {
                 build.no_cache_filter.clone()
@@ -95,6 +100,37 @@ impl Reading<'_> {
             cache_from: Vec::new(),
             cache_to: Vec::new(),
         })
+    }
+
+    /// What the build asks for beyond a sandbox, in its own words or by what it does. A compose file
+    /// may ask; whether it gets it is for publish.toml or the command line to say.
+    fn entitlements(&self, settings: &ServiceSettings) -> Result<Vec<String>, Error> {
+        let build = self.build;
+        let mut asked: Vec<String> = build.entitlements.clone();
+        let implied = [
+            (build.privileged, "security.insecure"),
+            (build.network.as_deref() == Some("host"), "network.host"),
+        ];
+        for (is_implied, right) in implied {
+            if is_implied && !asked.iter().any(|known| known == right) {
+                asked.push(right.to_owned());
+            }
+        }
+        for right in &asked {
+            let kind = right.split('=').next().unwrap_or_default();
+            if !settings
+                .allow
+                .iter()
+                .any(|allowed| allowed == right || allowed == kind)
+            {
+                return Err(Error::NotAllowed {
+                    service: self.service.name.clone(),
+                    right: right.clone(),
+                    place: self.service.places.build.clone().map(Box::new),
+                });
+            }
+        }
+        Ok(asked)
     }
 
     fn context(&self) -> Result<BuildContext, Error> {
@@ -179,6 +215,14 @@ impl Reading<'_> {
     }
 
     fn secrets(&self) -> Result<Vec<SecretMount>, Error> {
+        let baked = self.build.bake.iter().flat_map(|bake| &bake.secrets);
+        let baked = baked.map(|text| {
+            baked_secret(text).ok_or_else(|| {
+                let what =
+                    format!("`{text}` is no secret: expected id=NAME,src=FILE or id=NAME,env=NAME");
+                self.unsupported(what, None)
+            })
+        });
         self.build
             .secrets
             .iter()
@@ -203,6 +247,7 @@ impl Reading<'_> {
                     source,
                 })
             })
+            .chain(baked)
             .collect()
     }
 
@@ -262,6 +307,32 @@ impl Reading<'_> {
                 source,
             })
     }
+}
+
+/// A secret of `x-bake` (buildx, util/buildflags/secrets.go): `id=…`, then `src=…` or `env=…`. With the
+/// id alone it is the variable of that name.
+fn baked_secret(text: &str) -> Option<SecretMount> {
+    let fields: BTreeMap<&str, &str> = text
+        .split(',')
+        .map(|field| field.trim().split_once('='))
+        .collect::<Option<_>>()?;
+    let known = ["id", "type", "src", "source", "env"];
+    if fields.keys().any(|key| !known.contains(key)) {
+        return None;
+    }
+    let id = *fields.get("id")?;
+    let source = fields.get("src").or(fields.get("source"));
+    let source = match (fields.get("env"), source, fields.get("type")) {
+        (Some(name), _, _) | (None, Some(name), Some(&"env")) => {
+            SecretSource::Environment((*name).to_owned())
+        }
+        (None, Some(path), _) => SecretSource::File(path.into()),
+        (None, None, _) => SecretSource::Environment(id.to_owned()),
+    };
+    Some(SecretMount {
+        id: id.to_owned(),
+        source,
+    })
 }
 
 /// The agents and keys by their ids: those of `x-bake` where it names some (buildx,

@@ -7,13 +7,16 @@ use super::error::Error;
 use super::places::{Places, places};
 use super::reading::Reading;
 use super::{
-    Action, AnnotationLevel, BuildSpec, PROJECT_LABEL, Provenance, SERVICE_LABEL, Subject, Target,
-    Warning,
+    Action, AnnotationLevel, BuildSpec, ImageOptions, PROJECT_LABEL, Provenance, SERVICE_LABEL,
+    Subject, Target, Warning,
 };
 use crate::compose::Service;
 use crate::config::{CreatedFrom, DirtyTree};
 use crate::tags::{self, Created, Dirty, LabelInput, Names};
 
+/// The variable and build argument for the date of everything in an image
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// The label that castoff computes and that is left out where nobody knows the date.
 const CREATED_LABEL: &str = "org.opencontainers.image.created";
 
@@ -89,6 +92,8 @@ pub(super) fn to_engine(
     target.wanted = wanted;
     target.platforms = Vec::new();
     target.build.platforms = Vec::new();
+    // What is unpacked where it is built is neither compressed nor rewritten.
+    target.build.image = ImageOptions::default();
     target.build.provenance = Provenance::Off;
     target.build.sbom = None;
     target.build.annotations.clear();
@@ -123,6 +128,7 @@ fn target(
     let mut spec = Reading { service, build }.spec(own, warnings)?;
     spec.annotations = annotations(subject, &spec, version, warnings)?;
     spec.labels.clone_from(&labels);
+    date(subject, &mut spec, warnings);
     spec.cache_from.clone_from(&caches.from);
     spec.cache_to.clone_from(&caches.to);
     Ok(Target {
@@ -139,6 +145,38 @@ fn target(
         destinations: Vec::new(),
         wanted: true,
     })
+}
+
+/// Hands the date that everything in the image is to have to the build: that of the environment
+/// always, as buildx does, and that of the commit where the image is to be reproducible.
+fn date(subject: &Subject<'_>, spec: &mut BuildSpec, warnings: &mut Vec<Warning>) {
+    if spec.args.contains_key(EPOCH) {
+        return;
+    }
+    let facts = subject.facts;
+    let is_asked = spec.image.rewrite_timestamp;
+    let moment = if facts.clock.fixed {
+        Some(facts.clock.now)
+    } else {
+        facts.context.commit_time.filter(|_| is_asked)
+    };
+    match moment {
+        Some(moment) => {
+            let seconds = moment.as_second().to_string();
+            spec.args.insert(EPOCH.to_owned(), seconds);
+        }
+        None if is_asked => {
+            spec.image.rewrite_timestamp = false;
+            warnings.push(Warning {
+                subject: subject.service.name.clone(),
+                message:
+                    "the image cannot be reproducible: there is no commit to take the date from"
+                        .to_owned(),
+                hint: Some(format!("set {EPOCH} to seconds since 1970")),
+            });
+        }
+        None => {}
+    }
 }
 
 /// The answer to a dirty tree, as the tag rules have it.

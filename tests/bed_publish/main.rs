@@ -12,6 +12,7 @@ mod builds;
 mod caches;
 mod cancel;
 mod contexts;
+mod differential;
 mod github;
 mod linked;
 mod local;

@@ -97,6 +97,9 @@ fn publish_toml_shows_where_each_value_comes_from() {
     build.sbom         = false  # default
     build.no_cache     = false  # default
     build.created      = "commit"  # default
+    build.reproducible = false  # default
+    build.media_types  = "oci"  # default
+    build.allow        = []  # default
     tags.dirty         = "allow"  # default
     annotations.levels = []  # default
     cache.sources      = []  # default
