@@ -92,9 +92,13 @@ impl Log {
             Some(unfinished) => ledger.go_on(&unfinished, begun),
             None => ledger.begin(begun),
         });
-        Ok(Self {
-            journal: Arc::new(Mutex::new(journal.await?)),
-        })
+        match journal.await {
+            Ok(journal) => Ok(Self {
+                journal: Arc::new(Mutex::new(journal)),
+            }),
+            Err(Failure::Journal(error)) => Err(Failure::NoJournal(error)),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Adds entries, and waits until the disk has them.

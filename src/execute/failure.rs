@@ -60,6 +60,9 @@ pub enum Failure {
         /// Where it points now.
         found: Option<Digest>,
     },
+    /// The journal could not be begun, and so nothing was.
+    #[error("begin the journal")]
+    NoJournal(#[source] LedgerError),
     /// The journal could not be written, so no tag was moved after it.
     #[error("keep the journal")]
     Journal(#[source] LedgerError),
@@ -208,6 +211,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::NotReady(_)
+            | Self::NoJournal(_)
             | Self::Unread { .. }
             | Self::Elsewhere { .. }
             | Self::Build {
@@ -252,7 +256,7 @@ impl Failure {
             | Self::Verify(error)
             | Self::Record { error, .. }
             | Self::BestEffort { error, .. } => error.hint(),
-            Self::Journal(error) | Self::Ledger(error) => error.hint(),
+            Self::NoJournal(error) | Self::Journal(error) | Self::Ledger(error) => error.hint(),
             Self::Stranded { reference, .. } => Some(format!(
                 "once {} answers, `castoff status` shows where every tag is and how to go on",
                 reference.repository().domain()

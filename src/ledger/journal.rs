@@ -106,7 +106,11 @@ impl Journal {
             .open(&path)
             .map_err(Error::files("create", &path))?;
         let mut journal = Self { path, file };
-        journal.append(&[Entry::Begun(begun)])?;
+        if let Err(error) = journal.append(&[Entry::Begun(begun)]) {
+            // One that says nothing is of no use, and takes room that there is not.
+            let _ = std::fs::remove_file(&journal.path);
+            return Err(error);
+        }
         if let Some(folder) = journal.path.parent() {
             super::flush_folder(folder)?;
         }
