@@ -3,37 +3,28 @@
 use crate::shop;
 use crate::support::program::Castoff;
 
-/// The options of every command.
-const GLOBAL: [&str; 17] = [
-    "--file",
-    "--project-directory",
-    "--project-name",
-    "--config",
-    "--profile",
-    "--env-file",
-    "--set",
-    "--ref",
-    "--event",
-    "--builder",
-    "--jobs",
-    "--patience",
-    "--progress",
-    "--color",
-    "--quiet",
-    "--help",
-    "--version",
-];
-
-/// How a command is used, and its own options with what is said of them.
-fn help(command: &str) -> String {
+/// What a command says of itself.
+fn said(command: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let ran = Castoff::inside(folder.path()).args([command, "-h"]).run();
+    ran.exits(0).stdout
+}
+
+/// The name of the option that a line begins with.
+fn option(line: &str) -> Option<&str> {
+    let mut words = line.trim_start().split([' ', ',']);
+    words.find(|word| word.starts_with("--"))
+}
+
+/// How a command is used, and its own options with what is said of them. `schema` has none of its own.
+fn help(command: &str) -> String {
+    let global = said("schema");
+    let global: Vec<&str> = global.lines().filter_map(option).collect();
     let mut is_own = true;
     let mut own = Vec::new();
-    for line in ran.exits(0).stdout.lines() {
-        let is_option = line.trim_start().starts_with('-');
-        if is_option {
-            is_own = !GLOBAL.iter().any(|name| line.contains(&format!("{name} ")));
+    for line in said(command).lines() {
+        if line.trim_start().starts_with('-') {
+            is_own = option(line).is_some_and(|name| !global.contains(&name));
         } else if !line.starts_with(' ') {
             is_own = true;
         }
