@@ -31,7 +31,7 @@ pub enum Error {
     MissingInput {
         /// The service.
         service: String,
-        /// `context folder` or `Dockerfile`.
+        /// `context folder`, `Dockerfile`, `named context` or `secret`.
         what: &'static str,
         /// Where it was looked for.
         path: PathBuf,
@@ -152,6 +152,9 @@ impl Error {
             Self::Tags(error) => problem.hint = error.hint(),
             Self::Plan(error) => {
                 problem.excerpt = error.place().cloned();
+                problem.related = error
+                    .related()
+                    .map(|(place, what)| (place.clone(), what.to_owned()));
                 problem.hint = error.hint();
             }
             Self::MissingInput { place, .. } => {

@@ -133,6 +133,10 @@ pub enum Event {
         steps: usize,
         /// How many of them came out of the cache.
         cached: usize,
+        /// How many files of the contexts were sent, as the builder did not have them.
+        files_sent: u64,
+        /// How many bytes those were.
+        bytes_sent: u64,
     },
     /// A service's image is taken as it is.
     Reused {

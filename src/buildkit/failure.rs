@@ -114,9 +114,12 @@ pub(super) fn classify(status: &Status, watch: &Watch, order: &BuildOrder) -> Bu
     let message = plain(status.message());
     match status.code() {
         // Whoever cancelled it, it was not this run: that is not asked about failures.
-        Code::Cancelled | Code::Unavailable => return BuilderError::Lost { message },
-        // A stream that breaks is reported by the HTTP/2 layer and not by the builder.
-        Code::Unknown | Code::Internal if status.details().is_empty() && is_transport(status) => {
+        Code::Cancelled => return BuilderError::Lost { message },
+        // A stream that breaks is reported by the HTTP/2 layer and not by the builder: it may itself
+        // say that something, as a registry, is not available.
+        Code::Unavailable | Code::Unknown | Code::Internal
+            if status.details().is_empty() && is_transport(status) =>
+        {
             return BuilderError::Lost { message };
         }
         _ => {}

@@ -9,6 +9,7 @@ mod dial;
 mod failure;
 mod gateway;
 mod session;
+mod shared;
 mod solve;
 mod status;
 
@@ -38,10 +39,11 @@ use crate::execute::ports::{
     BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, HandOn, Handed, Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
-use crate::plan::SecretSource;
 use crate::plan::retention::CacheRecord;
+use crate::plan::{BuildContext, SecretSource};
 use crate::secret::Secret;
 use session::{Agents, SecretStore, Sent, Session};
+use shared::SharedContexts;
 use solve::Solve;
 use status::Watch;
 
@@ -61,6 +63,7 @@ pub struct BuildKit {
     credentials: Arc<dyn Credentials>,
     environment: Environment,
     channel: OnceCell<Channel>,
+    contexts: SharedContexts,
 }
 
 impl BuildKit {
@@ -77,6 +80,7 @@ impl BuildKit {
             credentials,
             environment,
             channel: OnceCell::new(),
+            contexts: SharedContexts::default(),
         }
     }
 
@@ -163,8 +167,17 @@ impl Builder for BuildKit {
         let channel = self.channel().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let solve = Solve::new(order, &build, &session_id)?;
+        let mut solve = Solve::new(order, &build, &session_id)?;
         let sent = Arc::new(Sent::default());
+        let shared = match &order.spec.context {
+            BuildContext::Local(folder) if order.shares_context => {
+                Some(self.shared_context(folder, &solve.shared_key).await?)
+            }
+            BuildContext::Local(_) | BuildContext::Remote(_) => None,
+        };
+        if let Some((shared, _)) = &shared {
+            solve.share_context(&shared.session);
+        }
         let session = Session {
             id: session_id,
             shared_key: solve.shared_key,
@@ -183,7 +196,13 @@ impl Builder for BuildKit {
         };
         let answer = Box::pin(job.run(cx, &mut watch)).await;
         match answer {
-            Ok(answer) => built(answer, order, &watch, &sent),
+            Ok(answer) => {
+                // What all share is counted for the one that began it.
+                if let Some((shared, true)) = &shared {
+                    sent.add(&shared.sent);
+                }
+                built(answer, order, &watch, &sent)
+            }
             Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
             Err(status) => Err(failure::classify(&status, &watch, order)),
         }

@@ -69,6 +69,19 @@ impl Solve {
     }
 }
 
+impl Solve {
+    /// Has the context taken from another session. What is left to this one is the Dockerfile, which
+    /// the builder then keeps apart from those of the others.
+    pub(super) fn share_context(&mut self, session: &str) {
+        let filename = self.request.frontend_attrs.get("filename");
+        let name = filename.map_or(INLINE_NAME, String::as_str);
+        self.shared_key = format!("{}:{name}", self.shared_key);
+        self.directories.remove("context");
+        let attributes = &mut self.request.frontend_attrs;
+        attributes.insert("local-sessionid:context".to_owned(), session.to_owned());
+    }
+}
+
 /// The folders of a build, as one name. The path itself stays on this machine.
 fn shared_key(spec: &BuildSpec) -> String {
     let path = match &spec.context {

@@ -8,7 +8,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 use crate::cx::Events;
 use crate::event::{Event, StepOutcome};
 use crate::oci::Platform;
-use crate::printable::log_line;
+use crate::printable::{log_line, without_url_secrets};
 
 /// How many lines of a step's log are kept for the report of a failure.
 const KEPT_LINES: usize = 50;
@@ -264,9 +264,9 @@ impl Step {
     }
 }
 
-/// A line of the builder's, fit to be shown.
+/// A line of the builder's, fit to be shown and to be kept: events are written to files.
 fn clean_line(bytes: &[u8]) -> String {
-    log_line(bytes, MAX_LINE)
+    without_url_secrets(&log_line(bytes, MAX_LINE))
 }
 
 /// `[linux/arm64 2/3] RUN x` is `[2/3] RUN x` for `linux/arm64`.
@@ -307,6 +307,15 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signed_address_loses_its_signature_whoever_prints_it() {
+        let line = "GET https://me:pw@s3.example/x?X-Amz-Signature=abc: 403";
+        assert_eq!(
+            clean_line(line.as_bytes()),
+            "GET https://s3.example/x?…: 403"
+        );
+    }
 
     #[test]
     fn a_step_says_its_platform_in_front() {

@@ -1,12 +1,13 @@
 //! The real builder, registries, Engine and ledger, made from settings and the environment.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Given;
 use super::read::Read;
 use crate::buildkit::{Address, BuildKit};
+use crate::compose::Project;
 use crate::config::{BuilderChoice, RegistrySettings, Settings};
 use crate::engine::DockerEngine;
 use crate::error::Error;
@@ -14,7 +15,7 @@ use crate::execute::World;
 use crate::execute::ports::NoBuilder;
 use crate::facts::Environment;
 use crate::ledger::Ledger;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::registry::{
     CredentialSources, DockerCredentials, HostSettings, Patience, Registries, RegistryOptions,
     Timeouts,
@@ -26,6 +27,14 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
 /// What a publish works with.
 pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
+    Ok(World {
+        ledger: ledger(given, read)?,
+        ..without_ledger(given, read, plan)?
+    })
+}
+
+/// The same for what publishes nothing: it needs no place for its state, and leaves none behind.
+pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
     let credentials = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
@@ -43,7 +52,7 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
     Ok(World {
         builder: Arc::new(builder),
         registry: Arc::new(Registries::with_credentials(options, credentials)),
-        ledger: ledger(given, read)?,
+        ledger: Ledger::closed(Path::new(""), &read.project.name, &read.project.directory),
         jobs: given.global.jobs.into(),
         keep_going: false,
     })
@@ -82,6 +91,24 @@ pub(super) fn registries(
     plan: Option<&Plan>,
 ) -> Registries {
     Registries::new(options(given, settings, plan))
+}
+
+/// The registries that publish.toml knows, for repositories that are named by hand.
+pub(super) fn known_registries(
+    given: &Given<'_>,
+    known: Option<&(Settings, Project)>,
+) -> Result<Registries, Error> {
+    let hosts = match known {
+        Some((settings, project)) => plan::hosts(project, settings)?,
+        None => BTreeMap::new(),
+    };
+    Ok(Registries::new(RegistryOptions {
+        hosts: hosts
+            .into_iter()
+            .map(|(host, registry)| (host, host_settings(registry)))
+            .collect(),
+        ..options(given, &Settings::default(), None)
+    }))
 }
 
 /// The Docker Engine's own API.
@@ -126,16 +153,7 @@ fn hosts(settings: &Settings, plan: Option<&Plan>) -> BTreeMap<String, HostSetti
     for (name, domain) in named.chain(places) {
         let mut registries = settings.registries.iter();
         if let Some(registry) = registries.find(|registry| registry.name == name) {
-            let client = registry.client.clone();
-            hosts.insert(
-                domain.to_owned(),
-                HostSettings {
-                    plain_http: registry.plain_http,
-                    ca: registry.ca.clone(),
-                    client_cert: client.as_ref().map(|(certificate, _)| certificate.clone()),
-                    client_key: client.map(|(_, key)| key),
-                },
-            );
+            hosts.insert(domain.to_owned(), host_settings(registry));
         }
     }
     hosts
@@ -145,6 +163,16 @@ fn hosts(settings: &Settings, plan: Option<&Plan>) -> BTreeMap<String, HostSetti
 pub(super) fn domain(registry: &RegistrySettings) -> Option<&str> {
     let (domain, _) = registry.repository.split_once('/')?;
     (!domain.contains("{{")).then_some(domain)
+}
+
+fn host_settings(registry: &RegistrySettings) -> HostSettings {
+    let client = registry.client.clone();
+    HostSettings {
+        plain_http: registry.plain_http,
+        ca: registry.ca.clone(),
+        client_cert: client.as_ref().map(|(certificate, _)| certificate.clone()),
+        client_key: client.map(|(_, key)| key),
+    }
 }
 
 /// Where logins come from, as docker and podman have it.

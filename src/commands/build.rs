@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::execute;
 use crate::exit::Exit;
 use crate::oci::{Digest, Reference};
-use crate::plan::{Plan, Purpose, Target};
+use crate::plan::{self, Plan, Purpose, Target};
 
 /// What was built, for programs.
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit,
         let found = names.iter().find(|(service, _)| *service == target.service);
         found.map(|(_, names)| names.clone()).unwrap_or_default()
     };
-    let world = adapters::world(given, &read, &plan)?;
+    let world = adapters::without_ledger(given, &read, &plan)?;
     let (result, exit) = session::run(given, "build", &plan.project, |cx| {
         let (plan, world, find) = (&plan, &world, &find);
         async move {
@@ -82,27 +82,19 @@ pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit,
     Ok(exit)
 }
 
-/// The name under which docker compose would look for the image: `image`, else PROJECT-SERVICE.
+/// The names under which each service's image is put into the Engine.
 fn names(
     project: &crate::compose::Project,
     plan: &Plan,
 ) -> Result<Vec<(String, Vec<Reference>)>, Error> {
     let mut names = Vec::new();
     for target in &plan.targets {
-        let service = project.service(&target.service);
-        let image = service.and_then(|service| service.image.clone());
-        let image = image.unwrap_or_else(|| format!("{}-{}", project.name, target.service));
-        let build = service.and_then(|service| service.build.as_ref());
-        let tags = build.map(|build| build.tags.clone()).unwrap_or_default();
-        let mut references = Vec::new();
-        for text in std::iter::once(image).chain(tags) {
-            let reference: Reference = text.parse().map_err(|error| Error::Usage {
-                message: format!("service `{}`: {error}", target.service),
-                hint: None,
-            })?;
-            references.push(reference.canonical());
+        if let Some(service) = project.service(&target.service) {
+            names.push((
+                target.service.clone(),
+                plan::engine_names(project, service)?,
+            ));
         }
-        names.push((target.service.clone(), references));
     }
     Ok(names)
 }

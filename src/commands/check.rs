@@ -12,11 +12,15 @@ use crate::plan::Purpose;
 pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit, Error> {
     let read = read(given, Purpose::Publish)?;
     let plan = read.plan(&arguments.services)?;
-    let world = adapters::world(given, &read, &plan)?;
+    let world = adapters::without_ledger(given, &read, &plan)?;
+    // A publish that cannot keep its state does not begin, so that is one finding among the others.
+    let state = adapters::ledger(given, &read).err();
+    let state = state.as_ref().map(state_finding);
     let (findings, exit) = session::run(given, "check", &plan.project, |cx| {
         let (plan, world) = (&plan, &world);
         async move {
-            let findings = execute::check(&cx, plan, world).await;
+            let mut findings = execute::check(&cx, plan, world).await;
+            findings.extend(state);
             let exit = if cx.cancel.is_cancelled() {
                 Exit::Interrupted
             } else if findings.iter().any(|finding| finding.fatal) {
@@ -44,4 +48,17 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
         }
     }
     Ok(exit)
+}
+
+/// That there is no place for the state of a publish.
+fn state_finding(error: &Error) -> Finding {
+    let problems = error.problems();
+    let problem = problems.into_iter().next().unwrap_or_default();
+    let message = std::iter::once(problem.message).chain(problem.causes);
+    Finding {
+        fatal: true,
+        subject: "state".to_owned(),
+        message: message.collect::<Vec<_>>().join(": "),
+        hint: problem.hint,
+    }
 }

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use serde::Serialize;
 
-use super::read::{read, warn};
+use super::read::{known, read, warn};
 use super::{Given, adapters, pretty, session};
 use crate::cli::{Format, LsArguments};
 use crate::cx::Cx;
@@ -45,7 +45,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &LsArguments) -> Result<Exit, Er
         }
         adapters::registries(given, &read.settings, Some(&plan))
     } else {
-        adapters::registries(given, &crate::config::Settings::default(), None)
+        adapters::known_registries(given, known(given)?.as_ref())?
     };
     let quiet = crate::cli::Global {
         progress: crate::cli::ProgressKind::Quiet,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::read::{read, warn};
+use super::read::{Read, read, warn};
 use super::{Given, adapters, pretty, session};
 use crate::cli::{Format, PruneArguments, PrunePlace};
 use crate::config::LocalPrune;
@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::execute::ports::{Builder, Engine};
 use crate::exit::Exit;
 use crate::facts;
-use crate::plan::{Purpose, retention};
+use crate::plan::{self, Purpose, retention};
 use crate::report::pruned_table;
 
 /// Something that was removed, or would be.
@@ -39,7 +39,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit,
     };
     warn(given, &read.warnings);
     let plan = read.plan(&[])?;
-    let world = adapters::world(given, &read, &plan)?;
+    let world = adapters::without_ledger(given, &read, &plan)?;
     let engine = adapters::engine(given)?;
     let project = read.project.name.as_str();
     let quiet = crate::cli::Global {
@@ -52,10 +52,10 @@ pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit,
         printer: given.printer.clone(),
     };
     let (result, exit) = session::run(&quiet, "prune", project, |cx| {
-        let (policy, engine, world) = (&policy, &engine, &world);
+        let (policy, engine, world, read) = (&policy, &engine, &world, &read);
         async move {
             let apply = arguments.apply;
-            let result = local(&cx, policy, project, engine, &*world.builder, apply).await;
+            let result = local(&cx, policy, read, engine, &*world.builder, apply).await;
             let exit = if cx.cancel.is_cancelled() {
                 Exit::Interrupted
             } else {
@@ -89,12 +89,17 @@ pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit,
 pub(super) async fn local(
     cx: &Cx,
     policy: &LocalPrune,
-    project: &str,
+    read: &Read,
     engine: &dyn Engine,
     builder: &dyn Builder,
     apply: bool,
 ) -> Result<Vec<Pruned>, Error> {
-    let contents = engine.contents(project).await?;
+    let project = &read.project;
+    let names = plan::repositories(project, &read.settings);
+    let contents = engine
+        .contents(&project.name)
+        .await?
+        .own(&project.name, &names);
     let now = facts::timestamp();
     let mut pruned = Vec::new();
     let mut tell = |one: Pruned| {

@@ -67,15 +67,7 @@ async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, world: &World, outcom
     }
     let done = async {
         let engine = adapters::engine(given)?;
-        prune::local(
-            cx,
-            policy,
-            &read.project.name,
-            &engine,
-            &*world.builder,
-            true,
-        )
-        .await
+        prune::local(cx, policy, read, &engine, &*world.builder, true).await
     };
     if let Err(error) = done.await {
         outcome.afterwards(Failure::Prune(error.to_string()));

@@ -10,7 +10,9 @@ use crate::compose::{self, LoadOptions, Project};
 use crate::config::{self, Document, Override, Settings};
 use crate::error::Error;
 use crate::facts::{self, Ask, Facts, Wants};
-use crate::plan::{self, BuildContext, Dockerfile, Plan, Purpose, Target, Warning};
+use crate::plan::{
+    self, BuildContext, Dockerfile, NamedContext, Plan, Purpose, SecretSource, Target, Warning,
+};
 use crate::report::{Problem, Severity};
 
 /// Everything that was read.
@@ -70,6 +72,15 @@ pub(super) fn settings(given: &Given<'_>) -> Result<(Settings, Document, Project
     let lookup = |name: &str| project.environment.get(name).cloned();
     let (settings, document) = config::load(&ask, &lookup)?;
     Ok((settings, document, project))
+}
+
+/// publish.toml and its project, for a verb that works without them; `None` where nothing is said.
+pub(super) fn known(given: &Given<'_>) -> Result<Option<(Settings, Project)>, Error> {
+    if publish_toml(given)?.is_none() && given.global.set.is_empty() {
+        return Ok(None);
+    }
+    let (settings, _, project) = settings(given)?;
+    Ok(Some((settings, project)))
 }
 
 fn config_ask(given: &Given<'_>) -> Result<config::Ask, Error> {
@@ -176,6 +187,20 @@ impl Read {
         {
             let place = places.and_then(|places| places.dockerfile.as_ref());
             return Err(missing("Dockerfile", path, place));
+        }
+        for context in target.build.named_contexts.values() {
+            if let NamedContext::Local(path) = context
+                && !path.is_dir()
+            {
+                return Err(missing("named context", path, None));
+            }
+        }
+        for secret in &target.build.secrets {
+            if let SecretSource::File(path) = &secret.source
+                && !path.exists()
+            {
+                return Err(missing("secret", path, None));
+            }
         }
         Ok(())
     }

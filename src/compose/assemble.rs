@@ -111,6 +111,7 @@ fn finish(
         sources: &loader.sources,
         secrets: secrets.and_then(Node::as_map),
         environment: &found.environment,
+        folder: &found.folder,
     };
     let mut services = Vec::with_capacity(enabled.len());
     for (name, entry) in enabled.iter() {

@@ -298,7 +298,7 @@ pub struct Bake {
     /// Stages to build without cache.
     pub no_cache_filter: Vec<String>,
     /// Named contexts.
-    pub contexts: BTreeMap<String, String>,
+    pub contexts: IndexMap<String, Context>,
 }
 
 /// A value below an `x-…` key, as it stands after interpolation.

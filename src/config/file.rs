@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::oci::HumanDuration;
+use crate::oci::{HumanDuration, Reference};
 
 /// publish.toml as it is written: everything is optional, nothing has a meaning yet.
 ///
@@ -61,7 +61,9 @@ pub struct RegistryTable {
     pub required: Option<bool>,
     /// Whether the registry is spoken to without TLS. Default: only on this machine.
     pub plain_http: Option<bool>,
-    /// A file with the CA certificates (PEM) that the registry's certificate is checked against.
+    /// A file with the CA certificates (PEM) that the registry's certificate is checked against. It is
+    /// castoff's own trust: the builder needs the CA as well, a Docker Engine as
+    /// `/etc/docker/certs.d/HOST/ca.crt`.
     pub ca: Option<PathBuf>,
     /// A client certificate (PEM).
     pub client_cert: Option<PathBuf>,
@@ -141,9 +143,10 @@ pub struct BuildTable {
     pub platforms: Option<Vec<String>>,
     /// What builds: `auto`, `engine`, or the address of a buildkitd as `unix:///path`.
     pub builder: Option<String>,
-    /// The provenance attestation. Default: off.
+    /// The provenance attestation. Default: that of the compose file, else off.
     pub provenance: Option<ProvenanceMode>,
-    /// The SBOM attestation: true, or a table that names the image that makes it. Default: false.
+    /// The SBOM attestation: true, or a table that names the image that makes it. Default: that of the
+    /// compose file, else false.
     pub sbom: Option<SbomValue>,
     /// Whether base images are looked up anew even where the builder has them. Default: false.
     pub pull: Option<bool>,
@@ -233,6 +236,15 @@ pub enum SbomValue {
     By(SbomTable),
 }
 
+/// What [`SbomValue`] comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SbomChoice {
+    /// There is none.
+    Off,
+    /// The image named here makes it.
+    By(Reference),
+}
+
 /// `sbom = { generator = "…" }`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -292,7 +304,8 @@ pub struct PruneTable {
 pub struct PruneLocalTable {
     /// Which of this project's images go.
     pub images: Option<PruneImagesTable>,
-    /// How much of the build cache stays.
+    /// How much of the builder's cache stays. It is one cache for all projects: BuildKit does not know
+    /// which one a record is of.
     pub build_cache: Option<PruneCacheTable>,
     /// Which of this project's stopped containers go.
     pub containers: Option<PruneContainersTable>,
@@ -339,7 +352,7 @@ pub struct PruneContainersTable {
 pub struct ServiceTable {
     /// Whether this service is left out of every publish. Default: false.
     pub skip: Option<bool>,
-    /// The registries this service goes to, by their names. Default: all of them.
+    /// The registries this service goes to, by their names, at least one. Default: all of them.
     pub registries: Option<Vec<String>>,
     /// As `build.platforms`.
     pub platforms: Option<Vec<String>>,

@@ -9,7 +9,7 @@ use super::document::{Document, Origin};
 use super::file::{
     AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable,
     CompressionKind, CompressionValue, CreatedFrom, DirtyTree, File, MediaTypes, ProvenanceMode,
-    PruneLocalTable, RegistryTable, SbomValue, ServiceTable, TagsTable,
+    PruneLocalTable, RegistryTable, SbomChoice, SbomValue, ServiceTable, TagsTable,
 };
 use crate::oci::{Platform, Reference, parse_size};
 
@@ -87,8 +87,8 @@ pub struct ServiceSettings {
     pub builder: BuilderChoice,
     /// The provenance attestation.
     pub provenance: Option<ProvenanceMode>,
-    /// The image that makes the SBOM, where one is wanted.
-    pub sbom: Option<Reference>,
+    /// The SBOM attestation; `None` for what the compose file says.
+    pub sbom: Option<SbomChoice>,
     /// Whether base images are looked up anew.
     pub pull: bool,
     /// Whether nothing is taken from the cache.
@@ -344,6 +344,11 @@ impl Reading<'_> {
         let mut settings = general.clone();
         settings.skip = table.skip.unwrap_or(false);
         if let Some(chosen) = table.registries {
+            if chosen.is_empty() {
+                let message =
+                    "no registry is named; `skip = true` leaves the service out of every publish";
+                return Err(self.wrong(&["services", name, "registries"], message));
+            }
             for (index, registry) in chosen.iter().enumerate() {
                 if !registries.contains(&registry) {
                     let path = ["services", name, "registries", &index.to_string()];
@@ -420,15 +425,15 @@ impl Reading<'_> {
         }
         match table.sbom {
             None => {}
-            Some(SbomValue::Wanted(false)) => settings.sbom = None,
+            Some(SbomValue::Wanted(false)) => settings.sbom = Some(SbomChoice::Off),
             Some(SbomValue::Wanted(true)) => {
-                settings.sbom = DEFAULT_SBOM_GENERATOR.parse().ok();
+                settings.sbom = DEFAULT_SBOM_GENERATOR.parse().ok().map(SbomChoice::By);
             }
             Some(SbomValue::By(table)) => {
                 let generator = table.generator.parse::<Reference>();
                 let generator =
                     generator.map_err(|error| self.wrong(&under("sbom"), error.to_string()))?;
-                settings.sbom = Some(generator);
+                settings.sbom = Some(SbomChoice::By(generator));
             }
         }
         settings.pull = table.pull.unwrap_or(settings.pull);

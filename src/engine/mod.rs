@@ -27,6 +27,8 @@ const TIMEOUT: u64 = 120;
 /// (docker/compose, pkg/api/labels.go).
 const COMPOSE_PROJECT_LABEL: &str = "com.docker.compose.project";
 const COMPOSE_SERVICE_LABEL: &str = "com.docker.compose.service";
+/// What compose says of its containers only, and no image hands down to one.
+const COMPOSE_CONTAINER_LABEL: &str = "com.docker.compose.container-number";
 
 /// The Docker Engine behind a socket.
 pub struct DockerEngine {
@@ -42,7 +44,8 @@ impl DockerEngine {
         Ok(Self { docker })
     }
 
-    /// The project's images: those that castoff or docker compose built.
+    /// The images with the project's labels: those that castoff or docker compose built, and those that
+    /// anybody built on them, as labels are inherited.
     async fn images(&self, project: &str) -> Result<Vec<LocalImage>, EngineError> {
         let mut found: HashMap<String, ImageSummary> = HashMap::new();
         for label in [PROJECT_LABEL, COMPOSE_PROJECT_LABEL] {
@@ -137,6 +140,8 @@ impl Engine for DockerEngine {
                 .any(|label| labels.get(*label).is_some_and(|name| name == project));
             if is_ours {
                 contents.containers.push(LocalContainer {
+                    image: container.image_id.clone().unwrap_or_default(),
+                    composed: labels.contains_key(COMPOSE_CONTAINER_LABEL),
                     stopped: self.stopped(&container).await,
                     name: container
                         .names

@@ -171,6 +171,7 @@ async fn one(
         service: target.service.clone(),
         spec: target.build.clone(),
         outputs,
+        shares_context: link.shares_context,
         handed,
         hand_on: link.hand_on.clone(),
     };
@@ -315,6 +316,8 @@ async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, 
                 service: service.clone(),
                 digest: built.digest.clone(),
                 seconds: begun.elapsed().as_secs_f64(),
+                files_sent: built.files_sent,
+                bytes_sent: built.bytes_sent,
                 steps: built.steps,
                 cached: built.cached,
             });
@@ -355,6 +358,7 @@ pub async fn build(
                 service: target.service.clone(),
                 spec: target.build.clone(),
                 outputs: target.wanted.then(load).into_iter().collect(),
+                shares_context: link.shares_context,
                 handed,
                 hand_on: link.hand_on.take(),
             };

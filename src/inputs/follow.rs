@@ -122,7 +122,8 @@ impl Resolver<'_> {
     }
 
     fn target(&self, path: &str) -> Option<String> {
-        if path == "." || path.starts_with("..") {
+        // `..data` is a name as any other: only `..` itself leads out.
+        if path == "." || path == ".." || path.starts_with("../") {
             return None;
         }
         let full = self.full(path);
@@ -176,6 +177,21 @@ mod tests {
     fn followed(root: &Path, paths: &[&str]) -> Option<Vec<String>> {
         let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
         follow(root, &paths)
+    }
+
+    /// As Kubernetes lays out what it mounts from a `ConfigMap`.
+    #[test]
+    fn a_link_whose_name_begins_with_two_dots_stays_within_the_tree() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        std::fs::create_dir_all(root.join("..2024_01")).unwrap();
+        std::fs::write(root.join("..2024_01/config.yaml"), "x").unwrap();
+        symlink("..2024_01", root.join("..data")).unwrap();
+        symlink("..data/config.yaml", root.join("config.yaml")).unwrap();
+        assert_eq!(
+            followed(root, &["config.yaml"]).unwrap(),
+            ["..2024_01/config.yaml", "..data", "config.yaml"]
+        );
     }
 
     #[test]

@@ -104,11 +104,17 @@ impl Ledger {
     /// The ledger of the project that lives in `directory`, below `state`. It is outside of the
     /// project's folder, so that `git clean` does not take it along.
     pub fn open(state: &Path, project: &str, directory: &Path) -> Result<Self, Error> {
+        let ledger = Self::closed(state, project, directory);
+        let releases = ledger.folder.join("releases");
+        fs::create_dir_all(&releases).map_err(Error::files("create", &releases))?;
+        Ok(ledger)
+    }
+
+    /// The same without touching a file, for what neither reads nor writes it.
+    pub fn closed(state: &Path, project: &str, directory: &Path) -> Self {
         let key = Digest::of(directory.as_os_str().as_encoded_bytes());
         let folder = state.join(format!("{project}-{}", key.short()));
-        let releases = folder.join("releases");
-        fs::create_dir_all(&releases).map_err(Error::files("create", &releases))?;
-        Ok(Self { folder })
+        Self { folder }
     }
 
     /// Takes the lock of the project, or says who has it.

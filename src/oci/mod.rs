@@ -8,6 +8,8 @@ mod digest;
 mod duration;
 mod manifest;
 mod platform;
+#[cfg(test)]
+mod properties;
 mod reference;
 mod size;
 

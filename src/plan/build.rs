@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -88,6 +88,34 @@ impl BuildSpec {
                 NamedContext::Local(_) | NamedContext::Remote(_) => None,
             })
             .collect()
+    }
+
+    /// The folders and files of this machine that it reads: context, Dockerfile, named contexts, secrets.
+    pub fn paths(&self) -> Vec<&Path> {
+        let context = match &self.context {
+            BuildContext::Local(path) => Some(path),
+            BuildContext::Remote(_) => None,
+        };
+        let dockerfile = match &self.dockerfile {
+            Dockerfile::Local(path) => Some(path),
+            Dockerfile::InContext(_) | Dockerfile::Inline(_) => None,
+        };
+        let named = self
+            .named_contexts
+            .values()
+            .filter_map(|named| match named {
+                NamedContext::Local(path) => Some(path),
+                NamedContext::Remote(_) | NamedContext::Service(_) => None,
+            });
+        let secrets = self
+            .secrets
+            .iter()
+            .filter_map(|secret| match &secret.source {
+                SecretSource::File(path) => Some(path),
+                SecretSource::Environment(_) => None,
+            });
+        let all = context.into_iter().chain(dockerfile).chain(named);
+        all.chain(secrets).map(PathBuf::as_path).collect()
     }
 
     /// Whether the image comes with attestations.

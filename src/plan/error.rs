@@ -114,6 +114,20 @@ pub enum Error {
         /// The services.
         services: String,
     },
+    /// Two registries of publish.toml are one host, and do not agree about it.
+    #[error(
+        "registries `{one}` and `{other}` are both at {host}, and differ in how it is spoken to"
+    )]
+    TwoWays {
+        /// The host, with its port.
+        host: String,
+        /// One of them.
+        one: String,
+        /// The other.
+        other: String,
+        /// Where both stand.
+        places: Option<(Box<Excerpt>, Box<Excerpt>)>,
+    },
     /// A build asks for more than a sandbox, and nobody allowed it.
     #[error("service `{service}`: its build asks for `{right}`, which is not allowed")]
     NotAllowed {
@@ -143,6 +157,7 @@ impl Error {
     pub fn place(&self) -> Option<&Excerpt> {
         match self {
             Self::NotBuilt { place, .. } | Self::Nowhere { place, .. } => Some(place),
+            Self::TwoWays { places, .. } => places.as_ref().map(|(_, other)| &**other),
             Self::NoSuchService { place, .. }
             | Self::Reference { place, .. }
             | Self::Template { place, .. }
@@ -156,6 +171,17 @@ impl Error {
             | Self::NoSuchRegistry { .. }
             | Self::Circle { .. }
             | Self::NothingRequired { .. } => None,
+        }
+    }
+
+    /// Another place that belongs to it, and what it is.
+    pub fn related(&self) -> Option<(&Excerpt, &'static str)> {
+        match self {
+            Self::TwoWays { places, .. } => {
+                let (one, _) = places.as_ref()?;
+                Some((one, "the other one"))
+            }
+            _ => None,
         }
     }
 
@@ -187,6 +213,9 @@ impl Error {
                 format!("the registries here are: {}", known.join(", "))
             }
             Self::Unsupported { hint, .. } => return hint.clone(),
+            Self::TwoWays { .. } => {
+                "give both the same `plain_http`, `ca`, `client_cert` and `client_key`".to_owned()
+            }
             Self::NotAllowed { right, .. } => format!(
                 "if you trust it, allow it with `--allow {right}`, or `allow = [\"{right}\"]` under [build] in publish.toml"
             ),

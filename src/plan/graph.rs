@@ -17,13 +17,11 @@ pub(super) fn beneath(project: &Project, wanted: &BTreeSet<String>) -> BTreeSet<
             .and_then(|service| service.build.as_ref());
         let Some(build) = build else { continue };
         let baked = build.bake.iter().flat_map(|bake| bake.contexts.values());
-        let contexts = build.additional_contexts.values();
-        let others = contexts
-            .filter_map(|context| match context {
-                Context::Service(other) => Some(other.as_str()),
-                _ => None,
-            })
-            .chain(baked.filter_map(|address| address.strip_prefix("target:")));
+        let contexts = build.additional_contexts.values().chain(baked);
+        let others = contexts.filter_map(|context| match context {
+            Context::Service(other) => Some(other.as_str()),
+            _ => None,
+        });
         for other in others {
             if !wanted.contains(other) && found.insert(other.to_owned()) {
                 open.push(other);

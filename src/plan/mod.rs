@@ -7,6 +7,8 @@ mod build;
 mod cache;
 mod error;
 mod graph;
+mod hosts;
+mod names;
 mod only;
 mod places;
 mod reading;
@@ -24,6 +26,8 @@ pub use build::{
     Ulimit,
 };
 pub use error::Error;
+pub use hosts::hosts;
+pub use names::{engine_names, repositories};
 
 use crate::compose::{Build, Project, Service};
 use crate::config::Settings;
@@ -75,6 +79,9 @@ pub struct Target {
     pub tags: Vec<PlannedTag>,
     /// The labels of the image.
     pub labels: BTreeMap<String, String>,
+    /// The paths it reads that lie outside the project's folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<PathBuf>,
     /// Where the image goes, with what is particular to each place; nowhere, where others build on
     /// the target and nobody asked for its own image.
     #[serde(skip)]
@@ -262,6 +269,7 @@ pub fn plan(
     purpose: Purpose,
 ) -> Result<Plan, Error> {
     check_names(project, settings, selection)?;
+    hosts(project, settings)?;
     let mut warnings: Vec<Warning> = Vec::new();
     let mut targets = Vec::new();
     let wanted = wanted(project, settings, selection);

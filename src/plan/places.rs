@@ -35,6 +35,7 @@ pub(super) fn places(
 ) -> Result<Places, Error> {
     let own = settings.service(&service.name);
     let chosen = chosen(settings, own);
+    // `chosen` is empty only where there is no registry at all: an empty list of a service is refused.
     if chosen.is_empty() && own.rules.is_none() {
         return written(service);
     }
@@ -188,14 +189,10 @@ fn written(service: &Service) -> Result<Places, Error> {
         computed: None,
     };
     for (reference, rule) in references {
-        let reference = reference.canonical();
+        let place = service.places.image.as_ref();
+        let reference = tagged(service, &reference, place)?;
         let Some(tag) = reference.tag().cloned() else {
-            return Err(Error::Unsupported {
-                service: service.name.clone(),
-                what: format!("{reference} names a digest, which no new image can have"),
-                place: service.places.image.clone().map(Box::new),
-                hint: Some("leave the digest out".to_owned()),
-            });
+            continue;
         };
         let repository = reference.repository().clone();
         let known = places
@@ -234,7 +231,30 @@ fn image(service: &Service) -> Result<Reference, Error> {
     }
 }
 
-fn reference(service: &Service, text: &str, place: Option<&Excerpt>) -> Result<Reference, Error> {
+/// The reference with the tag that an image is given under it. A digest is no name for an image that
+/// is yet to be made.
+pub(super) fn tagged(
+    service: &Service,
+    reference: &Reference,
+    place: Option<&Excerpt>,
+) -> Result<Reference, Error> {
+    let reference = reference.canonical();
+    if reference.tag().is_some() {
+        return Ok(reference);
+    }
+    Err(Error::Unsupported {
+        service: service.name.clone(),
+        what: format!("{reference} names a digest, which no new image can have"),
+        place: place.cloned().map(Box::new),
+        hint: Some("leave the digest out".to_owned()),
+    })
+}
+
+pub(super) fn reference(
+    service: &Service,
+    text: &str,
+    place: Option<&Excerpt>,
+) -> Result<Reference, Error> {
     text.parse().map_err(|source| Error::Reference {
         service: service.name.clone(),
         place: place.cloned().map(Box::new),
@@ -243,7 +263,7 @@ fn reference(service: &Service, text: &str, place: Option<&Excerpt>) -> Result<R
 }
 
 /// The repository of a service in a registry of publish.toml.
-fn repository(
+pub(super) fn repository(
     registry: &RegistrySettings,
     project: &Project,
     service: &Service,

@@ -9,7 +9,7 @@ use super::{
     SecretSource, ServiceContext, SshMount, Ulimit, Warning,
 };
 use crate::compose::{self, Build, Context, Service};
-use crate::config::{MediaTypes, ProvenanceMode, ServiceSettings};
+use crate::config::{MediaTypes, ProvenanceMode, SbomChoice, ServiceSettings};
 use crate::excerpt::Excerpt;
 use crate::oci::{Platform, Reference};
 
@@ -186,7 +186,8 @@ impl Reading<'_> {
 
     fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, Error> {
         let mut contexts = BTreeMap::new();
-        for (name, context) in &self.build.additional_contexts {
+        let baked = self.build.bake.iter().flat_map(|bake| &bake.contexts);
+        for (name, context) in self.build.additional_contexts.iter().chain(baked) {
             let context = match context {
                 Context::Local(path) => NamedContext::Local(path.clone()),
                 Context::Remote(address) | Context::Scheme(address) => {
@@ -199,15 +200,6 @@ impl Reading<'_> {
                     NamedContext::Remote(address.clone())
                 }
                 Context::Service(other) => NamedContext::Service(ServiceContext(other.clone())),
-            };
-            contexts.insert(name.clone(), context);
-        }
-        let baked = self.build.bake.iter().flat_map(|bake| &bake.contexts);
-        for (name, address) in baked {
-            // Bake's word for what compose calls `service:`.
-            let context = match address.strip_prefix("target:") {
-                Some(other) => NamedContext::Service(ServiceContext(other.to_owned())),
-                None => NamedContext::Remote(address.clone()),
             };
             contexts.insert(name.clone(), context);
         }
@@ -285,8 +277,10 @@ impl Reading<'_> {
     }
 
     fn sbom(&self, settings: &ServiceSettings) -> Result<Option<Reference>, Error> {
-        if settings.sbom.is_some() {
-            return Ok(settings.sbom.clone());
+        match &settings.sbom {
+            None => {}
+            Some(SbomChoice::Off) => return Ok(None),
+            Some(SbomChoice::By(generator)) => return Ok(Some(generator.clone())),
         }
         let generator = match self.build.sbom.as_deref() {
             None | Some("false") => return Ok(None),

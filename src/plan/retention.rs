@@ -1,8 +1,9 @@
 //! What a cleanup of this machine removes, and by which rule. Pure: the Engine's contents go in, a
 //! list of removals comes out.
 //!
-//! **Invariants.** Only images, containers and volumes of the project are ever named. Nothing that
-//! a container uses is, whoever's the container.
+//! **Invariants.** Only images, containers and volumes of the project are ever named, and of an image
+//! only the names that the project gave it. Nothing that a container uses is, whoever's the container.
+//! A builder's cache is not the project's: BuildKit does not know which project a record is of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,8 +11,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::LocalPrune;
+use crate::oci::{Reference, Repository};
 
-/// What the Engine holds.
+/// What the Engine holds, as far as labels tell whose it is. Labels are inherited by `FROM`, so it may be
+/// more than the project's: see [`Contents::own`].
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
     /// The project's images.
@@ -26,12 +29,43 @@ pub struct Contents {
     pub used_volumes: BTreeSet<String>,
 }
 
+impl Contents {
+    /// What of it is the project's own: images with a name in `repositories` or PROJECT-SERVICE, and
+    /// with those names only; containers that compose made, or that run such an image. An image that
+    /// somebody built on one of the project's has its labels, and none of its names.
+    #[must_use]
+    pub fn own(mut self, project: &str, repositories: &BTreeSet<Repository>) -> Self {
+        self.images.retain_mut(|image| {
+            let of_service: Option<Repository> =
+                format!("{project}-{}", image.service).parse().ok();
+            let is_own = |name: &String| {
+                let reference = name.parse::<Reference>();
+                reference.is_ok_and(|reference| {
+                    let repository = reference.repository();
+                    repositories.contains(repository) || of_service.as_ref() == Some(repository)
+                })
+            };
+            let all = image.names.len();
+            image.names.retain(is_own);
+            if image.names.len() < all {
+                // Its content stays, under the names of others.
+                image.bytes = 0;
+            }
+            !image.names.is_empty()
+        });
+        let images: BTreeSet<&str> = self.images.iter().map(|image| image.id.as_str()).collect();
+        self.containers
+            .retain(|one| one.composed || images.contains(one.image.as_str()));
+        self
+    }
+}
+
 /// An image in the Engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalImage {
     /// Its id.
     pub id: String,
-    /// Its names; none for one that was replaced.
+    /// Its names; none for one that lost them.
     pub names: Vec<String>,
     /// The service that it belongs to.
     pub service: String,
@@ -48,6 +82,10 @@ pub struct LocalContainer {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// The id of its image.
+    pub image: String,
+    /// Whether docker compose made it for the project: that is said by labels which no image has.
+    pub composed: bool,
     /// When it stopped; `None` while it runs, or where the Engine does not say.
     pub stopped: Option<Timestamp>,
     /// The bytes that it wrote.
@@ -77,7 +115,7 @@ pub struct CacheRecord {
 /// Something that can be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Thing {
-    /// An image: all its names, and with the last of them its content.
+    /// An image: the names that the project gave it, and with the last of all its content.
     Image(LocalImage),
     /// A stopped container.
     Container(LocalContainer),
@@ -112,9 +150,10 @@ impl CacheRemoval {
     pub fn because(&self) -> String {
         let keep = humansize::format_size(self.keep, humansize::DECIMAL);
         if self.unused_for.is_zero() {
-            format!("more than {keep}")
+            format!("more than {keep} in the cache of all projects")
         } else {
-            format!("more than {keep}, not used for {}", span(self.unused_for))
+            let age = span(self.unused_for);
+            format!("more than {keep} in the cache of all projects, not used for {age}")
         }
     }
 }
@@ -310,6 +349,54 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_else_built_on_an_image_of_the_project_is_not_the_projects() {
+        let named = |id: &str, names: &[&str]| LocalImage {
+            id: id.to_owned(),
+            names: names.iter().map(ToString::to_string).collect(),
+            ..image("api", 1)
+        };
+        let container = |name: &str, image: &str, composed| LocalContainer {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            image: image.to_owned(),
+            composed,
+            stopped: Some(at(1)),
+            bytes: 0,
+        };
+        let contents = Contents {
+            images: vec![
+                named("ours", &["ghcr.io/acme/api:1"]),
+                named("composed", &["shop-api:latest"]),
+                named("both", &["shop-api:old", "mine:keep"]),
+                named("theirs", &["somebody-elses:1"]),
+                named("nameless", &[]),
+            ],
+            containers: vec![
+                container("of compose", "redis", true),
+                container("by hand", "ours", false),
+                container("of theirs", "theirs", false),
+            ],
+            ..Contents::default()
+        };
+        let own = contents.own("shop", &["ghcr.io/acme/api".parse().unwrap()].into());
+        let images: Vec<(&str, &[String], u64)> = own
+            .images
+            .iter()
+            .map(|image| (image.id.as_str(), image.names.as_slice(), image.bytes))
+            .collect();
+        assert_eq!(
+            images,
+            [
+                ("ours", &["ghcr.io/acme/api:1".to_owned()][..], 10),
+                ("composed", &["shop-api:latest".to_owned()][..], 10),
+                ("both", &["shop-api:old".to_owned()][..], 0),
+            ]
+        );
+        let containers: Vec<&str> = own.containers.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(containers, ["of compose", "by hand"]);
+    }
+
+    #[test]
     fn what_a_container_uses_stays_by_id_and_by_name() {
         let policy = LocalPrune {
             images: Some((Duration::ZERO, 0)),
@@ -328,6 +415,8 @@ mod tests {
         let container = |name: &str, stopped| LocalContainer {
             id: name.to_owned(),
             name: name.to_owned(),
+            image: String::new(),
+            composed: true,
             stopped,
             bytes: 0,
         };

@@ -1,6 +1,7 @@
 //! One service: its build, labels and annotations, and where its image goes.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::cache::{Caches, caches, written};
 use super::error::Error;
@@ -12,6 +13,7 @@ use super::{
 };
 use crate::compose::Service;
 use crate::config::{CreatedFrom, DirtyTree};
+use crate::inputs::clean_path;
 use crate::tags::{self, Created, Dirty, LabelInput, Names};
 
 /// The variable and build argument for the date of everything in an image
@@ -131,6 +133,7 @@ fn target(
     date(subject, &mut spec, warnings);
     spec.cache_from.clone_from(&caches.from);
     spec.cache_to.clone_from(&caches.to);
+    let outside = outside(&spec.paths(), &subject.project.directory);
     Ok(Target {
         service: service.name.clone(),
         action: Action::Build,
@@ -142,9 +145,22 @@ fn target(
         repositories: Vec::new(),
         tags: Vec::new(),
         labels,
+        outside,
         destinations: Vec::new(),
         wanted: true,
     })
+}
+
+/// Those of `paths` that lie outside `folder`, in their order, without what lies below another one.
+fn outside(paths: &[&Path], folder: &Path) -> Vec<PathBuf> {
+    let mut outside: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        let path = PathBuf::from(clean_path(&path.to_string_lossy()));
+        if !path.starts_with(folder) && !outside.iter().any(|known| path.starts_with(known)) {
+            outside.push(path);
+        }
+    }
+    outside
 }
 
 /// Hands the date that everything in the image is to have to the build: that of the environment

@@ -89,6 +89,7 @@ impl Shown {
                     while let Ok(envelope) = told.try_next() {
                         self.show(&envelope);
                     }
+                    self.flush();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -96,6 +97,11 @@ impl Shown {
             self.draw();
         }
         self.erase();
+        self.flush();
+    }
+
+    /// Hands the file what was told so far: a run that is killed leaves what it did until then.
+    fn flush(&mut self) {
         if let Some(file) = &mut self.file
             && let Err(error) = file.flush()
         {
@@ -182,5 +188,31 @@ impl Shown {
         self.erase();
         let problem = Problem::warning(format!("the events are no longer recorded: {error}"));
         self.printer.problem(&problem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::cx::Events;
+
+    #[test]
+    fn what_was_told_is_in_the_file_while_the_run_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events");
+        let (events, told) = Events::stream(Timestamp::now);
+        let printer = Printer::new(false, true, folder.path().to_owned());
+        let file = Some(File::create(&path).unwrap());
+        let console = Console::start(told, Progress::Quiet, printer, file, Timestamp::now);
+        events.tell(Event::Verified { tags: 3 });
+        let limit = Instant::now() + Duration::from_secs(10);
+        while !std::fs::read_to_string(&path).unwrap().ends_with('\n') {
+            assert!(Instant::now() < limit, "nothing was written");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(events);
+        console.finish();
     }
 }

@@ -72,13 +72,13 @@ fn summary(release: &Release) -> String {
         let tags: Vec<String> = image
             .tags
             .iter()
-            .map(|tag| format!("`{}`", escaped(&tag.to_string())))
+            .map(|tag| code(&tag.to_string()))
             .collect();
         let _ = writeln!(
             text,
-            "| {} | `{}` | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} |",
             escaped(&image.service),
-            image.digest,
+            code(image.digest.as_str()),
             size(image.size),
             if image.reused {
                 "reused".to_owned()
@@ -95,6 +95,25 @@ fn summary(release: &Release) -> String {
         }
     }
     text
+}
+
+/// Text of others as code within a table. Nothing is markdown there but the end of the code, which is
+/// told by a longer run of backticks (`CommonMark`, "Code spans"), and `|` (GFM, "Tables").
+fn code(text: &str) -> String {
+    let text: String = text
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    let longest = text.split(|letter| letter != '`').map(str::len).max();
+    let fence = "`".repeat(longest.unwrap_or_default() + 1);
+    // A backtick at an end would belong to the fence, and nothing at all is no code.
+    let room = if text.is_empty() || text.starts_with('`') || text.ends_with('`') {
+        " "
+    } else {
+        ""
+    };
+    let text = text.replace('|', "\\|");
+    format!("{fence}{room}{text}{room}{fence}")
 }
 
 /// Text of others within markdown: it stays text.
@@ -114,4 +133,23 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn within_code_only_the_table_and_the_code_itself_can_break() {
+        for (text, shown) in [
+            ("ghcr.io/acme/my_app:1.0_x", "`ghcr.io/acme/my_app:1.0_x`"),
+            ("a|b", "`a\\|b`"),
+            ("a`b", "``a`b``"),
+            ("`a``b`", "``` `a``b` ```"),
+            ("a\nb", "`a b`"),
+            ("", "`  `"),
+        ] {
+            assert_eq!(code(text), shown);
+        }
+    }
 }

@@ -64,6 +64,7 @@ impl Plain {
                 seconds: took,
                 steps,
                 cached,
+                ..
             } => {
                 let built = built
                     .as_ref()

@@ -5,6 +5,10 @@ use super::words::{digest, seconds, size};
 use crate::ledger::{Move, RegistryState, Release};
 use crate::oci::{Digest, Platform, Reference, Tag};
 use crate::plan::{Action, Plan};
+use crate::printable::one_line;
+
+/// How much of a path is shown.
+const LONGEST_PATH: usize = 4096;
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -63,7 +67,27 @@ pub fn plan_table(plan: &Plan) -> String {
             .map_or_else(|| "new image".to_owned(), digest);
         tags.add_row([tag.reference.to_string(), now, then, tag.rule.clone()]);
     }
-    format!("{}\n{}", printed(&services), printed(&tags))
+    format!(
+        "{}\n{}{}",
+        printed(&services),
+        printed(&tags),
+        outside(plan)
+    )
+}
+
+/// Which paths leave the project: compose allows them, and whoever reads a plan should know.
+fn outside(plan: &Plan) -> String {
+    let mut paths = table(&["SERVICE", "READS OUTSIDE THE PROJECT"]);
+    for target in &plan.targets {
+        for path in &target.outside {
+            let path = one_line(&path.display().to_string(), LONGEST_PATH);
+            paths.add_row([target.service.clone(), path]);
+        }
+    }
+    if paths.row_count() == 0 {
+        return String::new();
+    }
+    format!("\n{}", printed(&paths))
 }
 
 /// What was published: each service with its digest, size, time and tags.

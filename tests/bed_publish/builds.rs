@@ -1,5 +1,6 @@
 //! What a build can be told, seen in what comes of it.
 
+use crate::Shop;
 use crate::support::bed::Bed;
 use crate::support::program::Ran;
 use crate::support::project::Project;
@@ -247,6 +248,30 @@ fn nothing_of_a_control_sequence_in_a_log_reaches_the_terminal() {
         .exits(4);
     assert!(ran.stderr.contains("red"), "{}", ran.stderr);
     assert!(!ran.stderr.contains('\u{1b}') && !ran.stderr.contains('\u{7}'));
+}
+
+#[test]
+fn a_signed_address_in_a_builds_log_is_neither_shown_nor_saved() {
+    let shop = Shop::of(&["api"]);
+    shop.project.write(
+        "api/file",
+        "echo GET 'https://me:hunter2@s3.example/x?X-Amz-Signature=geheim'; exit 1\n",
+    );
+    shop.project.write(
+        "api/Dockerfile",
+        &format!("FROM {}\nCOPY file /file\nRUN sh /file\n", Bed::base()),
+    );
+    let events = shop.project.join(".home/events");
+    let ran = shop
+        .castoff(["publish", "--progress", "plain", "--events"])
+        .args([&events])
+        .run()
+        .exits(4);
+    let saved = std::fs::read_to_string(events).unwrap();
+    for text in [&ran.stderr, &saved] {
+        assert!(text.contains("GET https://s3.example/x?…"), "{text}");
+        assert!(!text.contains("geheim") && !text.contains("hunter2"));
+    }
 }
 
 /// A project whose build asks an SSH agent for its keys, and to forget them.

@@ -128,6 +128,66 @@ fn only_old_images_of_the_project_that_no_container_uses_are_removed() {
 }
 
 #[test]
+fn what_somebody_built_on_an_image_of_the_project_is_left_alone() {
+    let name = Bed::unique("based");
+    let project = project(&name);
+    castoff(&project, ["build"]).run().exits(0);
+    Bed::output(
+        "docker",
+        &["tag", &format!("{name}-api"), &format!("{name}-api:old")],
+    );
+    let theirs = format!("{name}-somebody-elses");
+    // A name that somebody gave an image of ours is not ours to take.
+    Bed::output(
+        "docker",
+        &["tag", &format!("{name}-api:old"), &format!("{theirs}:kept")],
+    );
+    project.write("file", "2");
+    castoff(&project, ["build"]).run().exits(0);
+    // Newer than both, and with the labels of the image that it is built on.
+    let folder = project.join("theirs").display().to_string();
+    project.write(
+        "theirs/Dockerfile",
+        &format!("FROM {name}-api\nRUN echo > /theirs\n"),
+    );
+    for tag in ["1", "2"] {
+        Bed::output(
+            "docker",
+            &["build", "-q", "-t", &format!("{theirs}:{tag}"), &folder],
+        );
+    }
+    let dry = castoff(&project, ["prune", "local", "--format", "json"])
+        .run()
+        .exits(0)
+        .json();
+    let offered: Vec<&str> = dry
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(offered, [format!("{name}-api:old")]);
+    castoff(&project, ["prune", "local", "--apply"])
+        .run()
+        .exits(0);
+    let left = ["--format", "{{.Repository}}:{{.Tag}}", "--filter"];
+    let filter = format!("reference={name}*");
+    let left = Bed::output("docker", &[&["images"], &left[..], &[&filter]].concat());
+    let mut left: Vec<&str> = left.lines().collect();
+    left.sort_unstable();
+    let all = [
+        format!("{name}-api:latest"),
+        format!("{theirs}:1"),
+        format!("{theirs}:2"),
+        format!("{theirs}:kept"),
+    ];
+    assert_eq!(left, all);
+    for leftover in &all {
+        Bed::output("docker", &["image", "rm", leftover]);
+    }
+}
+
+#[test]
 fn the_build_cache_is_measured_and_cut() {
     let name = Bed::unique("cache");
     let project = project(&name);
@@ -155,6 +215,10 @@ fn the_build_cache_is_measured_and_cut() {
         .json();
     assert_eq!(dry[0]["kind"], "build cache");
     assert!(dry[0]["bytes"].as_u64().unwrap() > 0);
+    assert_eq!(
+        dry[0]["because"],
+        "more than 0 B in the cache of all projects"
+    );
     Bed::output("docker", &["image", "rm", &format!("{name}-api")]);
 }
 

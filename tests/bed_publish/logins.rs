@@ -110,6 +110,44 @@ fn a_registry_behind_a_ca_of_ones_own() {
     shop.project
         .write("publish.toml", &publish.replace("[tags]", &ca));
     shop.castoff(["publish"]).run().exits(0);
+    // A repository that is named by hand is asked in the project's ways, too.
+    let repository = shop.repository(&host, "api");
+    let listed = shop.castoff(["ls", &repository]).run().exits(0);
+    assert!(listed.stdout.contains(&format!("{repository}:latest")));
+    std::fs::remove_file(shop.project.join("publish.toml")).unwrap();
+    shop.castoff(["ls", &repository]).run().exits(3);
+}
+
+#[test]
+fn a_credential_helper_that_fails_is_not_a_lost_builder() {
+    let private = Bed::var("BED_REGISTRY_AUTH");
+    let shop = Shop::of(&["api"]);
+    let config = serde_json::json!({"credHelpers": {&private: "castoff-test-fails"}});
+    shop.project
+        .write(".home/docker/config.json", &config.to_string());
+    shop.project.write(
+        ".home/bin/docker-credential-castoff-test-fails",
+        "#!/bin/sh\necho 'the vault is locked' >&2\nexit 1\n",
+    );
+    let helper = shop
+        .project
+        .join(".home/bin/docker-credential-castoff-test-fails");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(helper, executable).unwrap();
+    let base = format!("FROM {private}/none/{}:1\n", shop.prefix);
+    shop.project.write("api/Dockerfile", &base);
+    let bin = shop.project.join(".home/bin").display().to_string();
+    let ran = shop
+        .castoff(["publish"])
+        .env(
+            "DOCKER_CONFIG",
+            shop.project.join(".home/docker").display().to_string(),
+        )
+        .env("PATH", format!("{bin}:{}", std::env::var("PATH").unwrap()))
+        .run()
+        .exits(4);
+    assert!(!ran.stderr.contains("lost"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("castoff-test-fails"), "{}", ran.stderr);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod readme;
 mod release;
 #[path = "../support/mod.rs"]
 mod support;
+mod transfers;
 mod views;
 
 use std::fmt::Write as _;

@@ -429,3 +429,149 @@ fn an_events_file_that_cannot_be_written() {
       caused by: No such file or directory (os error 2)
     ");
 }
+
+#[test]
+fn a_service_with_no_registry_at_all() {
+    let project = shop().file(
+        "publish.toml",
+        "[registries.a]\nrepository = \"a.example/{{service}}\"\n[services.web]\nregistries = []\n",
+    );
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `services.web.registries`: no registry is named; `skip = true` leaves the service out of every publish
+     --> publish.toml:4:14
+      |
+    4 | registries = []
+      |              ^^
+    ");
+}
+
+#[test]
+fn a_secret_and_a_named_context_that_are_not_there() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            r"services:
+  web:
+    image: acme/web
+    build:
+      context: .
+      secrets: [token]
+secrets:
+  token:
+    file: ./token
+",
+        )
+        .file("Dockerfile", "FROM scratch\n");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: the secret [project]/token does not exist
+     --> compose.yaml:4:5
+      |
+    4 |     build:
+      |     ^^^^^
+    hint: create it, or correct the path
+    ");
+    project.write(
+        "compose.yaml",
+        r"services:
+  web:
+    image: acme/web
+    build:
+      context: .
+      additional_contexts:
+        shared: ./shared
+",
+    );
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: the named context [project]/shared does not exist
+     --> compose.yaml:4:5
+      |
+    4 |     build:
+      |     ^^^^^
+    hint: create it, or correct the path
+    ");
+}
+
+#[test]
+fn an_image_with_a_digest_cannot_be_built() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            &format!("services:\n  web:\n    build: .\n    image: acme/web@{digest}\n"),
+        )
+        .file("Dockerfile", "FROM scratch\n");
+    let ran = project.castoff(["build"]).run();
+    insta::assert_snapshot!(shown(&project, &ran), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: docker.io/acme/web@sha256:0000000000000000000000000000000000000000000000000000000000000000 names a digest, which no new image can have
+     --> compose.yaml:4:12
+      |
+    4 |     image: acme/web@sha256:0000000000000000000000000000000000000000000000000000000000000000
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: leave the digest out
+    ");
+    assert_eq!(plan(&project), shown(&project, &ran));
+}
+
+#[test]
+fn one_host_that_is_to_be_spoken_to_in_two_ways() {
+    let project = shop().file(
+        "publish.toml",
+        r#"[registries.a]
+repository = "r.example:5000/a/{{service}}"
+plain_http = true
+[registries.b]
+repository = "r.example:5000/b/{{service}}"
+ca = "ca.pem"
+[tags]
+rules = ["type=raw,value=1"]
+"#,
+    );
+    insta::assert_snapshot!(plan(&project), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: registries `a` and `b` are both at r.example:5000, and differ in how it is spoken to
+     --> publish.toml:5:14
+      |
+    5 | repository = "r.example:5000/b/{{service}}"
+      |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+     --> publish.toml:2:14
+      |
+    2 | repository = "r.example:5000/a/{{service}}"
+      |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ the other one
+    hint: give both the same `plain_http`, `ca`, `client_cert` and `client_key`
+    "#);
+}
+
+#[test]
+fn only_what_publishes_needs_a_place_for_its_state() {
+    let project = shop();
+    let ran = |verb| {
+        project
+            .castoff([verb])
+            .env("CASTOFF_STATE", "/proc/none")
+            .run()
+    };
+    // There is no Engine here: that is as far as a build gets.
+    let built = ran("build").exits(3);
+    assert!(!built.stderr.contains("/proc/none"), "{}", built.stderr);
+    assert!(built.stderr.contains("cannot reach the builder"));
+    // What a publish would lack is one finding among the others.
+    let checked = ran("check").exits(3);
+    assert!(checked.stderr.contains("/proc/none"), "{}", checked.stderr);
+    assert!(checked.stderr.contains("cannot reach the builder"));
+    let published = ran("publish").exits(3);
+    assert!(published.stderr.contains("/proc/none"));
+}

@@ -78,6 +78,8 @@ fn every_kind() -> Vec<Event> {
         Event::BuildFinished {
             service: service(),
             digest: Some(digest()),
+            files_sent: 2,
+            bytes_sent: 4096,
             seconds: 2.5,
             steps: 3,
             cached: 1,

@@ -79,6 +79,8 @@ impl Telling {
             Event::BuildFinished {
                 service: service(),
                 digest: Some(Digest::of(b"x")),
+                files_sent: 0,
+                bytes_sent: 0,
                 seconds: 4.2,
                 steps: 3,
                 cached: 2,

@@ -13,6 +13,7 @@ mod help;
 mod linked;
 mod live;
 mod plans;
+mod schema;
 #[path = "../support/mod.rs"]
 mod support;
 

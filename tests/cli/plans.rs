@@ -199,3 +199,125 @@ fn the_template_of_publish_toml_has_every_key_and_no_other() {
         );
     }
 }
+
+#[test]
+fn an_sbom_that_the_compose_file_asks_for_can_be_switched_off() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "services:\n  web:\n    image: x/web\n    build:\n      context: .\n      sbom: true\n",
+        )
+        .file("Dockerfile", "FROM scratch\n");
+    let sbom = |publish: &str| {
+        project.write("publish.toml", publish);
+        let ran = project
+            .castoff(["plan", "--offline", "--format", "json"])
+            .run()
+            .exits(0);
+        ran.json()["targets"][0]["build"]["sbom"].clone()
+    };
+    let generator = "docker.io/docker/buildkit-syft-scanner:stable-1";
+    assert_eq!(sbom(""), generator);
+    assert!(sbom("[build]\nsbom = false\n").is_null());
+    assert_eq!(
+        sbom("[build]\nsbom = false\n[services.web]\nsbom = true\n"),
+        generator
+    );
+    assert!(sbom("[services.web]\nsbom = false\n").is_null());
+}
+
+#[test]
+fn bakes_contexts_are_folders_addresses_and_services() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            r"services:
+  base:
+    build: base
+    image: x/base
+  web:
+    image: x/web
+    build:
+      context: web
+      x-bake:
+        contexts:
+          folder: ./other
+          above: other/../base
+          image: docker-image://alpine
+          git: https://example.com/a.git
+          service: target:base
+",
+        )
+        .file("web/Dockerfile", "FROM scratch\n")
+        .file("base/Dockerfile", "FROM scratch\n")
+        .file("other/file", "");
+    let ran = project
+        .castoff(["plan", "--offline", "--format", "json"])
+        .run()
+        .exits(0);
+    let contexts = ran.json()["targets"][1]["build"]["named_contexts"].clone();
+    let inside = |path: &str| project.join(path).display().to_string();
+    assert_eq!(
+        contexts,
+        serde_json::json!({
+            "above": inside("base"),
+            "folder": inside("other"),
+            "git": "https://example.com/a.git",
+            "image": "docker-image://alpine",
+            "service": "service:base",
+        })
+    );
+}
+
+#[test]
+fn paths_that_leave_the_project_are_shown() {
+    let project = Project::new()
+        .file(
+            "here/compose.yaml",
+            r"services:
+  web:
+    image: x/web
+    build:
+      context: ../web
+      dockerfile: ../here/Dockerfile
+      additional_contexts:
+        inside: ./inside
+        beside: ../here-too
+      secrets: [token]
+secrets:
+  token:
+    file: ../token
+",
+        )
+        .file("here/Dockerfile", "FROM scratch\n")
+        .file("here/inside/file", "")
+        .file("here-too/file", "")
+        .file("web/file", "")
+        .file("token", "");
+    let here = ["plan", "--offline", "-f", "here/compose.yaml"];
+    let plan = project
+        .castoff(here)
+        .args(["--format", "json"])
+        .run()
+        .exits(0);
+    let outside = plan.json()["targets"][0]["outside"].clone();
+    let path = |path: &str| project.join(path).display().to_string();
+    assert_eq!(
+        outside,
+        serde_json::json!([path("web"), path("here-too"), path("token")])
+    );
+    let shown = project.castoff(here).run().exits(0).stdout;
+    let shown = shown.replace(&path(""), "[above]/");
+    insta::assert_snapshot!(shown, @"
+    SERVICE  ACTION  PLATFORMS          REPOSITORY
+    web      build   the builder's own  docker.io/x/web
+
+    TAG                     NOW  THEN       RULE
+    docker.io/x/web:latest  –    new image  image
+
+    SERVICE  READS OUTSIDE THE PROJECT
+    web      [above]/web
+    web      [above]/here-too
+    web      [above]/token
+    ");
+}

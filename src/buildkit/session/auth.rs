@@ -35,7 +35,8 @@ impl Auth for Logins {
             .credentials
             .find(&host)
             .await
-            .map_err(|error| Status::unavailable(error.to_string()))?;
+            // Not `unavailable`, which is how a connection ends: the builder hands the code back.
+            .map_err(|error| Status::failed_precondition(error.to_string()))?;
         Ok(Response::new(match found {
             Some(Credential::Password { username, password }) => CredentialsResponse {
                 username,

@@ -55,6 +55,15 @@ pub(super) struct Files {
     sent: Arc<Sent>,
 }
 
+impl Sent {
+    /// Adds what was sent in another session.
+    pub(in crate::buildkit) fn add(&self, other: &Self) {
+        for (ours, theirs) in [(&self.files, &other.files), (&self.bytes, &other.bytes)] {
+            ours.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+}
+
 impl Files {
     pub(super) fn new(directories: HashMap<String, Directory>, sent: Arc<Sent>) -> Self {
         Self { directories, sent }

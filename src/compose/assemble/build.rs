@@ -1,6 +1,5 @@
 //! `build` of the decoded document as the rest of castoff sees it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
@@ -13,6 +12,7 @@ use super::super::model::{
     Bake, Build, BuildSecret, CacheEntry, Context, SecretSource, SshKey, Ulimit,
 };
 use super::super::node::{Map, Node, Place, Value};
+use super::super::paths;
 use super::super::short::gitref::is_remote_context;
 use super::services::{Assembly, extensions, flag, list_of_text, text, text_map, texts};
 
@@ -85,7 +85,7 @@ impl Assembly<'_> {
             entitlements: texts(build, "entitlements"),
             provenance: text(build, "provenance"),
             sbom: text(build, "sbom"),
-            bake: bake.map(|bake| read_bake(&bake.node, bake.key, faults)),
+            bake: bake.map(|bake| self.bake(&bake.node, bake.key, faults)),
             extensions: others,
         }
     }
@@ -235,43 +235,68 @@ fn csv(line: &str) -> Option<Vec<String>> {
     (!quoted).then_some(fields)
 }
 
-/// Reads `x-bake`. Bake's own rules: a key that it does not know is an error, and lists may be one
-/// text.
-fn read_bake(node: &Node, key: Place, faults: &mut Faults) -> Bake {
-    let mut bake = Bake::default();
-    let map = match &node.value {
-        Value::Null => return bake,
-        Value::Map(map) => map,
-        _ => {
-            faults.push(Fault::rule(key, "`x-bake` must be a mapping"));
-            return bake;
-        }
-    };
-    for (name, entry) in map.iter() {
-        let node = &entry.node;
-        let place = entry.place();
-        match &**name {
-            "tags" => bake.tags = list_of_text(node),
-            "cache-from" => bake.cache_from = cache_list(node, place, faults),
-            "cache-to" => bake.cache_to = cache_list(node, place, faults),
-            "secret" => bake.secrets = list_of_text(node),
-            "ssh" => bake.ssh = list_of_text(node),
-            "platforms" => bake.platforms = list_of_text(node),
-            "output" => bake.output = list_of_text(node),
-            "no-cache-filter" => bake.no_cache_filter = list_of_text(node),
-            "pull" => bake.pull = boolean(node, place, faults),
-            "no-cache" => bake.no_cache = boolean(node, place, faults),
-            "contexts" => bake.contexts = contexts(node),
+impl Assembly<'_> {
+    /// Reads `x-bake`. Bake's own rules: a key that it does not know is an error, and lists may be
+    /// one text.
+    fn bake(&self, node: &Node, key: Place, faults: &mut Faults) -> Bake {
+        let mut bake = Bake::default();
+        let map = match &node.value {
+            Value::Null => return bake,
+            Value::Map(map) => map,
             _ => {
-                let nearest = nearest(name, BAKE_KEYS.into_iter());
-                let at = "`x-bake`".to_owned();
-                let key = name.to_string();
-                let problem = Problem::Unknown { at, key, nearest };
-                faults.push(Fault::new(entry.key, problem));
+                faults.push(Fault::rule(key, "`x-bake` must be a mapping"));
+                return bake;
+            }
+        };
+        for (name, entry) in map.iter() {
+            let node = &entry.node;
+            let place = entry.place();
+            match &**name {
+                "tags" => bake.tags = list_of_text(node),
+                "cache-from" => bake.cache_from = cache_list(node, place, faults),
+                "cache-to" => bake.cache_to = cache_list(node, place, faults),
+                "secret" => bake.secrets = list_of_text(node),
+                "ssh" => bake.ssh = list_of_text(node),
+                "platforms" => bake.platforms = list_of_text(node),
+                "output" => bake.output = list_of_text(node),
+                "no-cache-filter" => bake.no_cache_filter = list_of_text(node),
+                "pull" => bake.pull = boolean(node, place, faults),
+                "no-cache" => bake.no_cache = boolean(node, place, faults),
+                "contexts" => bake.contexts = self.baked_contexts(node),
+                _ => {
+                    let nearest = nearest(name, BAKE_KEYS.into_iter());
+                    let at = "`x-bake`".to_owned();
+                    let key = name.to_string();
+                    let problem = Problem::Unknown { at, key, nearest };
+                    faults.push(Fault::new(entry.key, problem));
+                }
             }
         }
+        bake
     }
-    bake
+
+    /// Bake's named contexts. Folders count from the project's, as nothing made them absolute before;
+    /// `target:` is bake's word for what compose calls `service:`.
+    fn baked_contexts(&self, node: &Node) -> IndexMap<String, Context> {
+        let map = node.as_map();
+        let entries = map.into_iter().flat_map(Map::iter);
+        entries
+            .filter_map(|(name, entry)| {
+                let written = entry.node.as_text()?;
+                let context = match (written.strip_prefix("target:"), context(written)) {
+                    (Some(other), _) => Context::Service(other.to_owned()),
+                    (None, Context::Local(_)) if paths::is_absolute(written) => {
+                        Context::Local(paths::clean(written).into())
+                    }
+                    (None, Context::Local(_)) => {
+                        Context::Local(paths::join(self.folder, written).into())
+                    }
+                    (None, elsewhere) => elsewhere,
+                };
+                Some((name.to_string(), context))
+            })
+            .collect()
+    }
 }
 
 fn boolean(node: &Node, place: Place, faults: &mut Faults) -> Option<bool> {
@@ -285,12 +310,4 @@ fn boolean(node: &Node, place: Place, faults: &mut Faults) -> Option<bool> {
             None
         }
     }
-}
-
-fn contexts(node: &Node) -> BTreeMap<String, String> {
-    let map = node.as_map();
-    let entries = map.into_iter().flat_map(Map::iter);
-    entries
-        .filter_map(|(name, entry)| Some((name.to_string(), entry.node.as_text()?.to_owned())))
-        .collect()
 }

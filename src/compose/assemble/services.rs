@@ -20,6 +20,8 @@ pub(super) struct Assembly<'a> {
     pub secrets: Option<&'a Map>,
     /// The project's variables.
     pub environment: &'a Environment,
+    /// The project's folder.
+    pub folder: &'a str,
 }
 
 impl Assembly<'_> {

@@ -53,6 +53,8 @@ pub struct BuildOrder {
     pub spec: BuildSpec,
     /// Where the result goes, all of them or none; nowhere, where only others build on it.
     pub outputs: Vec<Output>,
+    /// Whether others of this run have the same context, so that it is sent once for all of them.
+    pub shares_context: bool,
     /// The results that it builds on, by their services.
     pub handed: BTreeMap<String, Handed>,
     /// Where its own result is left for others, where some build on it.
@@ -179,6 +181,10 @@ impl BuilderError {
                     "a disk is full: `castoff prune local` shows what can be freed".to_owned()
                 })
             }
+            Self::Push { message, .. } if message.contains("x509:") => Some(
+                "the builder does not trust the registry's certificate. `ca` in publish.toml is castoff's own trust: give the builder the CA, too (a Docker Engine looks in /etc/docker/certs.d/HOST/ca.crt)"
+                    .to_owned(),
+            ),
             Self::Push { .. } => Some(
                 "nothing was tagged; repair the registry and run the same command again".to_owned(),
             ),
@@ -188,5 +194,23 @@ impl BuilderError {
             ),
             Self::Cancelled => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_that_fails_for_a_certificate_says_whose_trust_is_missing() {
+        let push = |message: &str| BuilderError::Push {
+            repository: None,
+            message: message.to_owned(),
+        };
+        let hint = |message| push(message).hint().unwrap();
+        let unknown =
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+        assert!(hint(unknown).contains("/etc/docker/certs.d/"));
+        assert!(!hint("unexpected status: 500").contains("certs.d"));
     }
 }

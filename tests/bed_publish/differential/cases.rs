@@ -204,7 +204,12 @@ pub(super) const CASES: &[Case] = &[
         &["--ulimit", "nofile=512:1024", "--ulimit", "nproc=4096"],
     ),
     built("pull", COPY, "pull: true", &["--pull"]),
-    fresh(built("no-cache", RUN, "no_cache: true", &["--no-cache"])),
+    fresh(built(
+        "no-cache",
+        "FROM @BASE\nCOPY file /of-no-cache\nRUN date > /date\n",
+        "no_cache: true",
+        &["--no-cache"],
+    )),
     fresh(built(
         "no-cache-filter",
         "FROM @BASE AS one\nRUN date > /one\nFROM one AS two\nRUN date > /two\n",
@@ -426,11 +431,11 @@ pub(super) const CASES: &[Case] = &[
         &["--platform", "linux/amd64,linux/arm64"],
         ",oci-mediatypes=false",
     ),
-    published(
+    fresh(published(
         "no-cache-publish",
-        "FROM scratch\nCOPY file /file\n",
+        "FROM scratch\nCOPY file /of-no-cache-publish\n",
         "no_cache = true",
         &["--no-cache"],
         "",
-    ),
+    )),
 ];
