@@ -91,6 +91,16 @@ pub struct Global {
         value_parser = clap::value_parser!(u16).range(1..=256)
     )]
     pub jobs: u16,
+    /// For how many seconds a registry that is in trouble is asked again; up to two minutes where
+    /// nothing is said, and less for one that cannot be reached
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        global = true,
+        env = "CASTOFF_PATIENCE",
+        value_parser = seconds
+    )]
+    pub patience: Option<std::time::Duration>,
     /// How to show what goes on
     #[arg(
         long,
@@ -113,6 +123,17 @@ pub struct Global {
     /// Print results and problems only
     #[arg(short = 'q', long, global = true)]
     pub quiet: bool,
+}
+
+/// Reads a number of seconds, with a fraction or without.
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "write a number of seconds, such as 30 or 0.5".to_owned())?;
+    if !(0.0..=86_400.0).contains(&number) {
+        return Err("write a number of seconds from 0 to 86400".to_owned());
+    }
+    Ok(std::time::Duration::from_secs_f64(number))
 }
 
 /// How to show what goes on.
@@ -153,6 +174,14 @@ pub enum Command {
     Publish(PublishArguments),
     /// Build services and load them into the Docker Engine
     Build(BuildArguments),
+    /// Show a publish that was interrupted: which tags moved, which did not, and what to do
+    Status(StatusArguments),
+    /// Show the releases, as this machine and the registries know them
+    History(HistoryArguments),
+    /// Give images that exist other tags, in other registries too: nothing is built
+    Promote(PromoteArguments),
+    /// Take an interrupted publish back, or the last release
+    Rollback(RollbackArguments),
     /// Print the resolved compose project
     Config(ConfigArguments),
     /// Print the versions, tags and labels for here and now
@@ -202,6 +231,74 @@ pub struct PublishArguments {
     /// Take what BuildKit's checks remark about a Dockerfile for an error
     #[arg(long)]
     pub strict: bool,
+    /// Go on with the publish that was interrupted or failed: send only what is missing, and move only
+    /// the tags that have not moved
+    #[arg(long)]
+    pub resume: bool,
+    /// Build and upload the other services after one has failed, and report all that fails; no tag
+    /// moves then either
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Publish to this registry of publish.toml alone, which is required then; can be given again
+    #[arg(long = "only-registry", value_name = "NAME")]
+    pub only_registries: Vec<String>,
+}
+
+/// `castoff status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Ask no registry where the tags point now
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `castoff history`.
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Ask no registry, and show what this machine has published
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `castoff promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArguments {
+    /// A release of `castoff history`, or a tag that every service has
+    #[arg(value_name = "RELEASE|TAG")]
+    pub what: String,
+    /// A tag that will point to it; can be given again
+    #[arg(long, value_name = "TAG", required = true, num_args = 1..)]
+    pub to: Vec<String>,
+    /// Only to this registry of publish.toml, which is required then; can be given again
+    #[arg(long = "to-registry", value_name = "NAME")]
+    pub to_registries: Vec<String>,
+    /// To this repository, with {{service}} in it: registry.example.com/live/{{service}}; can be given
+    /// again
+    #[arg(long = "to-repository", value_name = "REPOSITORY")]
+    pub to_repositories: Vec<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `castoff rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// The release to go back to; without it an interrupted publish is taken back, else the last release
+    #[arg(value_name = "RELEASE")]
+    pub release: Option<String>,
+    /// Forget an interrupted publish, and leave its tags where they are
+    #[arg(long, conflicts_with = "release")]
+    pub forget: bool,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// `castoff build`.

@@ -58,9 +58,40 @@ pub enum Error {
     /// The Docker Engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A release was interrupted with tags on their way.
+    #[error("{command} {release} was interrupted after it had begun to move {tags} tags")]
+    Unfinished {
+        /// The command that made it.
+        command: String,
+        /// Its id.
+        release: String,
+        /// How many tags it is about.
+        tags: usize,
+    },
+    /// What was interrupted cannot be gone on with from here.
+    #[error("cannot go on with {release}: {why}")]
+    DoesNotFit {
+        /// The release's id.
+        release: String,
+        /// What is different.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
+    /// There is no release of which the command could make something.
+    #[error("{message}")]
+    NoRelease {
+        /// What was looked for.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// The ledger.
     #[error("keep the state of this project")]
     Ledger(#[source] ledger::Error),
+    /// The lock of the project.
+    #[error(transparent)]
+    Lock(ledger::Error),
     /// A file that castoff was asked to write.
     #[error("write {}", path.display())]
     Output {
@@ -88,6 +119,10 @@ impl Error {
             | Self::Registry(_)
             | Self::Builder(_)
             | Self::Engine(_)
+            | Self::Unfinished { .. }
+            | Self::DoesNotFit { .. }
+            | Self::NoRelease { .. }
+            | Self::Lock(_)
             | Self::Ledger(_) => Exit::NotReady,
             Self::Compose(_)
             | Self::Config(_)
@@ -131,14 +166,31 @@ impl Error {
                 problem.excerpt = place.as_deref().cloned();
                 problem.hint = Some("create it, or correct the path".to_owned());
             }
-            Self::Usage { hint, .. } => problem.hint.clone_from(hint),
+            Self::Usage { hint, .. } | Self::NoRelease { hint, .. } => {
+                problem.hint.clone_from(hint);
+            }
+            Self::DoesNotFit { hint, .. } => problem.hint = Some(hint.clone()),
+            Self::Unfinished { command, .. } => {
+                problem.hint = Some(unfinished_hint(command).to_owned());
+            }
             Self::Registry(error) => problem.hint = error.hint(),
             Self::Builder(error) => problem.hint = error.hint(),
             Self::Engine(error) => problem.hint = error.hint(),
-            Self::Ledger(error) => problem.hint = error.hint(),
+            Self::Ledger(error) | Self::Lock(error) => problem.hint = error.hint(),
             Self::Output { .. } | Self::Internal(_) => {}
         }
         vec![problem]
+    }
+}
+
+/// What to do about a release that was interrupted.
+pub fn unfinished_hint(command: &str) -> &'static str {
+    match command {
+        "publish" => {
+            "`castoff publish --resume` finishes it, `castoff rollback` takes it back, `castoff status` shows where its tags are"
+        }
+        "rollback" => "`castoff rollback` finishes it, `castoff status` shows where its tags are",
+        _ => "`castoff rollback` takes it back, `castoff status` shows where its tags are",
     }
 }
 

@@ -24,7 +24,8 @@
 //!
 //! No tag is written before every required image is in every required registry under its digest, and
 //! none before the [`ledger`] says so on the disk. Whoever looks for the place where that is kept
-//! reads [`execute::publish`] from top to bottom.
+//! reads [`execute::publish`] from top to bottom. `tests/faults` lets every request of a publish fail in
+//! every way, and kills the program at each.
 //!
 //! # Rooms
 //!

@@ -12,13 +12,14 @@ use crate::config::{RegistrySettings, Settings};
 use crate::docker::Docker;
 use crate::engine::DockerEngine;
 use crate::error::Error;
-use crate::execute::World;
-use crate::execute::ports::{Credentials, Registry};
+use crate::execute::ports::{Credentials, NoBuilder, Registry};
+use crate::execute::{Builders, World};
 use crate::facts::Environment;
 use crate::ledger::Ledger;
 use crate::plan::{self, Plan};
 use crate::registry::{
-    CredentialSources, DockerCredentials, HostSettings, Registries, RegistryOptions,
+    CredentialSources, DockerCredentials, HostSettings, Patience, Registries, RegistryOptions,
+    Timeouts,
 };
 use crate::secret::Secret;
 
@@ -35,10 +36,7 @@ pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Res
     let credentials: Arc<dyn Credentials> = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
-    let options = RegistryOptions {
-        hosts: hosts(&read.settings, plan),
-        ..RegistryOptions::default()
-    };
+    let options = options(given, &read.settings, Some(plan));
     let environment = read.facts.environment.clone();
     let variables = read.project.environment.clone();
     let secrets: buildkit::Environment = Arc::new(move |name: &str| {
@@ -62,7 +60,37 @@ pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Res
         registry,
         ledger: Ledger::closed(Path::new(""), &read.project.name, &read.project.directory),
         jobs: given.global.jobs.into(),
+        keep_going: false,
     })
+}
+
+/// What a command works with that changes tags and builds nothing.
+pub(super) fn world_without_builder(given: &Given<'_>, read: &Read) -> Result<World, Error> {
+    Ok(World {
+        builders: Builders {
+            general: Arc::new(NoBuilder),
+            services: BTreeMap::new(),
+        },
+        registry: Arc::new(registries(given, &read.settings, None)),
+        ledger: ledger(given, read)?,
+        jobs: 1,
+        keep_going: false,
+    })
+}
+
+/// How registries are spoken to.
+fn options(given: &Given<'_>, settings: &Settings, plan: Option<&Plan>) -> RegistryOptions {
+    let patience = given.global.patience;
+    RegistryOptions {
+        credentials: credential_sources(&given.environment),
+        hosts: hosts(settings, plan),
+        patience: patience.map(Patience::of).unwrap_or_default(),
+        // One request that hangs must leave time for another one.
+        timeouts: patience
+            .map(|patience| Timeouts::within(patience / 3))
+            .unwrap_or_default(),
+        ..RegistryOptions::default()
+    }
 }
 
 /// Registries alone, for commands that build nothing.
@@ -71,11 +99,7 @@ pub(super) fn registries(
     settings: &Settings,
     plan: Option<&Plan>,
 ) -> Registries {
-    Registries::new(RegistryOptions {
-        credentials: credential_sources(&given.environment),
-        hosts: plan.map(|plan| hosts(settings, plan)).unwrap_or_default(),
-        ..RegistryOptions::default()
-    })
+    Registries::new(options(given, settings, plan))
 }
 
 /// The registries that publish.toml knows, for repositories that are named by hand.
@@ -88,12 +112,11 @@ pub(super) fn known_registries(
         None => BTreeMap::new(),
     };
     Ok(Registries::new(RegistryOptions {
-        credentials: credential_sources(&given.environment),
         hosts: hosts
             .into_iter()
             .map(|(host, registry)| (host, host_settings(registry)))
             .collect(),
-        ..RegistryOptions::default()
+        ..options(given, &Settings::default(), None)
     }))
 }
 
@@ -104,21 +127,26 @@ pub(super) fn engine(given: &Given<'_>) -> Result<DockerEngine, Error> {
 }
 
 /// What is particular to each registry, by its address.
-fn hosts(settings: &Settings, plan: &Plan) -> BTreeMap<String, HostSettings> {
+fn hosts(settings: &Settings, plan: Option<&Plan>) -> BTreeMap<String, HostSettings> {
+    let targets = plan.iter().flat_map(|plan| &plan.targets);
+    let places = targets.flat_map(|target| &target.destinations);
+    let places = places.map(|place| (place.registry.as_str(), place.repository.domain()));
+    let named = settings.registries.iter();
+    let named = named.filter_map(|registry| Some((registry.name.as_str(), domain(registry)?)));
     let mut hosts = BTreeMap::new();
-    for place in plan.targets.iter().flat_map(|target| &target.destinations) {
-        let registry = settings
-            .registries
-            .iter()
-            .find(|registry| registry.name == place.registry);
-        if let Some(registry) = registry {
-            hosts.insert(
-                place.repository.domain().to_owned(),
-                host_settings(registry),
-            );
+    for (name, domain) in named.chain(places) {
+        let mut registries = settings.registries.iter();
+        if let Some(registry) = registries.find(|registry| registry.name == name) {
+            hosts.insert(domain.to_owned(), host_settings(registry));
         }
     }
     hosts
+}
+
+/// The host of a registry in publish.toml, where its template does not make it depend on the service.
+pub(super) fn domain(registry: &RegistrySettings) -> Option<&str> {
+    let (domain, _) = registry.repository.split_once('/')?;
+    (!domain.contains("{{")).then_some(domain)
 }
 
 fn host_settings(registry: &RegistrySettings) -> HostSettings {

@@ -9,14 +9,19 @@ mod build;
 mod builders;
 mod check;
 mod config;
+mod history;
 mod ls;
 mod plan;
+mod promote;
 mod prune;
 mod publish;
 mod read;
 mod report;
+mod rollback;
 mod session;
+mod status;
 mod tags;
+mod undertaking;
 
 use crate::cli::{Cli, Command};
 use crate::error::{Error, failure_problems};
@@ -47,6 +52,10 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
         Command::Plan(arguments) => plan::run(&given, arguments),
         Command::Publish(arguments) => publish::run(&given, arguments),
         Command::Build(arguments) => build::run(&given, arguments),
+        Command::Status(arguments) => status::run(&given, arguments),
+        Command::History(arguments) => history::run(&given, arguments),
+        Command::Promote(arguments) => promote::run(&given, arguments),
+        Command::Rollback(arguments) => rollback::run(&given, arguments),
         Command::Config(arguments) => config::run(&given, arguments),
         Command::Tags(arguments) => tags::run(&given, arguments),
         Command::Check(arguments) => check::run(&given, arguments),
@@ -73,6 +82,19 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
             printer.problem(&problem);
         }
         error.exit()
+    })
+}
+
+/// The same with nothing shown of what goes on, for commands whose result is all there is to see.
+fn quietly<T>(given: &Given<'_>, work: impl FnOnce(&Given<'_>) -> T) -> T {
+    let global = crate::cli::Global {
+        progress: crate::cli::ProgressKind::Quiet,
+        ..given.global.clone()
+    };
+    work(&Given {
+        global: &global,
+        environment: given.environment.clone(),
+        printer: given.printer.clone(),
     })
 }
 

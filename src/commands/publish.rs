@@ -1,30 +1,41 @@
 //! `castoff publish`: the whole protocol.
 
 use super::read::{Read, read};
-use super::{Given, adapters, complain, pretty, prune, session};
+use super::{Given, adapters, complain, pretty, prune, session, undertaking};
 use crate::cli::{Format, PublishArguments};
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::event::Event;
 use crate::execute::{self, Failure, Outcome, World};
 use crate::exit::Exit;
-use crate::facts::{self, System};
+use crate::facts::System;
 use crate::plan::{Plan, Purpose};
-use crate::report::{GithubFiles, Problem, release_table, write_github};
+use crate::report::{GithubFiles, Problem, registries_table, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
     let mut read = read(given, Purpose::Publish)?;
     if arguments.strict {
         read.settings.be_strict();
     }
-    let plan = read.plan(&arguments.services)?;
-    let world = adapters::world(given, &read, &plan)?;
-    let release = release_id();
-    let (outcome, exit) = session::run(given, "publish", &plan.project, |cx| {
-        let (plan, world, read, release) = (&plan, &world, &read, &release);
+    let mut plan = read.plan(&arguments.services)?;
+    plan.only(&arguments.only_registries)?;
+    let world = World {
+        keep_going: arguments.keep_going,
+        ..adapters::world(given, &read, &plan)?
+    };
+    let _lock = undertaking::lock(&world.ledger, "publish")?;
+    let attempt = if arguments.resume {
+        undertaking::resume(&world.ledger, &read, &plan)?
+    } else {
+        undertaking::begin(&world.ledger, &read, "publish")?
+    };
+    let project = plan.project.clone();
+    let (outcome, exit) = session::run(given, "publish", &project, |cx| {
+        let (world, read, attempt) = (&world, &read, &attempt);
         async move {
-            tell_warnings(&cx, plan);
-            let mut outcome = execute::publish(&cx, plan, world, release).await;
+            tell_warnings(&cx, &plan);
+            undertaking::reuse(&cx, &mut plan, world, attempt).await;
+            let mut outcome = execute::publish(&cx, &plan, world, attempt).await;
             if !arguments.no_prune {
                 clean_up(&cx, given, read, world, &mut outcome).await;
             }
@@ -66,13 +77,6 @@ async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, world: &World, outcom
     }
 }
 
-/// An id that says when the release began, and is its own.
-fn release_id() -> String {
-    let now = facts::timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let own = uuid::Uuid::new_v4().simple().to_string();
-    format!("{now}-{}", own.get(..8).unwrap_or_default())
-}
-
 /// Prints the result, and tells GitHub of it.
 fn report(
     given: &Given<'_>,
@@ -89,6 +93,7 @@ fn report(
             if matches!(exit, Exit::Done | Exit::AfterwardsFailed) {
                 given.printer.result(&release_table(&release));
             }
+            given.printer.result(&registries_table(&release));
         }
     }
     let is_github = read

@@ -6,12 +6,14 @@ use futures_util::stream::{self, FuturesUnordered};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::attempt::Log;
 use super::links::{Link, Links};
 use super::ports::{BuildOrder, BuilderError, Built, Handed, Output, RegistryError};
 use super::preflight::parted;
 use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
+use crate::ledger::{Entry, Uploaded};
 use crate::oci::{Descriptor, Digest, Parsed, Platform, RawManifest, Reference, Repository};
 use crate::plan::{Action, Destination, Plan, Target};
 
@@ -66,12 +68,13 @@ fn announce(cx: &Cx, plan: &Plan) {
     });
 }
 
-/// Builds every target and uploads it to all its destinations. The first failure stops the others:
-/// there will be no release, so their work is not waited for.
+/// Builds every target and uploads it to all its destinations. The first failure stops the others, as
+/// there will be no release, unless the world is to keep going and all of them are to be known.
 pub(super) async fn everything(
     cx: &Cx,
     plan: &Plan,
     world: &World,
+    log: &Log,
 ) -> Result<Vec<Image>, Vec<Failure>> {
     announce(cx, plan);
     let others = Cx {
@@ -89,11 +92,17 @@ pub(super) async fn everything(
     let mut done: FuturesUnordered<_> = work.collect();
     drop(links);
     while let Some(result) = done.next().await {
+        let result = match result {
+            Ok(Some(image)) => note(log, &image).await.map(|()| Some(image)),
+            other => other,
+        };
         match result {
             Ok(image) => images.extend(image),
             Err(failure) => {
                 failures.push(failure);
-                others.cancel.cancel();
+                if !world.keep_going {
+                    others.cancel.cancel();
+                }
             }
         }
     }
@@ -105,6 +114,17 @@ pub(super) async fn everything(
     }
     images.sort_by(|one, other| one.service.cmp(&other.service));
     Ok(images)
+}
+
+/// Notes that an image is up, so that another run need not make it again.
+async fn note(log: &Log, image: &Image) -> Result<(), Failure> {
+    let repositories = image.places.iter().map(|place| place.repository.clone());
+    let entry = Entry::Uploaded(Uploaded {
+        service: image.service.clone(),
+        digest: image.digest().clone(),
+        repositories: repositories.collect(),
+    });
+    log.write(vec![entry]).await
 }
 
 /// The failures that stopped the others. What was stopped is no failure of its own.
@@ -185,6 +205,13 @@ async fn one(
             if let Some(hand_on) = &link.hand_on {
                 hand_on.leave(Handed::Image(source.with_digest(digest.clone())));
             }
+            for place in places.iter().skip(1) {
+                let copied = world
+                    .registry
+                    .copy(cx, &source, digest, &place.repository)
+                    .await;
+                copied.map_err(|error| upload_failure(cx, target, &place.repository, error))?;
+            }
             (digest.clone(), true)
         }
     };
@@ -244,7 +271,7 @@ fn outputs<'a>(target: &Target, places: &'a [Destination]) -> (Vec<Output>, Vec<
     }
 }
 
-fn uploaded(cx: &Cx, image: &Image, repository: &Repository) {
+pub(super) fn uploaded(cx: &Cx, image: &Image, repository: &Repository) {
     cx.events.tell(Event::Uploaded {
         service: image.service.clone(),
         repository: repository.clone(),
@@ -371,7 +398,7 @@ pub async fn build(
 }
 
 /// Reads an image back: what it consists of, and how large it is.
-async fn inspect(
+pub(super) async fn inspect(
     cx: &Cx,
     world: &World,
     repository: &Repository,

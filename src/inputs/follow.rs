@@ -179,7 +179,7 @@ mod tests {
         follow(root, &paths)
     }
 
-    /// As Kubernetes lays out what it mounts from a ConfigMap.
+    /// As Kubernetes lays out what it mounts from a `ConfigMap`.
     #[test]
     fn a_link_whose_name_begins_with_two_dots_stays_within_the_tree() {
         let root = tempfile::tempdir().unwrap();

@@ -30,5 +30,6 @@ pub use problem::{Problem, Severity};
 pub use run::{Check, CheckRun, Phase, Run, ServiceRun, StepRun, TagState};
 pub use summary::{ServiceSummary, Summary, html};
 pub use table::{
-    ListedBuilder, builders_table, plan_table, pruned_table, registry_table, release_table,
+    ListedBuilder, StatusRow, builders_table, history_table, plan_table, pruned_table,
+    registries_table, registry_table, release_table, rollback_table, status_table,
 };

@@ -283,10 +283,15 @@ impl Plain {
                 service,
                 reference,
                 because,
-            } => (
-                service.as_str(),
-                format!("{reference}  left alone: {because}"),
-            ),
+            } => {
+                // A tag that is not brought back belongs to no service any more.
+                let subject = if service.is_empty() {
+                    "restore"
+                } else {
+                    service
+                };
+                (subject, format!("{reference}  left alone: {because}"))
+            }
             Event::TagFailed {
                 service,
                 reference,

@@ -3,8 +3,8 @@ use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use super::words::{digest, seconds, size};
-use crate::ledger::Release;
-use crate::oci::{Digest, Platform};
+use crate::ledger::{Move, RegistryState, Release};
+use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{Action, Plan};
 use crate::printable::one_line;
 
@@ -165,6 +165,112 @@ pub(super) fn images_table(rows: impl Iterator<Item = [String; 5]>) -> String {
         images.add_row(row);
     }
     printed(&images)
+}
+
+/// How each registry fared, where one did not as it should, and the tags that are not where they should
+/// be; else nothing.
+pub fn registries_table(release: &Release) -> String {
+    let is_failed = |state: RegistryState| state == RegistryState::Failed;
+    let outcomes = release.registries.iter().map(|registry| registry.outcome);
+    if !outcomes.clone().any(is_failed) && release.left.is_empty() {
+        return String::new();
+    }
+    let mut registries = table(&["REGISTRY", "OUTCOME"]);
+    for registry in &release.registries {
+        registries.add_row([
+            registry.name.as_str(),
+            match registry.outcome {
+                RegistryState::Complete => "complete",
+                RegistryState::Failed => "failed",
+                RegistryState::Skipped => "no tag moved",
+            },
+        ]);
+    }
+    let mut text = printed(&registries);
+    if !release.left.is_empty() {
+        let mut left = table(&["TAG", "NOW", "SHOULD BE"]);
+        for tag in &release.left {
+            let now = tag.at.as_ref().map_or_else(|| "unknown".to_owned(), digest);
+            left.add_row([tag.reference.to_string(), now, place(tag.wanted.as_ref())]);
+        }
+        text = format!("{text}\n{}", printed(&left));
+    }
+    text
+}
+
+/// Where a tag points.
+fn place(at: Option<&Digest>) -> String {
+    at.map_or_else(|| "–".to_owned(), digest)
+}
+
+/// A tag of an interrupted release: where it was, where it is and where it was going, and in a word what
+/// that means.
+pub struct StatusRow<'a> {
+    /// The move that was intended.
+    pub intended: &'a Move,
+    /// Where the tag points now.
+    pub now: Option<&'a Digest>,
+    /// `moved`, `not moved`, `elsewhere`, `unknown`.
+    pub state: &'a str,
+}
+
+/// The tags of an interrupted release.
+pub fn status_table(rows: &[StatusRow<'_>]) -> String {
+    let mut tags = table(&["TAG", "BEFORE", "NOW", "GOING TO", "STATE"]);
+    for row in rows {
+        let now = match row.state {
+            "unknown" => "unknown".to_owned(),
+            _ => place(row.now),
+        };
+        tags.add_row([
+            row.intended.reference.to_string(),
+            place(row.intended.from.as_ref()),
+            now,
+            place(row.intended.to.as_ref()),
+            row.state.to_owned(),
+        ]);
+    }
+    printed(&tags)
+}
+
+/// Where tags point after they were taken back.
+pub fn rollback_table(moved: &[(&Reference, Option<&Digest>)]) -> String {
+    let mut tags = table(&["TAG", "NOW"]);
+    for (reference, now) in moved {
+        tags.add_row([reference.to_string(), place(*now)]);
+    }
+    printed(&tags)
+}
+
+/// Releases, the latest first.
+pub fn history_table(releases: &[(&Release, &str)]) -> String {
+    let mut rows = table(&[
+        "RELEASE", "COMMAND", "STATE", "REVISION", "SERVICES", "TAGS",
+    ]);
+    for (release, state) in releases {
+        let services: Vec<&str> = release
+            .images
+            .iter()
+            .map(|image| image.service.as_str())
+            .collect();
+        let mut tags: Vec<String> = Vec::new();
+        for moved in &release.moved {
+            let tag = moved.reference.selector();
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        let revision = release.revision.as_deref().unwrap_or("–");
+        rows.add_row([
+            release.release.as_str(),
+            &release.command,
+            state,
+            revision.get(..12).unwrap_or(revision),
+            &services.join(", "),
+            &tags.join(", "),
+        ]);
+    }
+    printed(&rows)
 }
 
 /// The tags of a repository, each with its digest, platforms and size.

@@ -455,7 +455,7 @@ fn a_secret_and_a_named_context_that_are_not_there() {
     let project = Project::new()
         .file(
             "compose.yaml",
-            r#"services:
+            r"services:
   web:
     image: acme/web
     build:
@@ -464,7 +464,7 @@ fn a_secret_and_a_named_context_that_are_not_there() {
 secrets:
   token:
     file: ./token
-"#,
+",
         )
         .file("Dockerfile", "FROM scratch\n");
     insta::assert_snapshot!(plan(&project), @"
@@ -480,14 +480,14 @@ secrets:
     ");
     project.write(
         "compose.yaml",
-        r#"services:
+        r"services:
   web:
     image: acme/web
     build:
       context: .
       additional_contexts:
         shared: ./shared
-"#,
+",
     );
     insta::assert_snapshot!(plan(&project), @"
     exit 2

@@ -11,6 +11,7 @@ mod bad_input;
 mod builders;
 mod events;
 mod flood;
+mod help;
 mod linked;
 mod live;
 mod plans;

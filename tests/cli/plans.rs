@@ -232,7 +232,7 @@ fn bakes_contexts_are_folders_addresses_and_services() {
     let project = Project::new()
         .file(
             "compose.yaml",
-            r#"services:
+            r"services:
   base:
     build: base
     image: x/base
@@ -247,7 +247,7 @@ fn bakes_contexts_are_folders_addresses_and_services() {
           image: docker-image://alpine
           git: https://example.com/a.git
           service: target:base
-"#,
+",
         )
         .file("web/Dockerfile", "FROM scratch\n")
         .file("base/Dockerfile", "FROM scratch\n")
@@ -275,7 +275,7 @@ fn paths_that_leave_the_project_are_shown() {
     let project = Project::new()
         .file(
             "here/compose.yaml",
-            r#"services:
+            r"services:
   web:
     image: x/web
     build:
@@ -288,7 +288,7 @@ fn paths_that_leave_the_project_are_shown() {
 secrets:
   token:
     file: ../token
-"#,
+",
         )
         .file("here/Dockerfile", "FROM scratch\n")
         .file("here/inside/file", "")

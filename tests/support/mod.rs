@@ -18,6 +18,8 @@
 
 pub mod actions_cache;
 pub mod bed;
+#[cfg(unix)]
+pub mod buildkit;
 pub mod forward;
 pub mod images;
 pub mod program;

@@ -144,6 +144,17 @@ impl Started {
         self.child.id()
     }
 
+    /// Whether it has ended. A process that nobody has waited for is still there, as a zombie.
+    pub fn is_over(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        stat.is_ok_and(|stat| {
+            let state = stat
+                .rsplit_once(')')
+                .and_then(|(_, rest)| rest.split_whitespace().next());
+            state == Some("Z")
+        })
+    }
+
     /// Sends a signal by its name: `INT`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")

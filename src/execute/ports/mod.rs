@@ -7,10 +7,12 @@ mod builder;
 mod credentials;
 mod engine;
 mod handed;
+mod no_builder;
 mod registry;
 
 pub use builder::{BuildOrder, Builder, BuilderError, Built, Output, Survey};
 pub use credentials::{Credential, CredentialError, Credentials};
 pub use engine::{Archive, Engine, EngineError};
 pub use handed::{Awaited, BuilderResult, HandOn, Handed, hand_on};
+pub use no_builder::NoBuilder;
 pub use registry::{Copied, Registry, RegistryError, RegistryFault, WriteTarget};
