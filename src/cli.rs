@@ -218,6 +218,10 @@ pub struct PlanArguments {
 
 /// `castoff publish`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct PublishArguments {
     /// The services; all that are built, where none is named
     #[arg(value_name = "SERVICE")]

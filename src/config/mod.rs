@@ -4,6 +4,7 @@
 //! types; the JSON Schema and the known keys come from the first. Knows TOML and where each value
 //! comes from. Must not know compose files, git or registries. Start reading at [`load`].
 
+mod build;
 mod builder;
 mod document;
 mod file;
@@ -12,6 +13,7 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
+pub use build::Compression;
 pub use builder::{BuilderChoice, BuilderTls};
 pub use document::{Document, Origin};
 pub use file::{
@@ -19,9 +21,7 @@ pub use file::{
     DirtyTree, File, MediaTypes, ProvenanceMode, SbomChoice,
 };
 pub use known::schema;
-pub use settings::{
-    CacheSettings, Compression, LocalPrune, RegistrySettings, ServiceSettings, Settings,
-};
+pub use settings::{CacheSettings, LocalPrune, RegistrySettings, ServiceSettings, Settings};
 
 use crate::excerpt::Excerpt;
 use crate::interpolate::{InterpolateError, Lookup};

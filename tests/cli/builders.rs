@@ -103,9 +103,9 @@ fn an_address_that_is_none() {
     exit 3
     --- stdout
     --- stderr
-       0.0s  plan     1 service to build, 0 to reuse, 0 tags
-       0.0s  web      building with engine
-       0.0s  web      failed: cannot reach the builder at npipe:////./pipe/docker_engine: named pipes (npipe://) are there on Windows only
+       [t]  plan     1 service to build, 0 to reuse, 0 tags
+       [t]  web      building with engine
+       [t]  web      failed: cannot reach the builder at npipe:////./pipe/docker_engine: named pipes (npipe://) are there on Windows only
     error: build `web`
       caused by: cannot reach the builder at npipe:////./pipe/docker_engine: named pipes (npipe://) are there on Windows only
     hint: start the Docker Engine, or name another one with DOCKER_HOST or --builder
@@ -128,9 +128,9 @@ fn certificates_that_are_not_there() {
     exit 3
     --- stdout
     --- stderr
-       0.0s  plan     1 service to build, 0 to reuse, 0 tags
-       0.0s  web      building with engine
-       0.0s  web      failed: cannot reach the builder at [host]: CA certificates /nonexistent/ca.pem: No such file or directory (os error 2)
+       [t]  plan     1 service to build, 0 to reuse, 0 tags
+       [t]  web      building with engine
+       [t]  web      failed: cannot reach the builder at [host]: CA certificates /nonexistent/ca.pem: No such file or directory (os error 2)
     error: build `web`
       caused by: cannot reach the builder at [host]: CA certificates /nonexistent/ca.pem: No such file or directory (os error 2)
     hint: name a file with the CA certificates in PEM form
@@ -169,9 +169,9 @@ fn ssh_that_fails_is_quoted() {
     exit 3
     --- stdout
     --- stderr
-       0.0s  plan     1 service to build, 0 to reuse, 0 tags
-       0.0s  web      building with engine
-       0.0s  web      failed: cannot reach the builder at ssh://me@far: ssh: me@far: Permission denied (publickey).
+       [t]  plan     1 service to build, 0 to reuse, 0 tags
+       [t]  web      building with engine
+       [t]  web      failed: cannot reach the builder at ssh://me@far: ssh: me@far: Permission denied (publickey).
     error: build `web`
       caused by: cannot reach the builder at ssh://me@far: ssh: me@far: Permission denied (publickey).
     hint: try `ssh` to that machine by hand: it has to work without a question, and docker has to be there
@@ -222,9 +222,9 @@ fn podman_is_no_builder() {
     exit 3
     --- stdout
     --- stderr
-       0.0s  plan     1 service to build, 0 to reuse, 0 tags
-       0.0s  web      building with engine
-       0.0s  web      failed: builder unix://[project]/podman.sock cannot build: it is podman, which has no BuildKit
+       [t]  plan     1 service to build, 0 to reuse, 0 tags
+       [t]  web      building with engine
+       [t]  web      failed: builder unix://[project]/podman.sock cannot build: it is podman, which has no BuildKit
     error: build `web`
       caused by: builder unix://[project]/podman.sock cannot build: it is podman, which has no BuildKit
     hint: run a buildkitd and name it: `podman run -d --name buildkitd --privileged docker.io/moby/buildkit`, then `--builder` with a buildx builder of the driver remote at podman-container://buildkitd, or BUILDKIT_HOST where it listens

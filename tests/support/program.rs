@@ -44,7 +44,9 @@ impl Ran {
         for (what, name) in hidden {
             text = text.replace(what, name);
         }
-        text
+        // When each thing was told.
+        let when = regex::Regex::new(r"(?m)^ *\d+\.\ds  ").unwrap();
+        when.replace_all(&text, "   [t]  ").into_owned()
     }
 }
 
