@@ -73,7 +73,7 @@ pub struct Global {
     /// Publish as if started by this event, such as push, schedule or `pull_request`
     #[arg(long, value_name = "EVENT", global = true)]
     pub event: Option<String>,
-    /// What builds: auto, engine, or a buildkitd by its socket's address
+    /// What builds: auto, engine, a buildx builder by its name, or a buildkitd by its address
     #[arg(long, value_name = "BUILDER", global = true, env = "CASTOFF_BUILDER")]
     pub builder: Option<String>,
     /// Let builds go beyond a sandbox where their compose file asks for it: network.host,
@@ -91,6 +91,16 @@ pub struct Global {
         value_parser = clap::value_parser!(u16).range(1..=256)
     )]
     pub jobs: u16,
+    /// For how many seconds a registry that is in trouble is asked again; up to two minutes where
+    /// nothing is said, and less for one that cannot be reached
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        global = true,
+        env = "CASTOFF_PATIENCE",
+        value_parser = seconds
+    )]
+    pub patience: Option<std::time::Duration>,
     /// How to show what goes on
     #[arg(
         long,
@@ -104,12 +114,26 @@ pub struct Global {
     /// Write every event to this file, a JSON object a line
     #[arg(long, value_name = "FILE", global = true, env = "CASTOFF_EVENTS")]
     pub events: Option<PathBuf>,
+    /// Write the log of each service's build to DIR/SERVICE.log
+    #[arg(long, value_name = "DIR", global = true, env = "CASTOFF_LOGS")]
+    pub logs: Option<PathBuf>,
     /// Whether to use colours
     #[arg(long, value_enum, value_name = "WHEN", global = true, default_value_t)]
     pub color: ColorChoice,
     /// Print results and problems only
     #[arg(short = 'q', long, global = true)]
     pub quiet: bool,
+}
+
+/// Reads a number of seconds, with a fraction or without.
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "write a number of seconds, such as 30 or 0.5".to_owned())?;
+    if !(0.0..=86_400.0).contains(&number) {
+        return Err("write a number of seconds from 0 to 86400".to_owned());
+    }
+    Ok(std::time::Duration::from_secs_f64(number))
 }
 
 /// How to show what goes on.
@@ -150,6 +174,14 @@ pub enum Command {
     Publish(PublishArguments),
     /// Build services and load them into the Docker Engine
     Build(BuildArguments),
+    /// Show a publish that was interrupted: which tags moved, which did not, and what to do
+    Status(StatusArguments),
+    /// Show the releases, as this machine and the registries know them
+    History(HistoryArguments),
+    /// Give images that exist other tags, in other registries too: nothing is built
+    Promote(PromoteArguments),
+    /// Take an interrupted publish back, or the last release
+    Rollback(RollbackArguments),
     /// Print the resolved compose project
     Config(ConfigArguments),
     /// Print the versions, tags and labels for here and now
@@ -160,6 +192,8 @@ pub enum Command {
     Ls(LsArguments),
     /// Clean up; a dry run unless --apply
     Prune(PruneArguments),
+    /// Print what a run came to that was saved with --events
+    Report(ReportArguments),
     /// Print the JSON Schema of publish.toml
     Schema,
     /// Print a completion script
@@ -237,6 +271,10 @@ pub enum PlanFormat {
 
 /// `castoff publish`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct PublishArguments {
     /// The services; all that are built, where none is named
     #[arg(value_name = "SERVICE")]
@@ -257,9 +295,80 @@ pub struct PublishArguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["services", "rebuild", "allow_backwards"]
+        conflicts_with_all = ["services", "rebuild", "allow_backwards", "resume", "only_registries"]
     )]
     pub plan: Option<PathBuf>,
+    /// Take what BuildKit's checks remark about a Dockerfile for an error
+    #[arg(long)]
+    pub strict: bool,
+    /// Go on with the publish that was interrupted or failed: send only what is missing, and move only
+    /// the tags that have not moved
+    #[arg(long)]
+    pub resume: bool,
+    /// Build and upload the other services after one has failed, and report all that fails; no tag
+    /// moves then either
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Publish to this registry of publish.toml alone, which is required then; can be given again
+    #[arg(long = "only-registry", value_name = "NAME")]
+    pub only_registries: Vec<String>,
+}
+
+/// `castoff status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Ask no registry where the tags point now
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `castoff history`.
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Ask no registry, and show what this machine has published
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `castoff promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArguments {
+    /// A release of `castoff history`, or a tag that every service has
+    #[arg(value_name = "RELEASE|TAG")]
+    pub what: String,
+    /// A tag that will point to it; can be given again
+    #[arg(long, value_name = "TAG", required = true, num_args = 1..)]
+    pub to: Vec<String>,
+    /// Only to this registry of publish.toml, which is required then; can be given again
+    #[arg(long = "to-registry", value_name = "NAME")]
+    pub to_registries: Vec<String>,
+    /// To this repository, with {{service}} in it: registry.example.com/live/{{service}}; can be given
+    /// again
+    #[arg(long = "to-repository", value_name = "REPOSITORY")]
+    pub to_repositories: Vec<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `castoff rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// The release to go back to; without it an interrupted publish is taken back, else the last release
+    #[arg(value_name = "RELEASE")]
+    pub release: Option<String>,
+    /// Forget an interrupted publish, and leave its tags where they are
+    #[arg(long, conflicts_with = "release")]
+    pub forget: bool,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// `castoff build`.
@@ -271,6 +380,9 @@ pub struct BuildArguments {
     /// The form of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Take what BuildKit's checks remark about a Dockerfile for an error
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `castoff config`.
@@ -351,6 +463,31 @@ pub struct PruneArguments {
 pub enum PrunePlace {
     /// This project's images, containers and volumes in the Docker Engine, and its build cache
     Local,
+}
+
+/// `castoff report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The events that --events wrote
+    #[arg(value_name = "EVENTS")]
+    pub events: PathBuf,
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// As the run itself ended
+    #[default]
+    Text,
+    /// For a comment or a job's summary
+    Markdown,
+    /// For programs
+    Json,
+    /// A page that needs nothing but itself
+    Html,
 }
 
 /// `castoff completions`.

@@ -15,6 +15,8 @@ use crate::event::{Envelope, Event, VERSION};
 /// How many events may wait to be shown before lines of logs and steps of transfers are left out. A
 /// log that floods costs its own lines, and not the machine's memory.
 const MAX_WAITING: usize = 50_000;
+/// How many events may wait before whoever can wait should.
+const CROWDED: usize = 10_000;
 
 /// Events and cancellation, cheap to clone.
 #[derive(Clone, Debug)]
@@ -67,6 +69,12 @@ impl Events {
             shared: Arc::new(shared),
         };
         (events, told)
+    }
+
+    /// Whether the views are so far behind that whoever reads a log had better wait a little. Those
+    /// who do lose none of its lines.
+    pub fn is_crowded(&self) -> bool {
+        self.shared.waiting.load(Ordering::Relaxed) > CROWDED
     }
 
     /// Tells that something happened.

@@ -6,7 +6,7 @@ use crate::execute::Failure;
 use crate::execute::ports::{BuilderError, EngineError, RegistryError};
 use crate::exit::Exit;
 use crate::report::{Problem, Severity};
-use crate::{config, facts, ledger, plan, tags};
+use crate::{config, docker, facts, ledger, plan, tags};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum Error {
     /// Git, the environment, the clock.
     #[error(transparent)]
     Facts(#[from] facts::Error),
+    /// Docker's configuration, and buildx's.
+    #[error(transparent)]
+    Docker(#[from] docker::Error),
     /// Tag rules given on the command line.
     #[error(transparent)]
     Tags(#[from] tags::Error),
@@ -55,9 +58,40 @@ pub enum Error {
     /// The Docker Engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A release was interrupted with tags on their way.
+    #[error("{command} {release} was interrupted after it had begun to move {tags} tags")]
+    Unfinished {
+        /// The command that made it.
+        command: String,
+        /// Its id.
+        release: String,
+        /// How many tags it is about.
+        tags: usize,
+    },
+    /// What was interrupted cannot be gone on with from here.
+    #[error("cannot go on with {release}: {why}")]
+    DoesNotFit {
+        /// The release's id.
+        release: String,
+        /// What is different.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
+    /// There is no release of which the command could make something.
+    #[error("{message}")]
+    NoRelease {
+        /// What was looked for.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// The ledger.
     #[error("keep the state of this project")]
     Ledger(#[source] ledger::Error),
+    /// The lock of the project.
+    #[error(transparent)]
+    Lock(ledger::Error),
     /// A file that castoff was asked to write.
     #[error("write {}", path.display())]
     Output {
@@ -101,10 +135,15 @@ impl Error {
             | Self::Registry(_)
             | Self::Builder(_)
             | Self::Engine(_)
-            | Self::Ledger(_)
-            | Self::OutOfDate { .. } => Exit::NotReady,
+            | Self::OutOfDate { .. }
+            | Self::Unfinished { .. }
+            | Self::DoesNotFit { .. }
+            | Self::NoRelease { .. }
+            | Self::Lock(_)
+            | Self::Ledger(_) => Exit::NotReady,
             Self::Compose(_)
             | Self::Config(_)
+            | Self::Docker(_)
             | Self::Facts(_)
             | Self::Tags(_)
             | Self::Plan(_)
@@ -132,6 +171,7 @@ impl Error {
             }
             Self::Config(error) => return vec![config_problem(error)],
             Self::Facts(error) => problem.hint = error.hint(),
+            Self::Docker(error) => problem.hint = error.hint(),
             Self::Tags(error) => problem.hint = error.hint(),
             Self::Plan(error) => {
                 problem.excerpt = error.place().cloned();
@@ -144,17 +184,34 @@ impl Error {
                 problem.excerpt = place.as_deref().cloned();
                 problem.hint = Some("create it, or correct the path".to_owned());
             }
-            Self::Usage { hint, .. } => problem.hint.clone_from(hint),
+            Self::Usage { hint, .. } | Self::NoRelease { hint, .. } => {
+                problem.hint.clone_from(hint);
+            }
+            Self::DoesNotFit { hint, .. } => problem.hint = Some(hint.clone()),
+            Self::Unfinished { command, .. } => {
+                problem.hint = Some(unfinished_hint(command).to_owned());
+            }
             Self::Registry(error) => problem.hint = error.hint(),
             Self::Builder(error) => problem.hint = error.hint(),
             Self::Engine(error) => problem.hint = error.hint(),
-            Self::Ledger(error) => problem.hint = error.hint(),
+            Self::Ledger(error) | Self::Lock(error) => problem.hint = error.hint(),
             Self::SavedPlan { .. } | Self::OutOfDate { .. } => {
                 problem.hint = Some("make a new one with `castoff plan --out FILE`".to_owned());
             }
             Self::Output { .. } | Self::Internal(_) => {}
         }
         vec![problem]
+    }
+}
+
+/// What to do about a release that was interrupted.
+pub fn unfinished_hint(command: &str) -> &'static str {
+    match command {
+        "publish" => {
+            "`castoff publish --resume` finishes it, `castoff rollback` takes it back, `castoff status` shows where its tags are"
+        }
+        "rollback" => "`castoff rollback` finishes it, `castoff status` shows where its tags are",
+        _ => "`castoff rollback` takes it back, `castoff status` shows where its tags are",
     }
 }
 
@@ -166,9 +223,10 @@ fn config_problem(error: &config::Error) -> Problem {
     }
 }
 
-/// How people are told of what went wrong in a publish.
-pub fn failure_problems(failure: &Failure) -> Vec<Problem> {
-    let problem = Problem {
+/// How people are told of what went wrong in a publish. `again` gives the command that builds a
+/// service alone.
+pub fn failure_problems(failure: &Failure, again: &dyn Fn(&str) -> String) -> Vec<Problem> {
+    let mut problem = Problem {
         hint: failure.hint(),
         ..Problem::error(failure)
     };
@@ -187,14 +245,16 @@ pub fn failure_problems(failure: &Failure) -> Vec<Problem> {
             })
             .collect(),
         Failure::Build {
+            service,
             error: BuilderError::Failed {
                 excerpt, log, step, ..
             },
-            ..
         } => {
-            // The last lines are where the reason stands; the whole log is in the events.
+            // The last lines are where the reason stands; `--logs` keeps all of them.
             let skipped = log.len().saturating_sub(12);
-            let mut problem = problem;
+            problem
+                .hint
+                .get_or_insert_with(|| format!("build it alone with `{}`", again(service)));
             if let Some(step) = step {
                 problem.message = format!("{} at {step}", problem.message);
             }

@@ -107,18 +107,25 @@ pub enum Event {
         /// How long it ran.
         seconds: f64,
     },
-    /// The builder had something to say about a Dockerfile.
+    /// A check of a Dockerfile found something. Services that share a Dockerfile each tell it.
     DockerfileWarned {
         /// The service.
         service: String,
-        /// The Dockerfile, as the builder names it.
+        /// The Dockerfile: its path, or where it is no file of this machine the builder's name for it.
         file: String,
         /// The line, from 1, where there is one.
         line: Option<u32>,
-        /// What is amiss.
+        /// What is amiss, with the name of the check in front.
         message: String,
         /// Where to read more.
         url: Option<String>,
+        /// What the check is about in general.
+        #[serde(default)]
+        detail: Option<String>,
+        /// The lines that it is about, as they stand in the Dockerfile, without what looks like a
+        /// secret; at most eight.
+        #[serde(default)]
+        source: Vec<String>,
     },
     /// A service is built, and what it pushes is up.
     BuildFinished {
@@ -153,6 +160,11 @@ pub enum Event {
         service: String,
         /// What went wrong, in one paragraph.
         message: String,
+    },
+    /// A build was stopped before its end, as another one failed or a signal said so.
+    BuildStopped {
+        /// The service.
+        service: String,
     },
     /// A service's image is in a repository, under its digest only.
     Uploaded {

@@ -10,6 +10,8 @@ use crate::printable::one_line;
 
 /// How much of a line an error carries: enough to see the mistake, whatever the file is.
 const SHOWN: usize = 240;
+/// How many lines of a longer instruction are shown.
+const MAX_LINES: usize = 8;
 
 /// A place in an input file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Excerpt {
     pub length: usize,
     /// The text of the line, without its end and without control characters, shortened.
     pub text: String,
+    /// The lines after it that belong to it, in the same form, as of an instruction of several lines.
+    pub following: Vec<String>,
 }
 
 impl Excerpt {
@@ -49,7 +53,28 @@ impl Excerpt {
             column,
             length: marked.chars().count().clamp(1, room),
             text,
+            following: Vec::new(),
         }
+    }
+
+    /// The lines `first..=last` of `source`, counted from 1, at most eight of them. `None` where the
+    /// text has no such line.
+    pub fn of_lines(path: &Path, source: &str, first: usize, last: usize) -> Option<Self> {
+        let mut lines = source.lines().skip(first.checked_sub(1)?);
+        let text = one_line(lines.next()?.trim_end(), SHOWN);
+        let count = last.saturating_sub(first).min(MAX_LINES - 1);
+        let indent = text.chars().take_while(|letter| *letter == ' ').count();
+        Some(Self {
+            path: path.to_owned(),
+            line: first,
+            column: indent + 1,
+            length: text.chars().skip(indent).count().max(1),
+            following: lines
+                .take(count)
+                .map(|line| one_line(line.trim_end(), SHOWN))
+                .collect(),
+            text,
+        })
     }
 }
 
@@ -93,6 +118,20 @@ mod tests {
         assert_eq!((excerpt.line, excerpt.column, excerpt.length), (2, 1, 1));
         let excerpt = Excerpt::at(Path::new("a"), "ö", 1, 1);
         assert_eq!((excerpt.line, excerpt.column), (1, 1));
+    }
+
+    #[test]
+    fn an_instruction_of_several_lines_is_shown_with_all_of_them() {
+        let source = "FROM a\n  RUN one \\\n      two\nCMD x\n";
+        let excerpt = Excerpt::of_lines(Path::new("D"), source, 2, 3).unwrap();
+        assert_eq!(excerpt.to_string(), "D:2:3");
+        assert_eq!(excerpt.text, "  RUN one \\");
+        assert_eq!(excerpt.following, ["      two"]);
+        let long = "x\n".repeat(20);
+        let excerpt = Excerpt::of_lines(Path::new("D"), &long, 1, 20).unwrap();
+        assert_eq!(excerpt.following.len(), MAX_LINES - 1);
+        assert_eq!(Excerpt::of_lines(Path::new("D"), source, 9, 9), None);
+        assert_eq!(Excerpt::of_lines(Path::new("D"), source, 0, 1), None);
     }
 
     #[test]

@@ -28,7 +28,8 @@
 //!
 //! No tag is written before every required image is in every required registry under its digest, and
 //! none before the [`ledger`] says so on the disk. Whoever looks for the place where that is kept
-//! reads [`execute::publish`] from top to bottom.
+//! reads [`execute::publish`] from top to bottom. `tests/faults` lets every request of a publish fail in
+//! every way, and kills the program at each.
 //!
 //! # Rooms
 //!
@@ -45,6 +46,7 @@
 //! | [`cli`] | what can be typed; the only room that knows clap |
 //! | [`compose`] | compose files as docker compose reads them; the only one that knows YAML |
 //! | [`config`] | publish.toml, flags and defaults; the only one that knows TOML |
+//! | [`docker`] | which Engine and which builders docker and buildx know on this machine |
 //! | [`facts`] | git, CI systems, environment, clock; the only one that asks for them |
 //!
 //! | deciding (pure) | what it knows |
@@ -56,6 +58,7 @@
 //! | doing | what it knows |
 //! |---|---|
 //! | [`execute`] | the order of effects, limits, and what to undo; all that happens at the same time; the ports |
+//! | [`dial`] | streams to builders and Engines: sockets, TLS, programs such as ssh |
 //! | [`buildkit`] | BuildKit's protocol; the only one that knows gRPC |
 //! | [`registry`] | the distribution API and logins; the only one that knows HTTP as a client |
 //! | [`engine`] | the Docker Engine's own API; the only one that knows bollard |
@@ -82,7 +85,7 @@
 //! | a tag rule | [`tags`] |
 //! | a decision | [`plan`], pure, with a test beside it |
 //! | an order, a limit, a wait | [`execute`] |
-//! | a way to reach a builder | `buildkit/dial.rs`, a variant and not a trait |
+//! | a way to reach a builder | [`dial`], a variant and not a trait; what names it in [`docker`] |
 //! | a registry's quirk | [`registry`], with a link and a test |
 //! | something a user should see | a kind in [`event`], then the views |
 //! | an error | the room's `Error`, with a hint; its exit code in [`error`] |
@@ -101,6 +104,8 @@ pub mod commands;
 pub mod compose;
 pub mod config;
 pub mod cx;
+pub mod dial;
+pub mod docker;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -122,7 +127,7 @@ pub mod tags;
 use cli::{Cli, ColorChoice};
 use exit::Exit;
 use facts::Environment;
-use report::Printer;
+use report::{Dialect, Printer};
 
 /// Runs what was typed, and says how the world looks afterwards.
 pub fn run(cli: &Cli) -> Exit {
@@ -140,6 +145,13 @@ pub fn run(cli: &Cli) -> Exit {
         }
     };
     let here = std::path::absolute(".").unwrap_or_default();
-    let printer = Printer::new(color, cli.global.quiet, here);
+    let mut printer = Printer::new(color, cli.global.quiet, here.clone());
+    if environment.get("GITHUB_ACTIONS") == Some("true") {
+        let workspace = environment.non_empty("GITHUB_WORKSPACE");
+        let workspace = workspace.map_or(here, Into::into);
+        printer = printer.speaking(Dialect::GitHub, workspace);
+    } else if environment.get("GITLAB_CI") == Some("true") {
+        printer = printer.speaking(Dialect::GitLab, here);
+    }
     commands::run(cli, environment, &printer)
 }

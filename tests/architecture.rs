@@ -24,6 +24,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("compose", &["oci", "excerpt", "interpolate"]),
     ("config", &["oci", "cli", "excerpt", "interpolate"]),
     ("facts", &["oci", "excerpt", "printable"]),
+    ("dial", &["printable"]),
+    ("docker", &["oci", "facts", "dial", "printable"]),
     ("tags", &["oci", "facts", "excerpt", "printable"]),
     ("inputs", &["oci", "compose"]),
     (
@@ -61,9 +63,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "excerpt",
             "secret",
             "printable",
+            "dial",
         ],
     ),
-    ("engine", &["execute", "plan", "oci", "event", "cx"]),
+    ("engine", &["execute", "plan", "oci", "event", "cx", "dial"]),
     (
         "registry",
         &[
@@ -103,7 +106,9 @@ const WALLS: &[(&str, &[&str])] = &[
     ("tonic", &["buildkit"]),
     ("bollard_buildkit_proto", &["buildkit"]),
     ("prost", &["buildkit"]),
-    ("hyper", &["buildkit", "registry"]),
+    ("hyper", &["buildkit", "engine", "registry"]),
+    ("rustls", &["dial", "registry", "lib"]),
+    ("tonic_prost", &["buildkit"]),
     ("bollard", &["engine"]),
     ("reqwest", &["registry"]),
     ("granit_parser", &["compose"]),
@@ -126,7 +131,7 @@ const WALLS: &[(&str, &[&str])] = &[
 
 /// Rooms that know no runtime: what they do can be read before anything happens.
 const WITHOUT_RUNTIME: &[&str] = &[
-    "oci", "compose", "config", "facts", "tags", "inputs", "plan", "ledger", "report",
+    "oci", "compose", "config", "docker", "facts", "tags", "inputs", "plan", "ledger", "report",
 ];
 
 /// How many lines a file may have before its tests.

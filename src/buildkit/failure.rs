@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bollard_buildkit_proto::google::rpc;
@@ -7,6 +5,7 @@ use prost::Message as _;
 use serde::Deserialize;
 use tonic::{Code, Status};
 
+use super::dockerfile::Texts;
 use super::status::Watch;
 use crate::excerpt::Excerpt;
 use crate::execute::ports::{BuildOrder, BuilderError, Output};
@@ -44,6 +43,8 @@ struct SourceInfo {
 struct Range {
     #[serde(default)]
     start: Position,
+    #[serde(default)]
+    end: Position,
 }
 
 #[derive(Default, Deserialize)]
@@ -65,7 +66,7 @@ struct Exit {
 }
 
 impl Details {
-    fn read(status: &Status) -> Self {
+    fn read(status: &Status, texts: &Texts) -> Self {
         let mut details = Self::default();
         let Ok(whole) = rpc::Status::decode(status.details()) else {
             return details;
@@ -77,7 +78,7 @@ impl Details {
                 name if name.ends_with("errdefs.Source") && details.excerpt.is_none() => {
                     details.excerpt = serde_json::from_slice(&any.value)
                         .ok()
-                        .and_then(|source| excerpt(&source));
+                        .and_then(|source| excerpt(&source, texts));
                 }
                 name if name.ends_with("errdefs.Vertex") => {
                     details.vertex = serde_json::from_slice(&any.value)
@@ -96,22 +97,18 @@ impl Details {
     }
 }
 
-fn excerpt(source: &Source) -> Option<Excerpt> {
+fn excerpt(source: &Source, texts: &Texts) -> Option<Excerpt> {
     let info = source.info.as_ref()?;
-    let line = source.ranges.first()?.start.line;
     let text = BASE64_STANDARD.decode(&info.data).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let lines = text.split_inclusive('\n').take(line.checked_sub(1)?);
-    let start: usize = lines.map(str::len).sum();
-    let rest = text.get(start..)?;
-    let length = rest.lines().next().unwrap_or_default().trim_end().len();
-    let name = Path::new(&info.filename);
-    Some(Excerpt::at(name, &text, start, start + length))
+    // An instruction of several lines has a range for each of them.
+    let first = source.ranges.iter().map(|range| range.start.line).min()?;
+    let last = source.ranges.iter().map(|range| range.end.line).max()?;
+    texts.excerpt(&info.filename, &text, first, last)
 }
 
 /// Why a solve failed: the builder's own answer and what was seen on the way.
 pub(super) fn classify(status: &Status, watch: &Watch, order: &BuildOrder) -> BuilderError {
-    let message = plain(status.message());
+    let message = watch.texts.hide(&plain(status.message())).into_owned();
     match status.code() {
         // Whoever cancelled it, it was not this run: that is not asked about failures.
         Code::Cancelled => return BuilderError::Lost { message },
@@ -124,7 +121,7 @@ pub(super) fn classify(status: &Status, watch: &Watch, order: &BuildOrder) -> Bu
         }
         _ => {}
     }
-    let details = Details::read(status);
+    let details = Details::read(status, &watch.texts);
     let failed = details
         .vertex
         .as_deref()

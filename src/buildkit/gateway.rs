@@ -21,8 +21,8 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use super::Serving;
 use super::dial::MAX_MESSAGE;
+use super::job::Serving;
 
 /// The metadata by which the gateway finds the job (BuildKit, client/buildid).
 const BUILD_ID: &str = "buildkit-controlapi-buildid";

@@ -5,15 +5,21 @@
 //! (`status`, `failure`). Must not know plans as a whole, registries or tags: it implements
 //! [`Builder`] for one order at a time. Start reading at [`BuildKit::build`].
 
+mod cache;
 mod dial;
+mod dockerfile;
 mod failure;
 mod gateway;
+mod job;
+mod layout;
 mod session;
 mod shared;
 mod solve;
 mod status;
+mod stores;
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,37 +27,36 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::{
-    DiskUsageRequest, ListWorkersRequest, PruneRequest, SolveRequest, SolveResponse, StatusRequest,
-    UsageRecord,
+    DiskUsageRequest, ListWorkersRequest, PruneRequest, SolveResponse, UsageRecord,
 };
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
-use tonic::Status;
-use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 pub use dial::Address;
+use dial::Connection;
 
 use crate::cx::Cx;
+use crate::event::Event;
 use crate::execute::ports::{
-    BuildOrder, Builder, BuilderError, BuilderResult, Built, Credentials, HandOn, Handed, Survey,
+    BuildOrder, Builder, BuilderError, Built, Credentials, Engine, Output, Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::retention::CacheRecord;
 use crate::plan::{BuildContext, SecretSource};
 use crate::secret::Secret;
-use session::{Agents, SecretStore, Sent, Session};
+use cache::Caches;
+use job::{End, Job, control};
+use session::{Agents, SecretStore, Sent, Session, Stores};
 use shared::SharedContexts;
-use solve::Solve;
+use solve::{Loading, Solve};
 use status::Watch;
 
-/// How long the end of the progress stream is waited for once a build is over. It ends by itself,
-/// unless the build never began.
-const STATUS_LIMIT: Duration = Duration::from_secs(3);
-/// How long a cancelled build may take to say goodbye.
-const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
+/// How long a builder may take to say what it can do. A program on the way may start it first.
+const SURVEY_LIMIT: Duration = Duration::from_mins(1);
+/// A label of every worker that runs steps itself (BuildKit, worker/label).
+const EXECUTOR_LABEL: &str = "org.mobyproject.buildkit.worker.executor";
 
 /// Reads a variable of the environment, for build secrets that come from there.
 pub type Environment = Arc<dyn Fn(&str) -> Option<Secret> + Send + Sync>;
@@ -62,7 +67,9 @@ pub struct BuildKit {
     address: Address,
     credentials: Arc<dyn Credentials>,
     environment: Environment,
-    channel: OnceCell<Channel>,
+    load_into: Option<Arc<dyn Engine>>,
+    connection: OnceCell<Connection>,
+    survey: OnceCell<Survey>,
     contexts: SharedContexts,
 }
 
@@ -79,26 +86,41 @@ impl BuildKit {
             address,
             credentials,
             environment,
-            channel: OnceCell::new(),
+            load_into: None,
+            connection: OnceCell::new(),
+            survey: OnceCell::new(),
             contexts: SharedContexts::default(),
         }
     }
 
-    /// The one connection, opened when it is first needed.
-    async fn channel(&self) -> Result<Channel, BuilderError> {
-        let opened = self.channel.get_or_try_init(|| self.address.connect());
-        opened.await.cloned()
+    /// Has images sent here and loads them into `engine`. Without it they stay in the Engine that
+    /// builds.
+    #[must_use]
+    pub fn loading_into(mut self, engine: Arc<dyn Engine>) -> Self {
+        self.load_into = Some(engine);
+        self
     }
 
-    async fn control(&self) -> Result<ControlClient<Channel>, BuilderError> {
-        Ok(control(self.channel().await?))
+    /// The one connection of all builds, opened when it is first needed.
+    async fn connection(&self) -> Result<&Connection, BuilderError> {
+        let opened = self
+            .connection
+            .get_or_try_init(|| self.address.connect(true));
+        opened.await
     }
 
-    fn lost(&self, status: &Status) -> BuilderError {
-        BuilderError::Unreachable {
-            address: self.address.to_string(),
-            message: status.message().to_owned(),
-        }
+    /// What it says where it could not be asked, or did not answer.
+    async fn lost(&self, connection: &Connection, status: &Status) -> BuilderError {
+        let words = if status.code() == Code::Unimplemented {
+            None
+        } else {
+            connection.ending.words().await
+        };
+        let said = || match status.source() {
+            Some(source) => dial::innermost(source),
+            None => status.message().to_owned(),
+        };
+        self.address.unreachable(words.unwrap_or_else(said))
     }
 
     /// The SSH agents that a build may use.
@@ -114,6 +136,57 @@ impl BuildKit {
                 "start an agent and give it the key: `eval $(ssh-agent); ssh-add`".to_owned(),
             ),
         })
+    }
+
+    /// Asks the builder what it can do.
+    async fn ask(&self) -> Result<Survey, BuilderError> {
+        let connection = self.connection().await?;
+        let mut control = control(connection.channel.clone());
+        let asked = control.list_workers(ListWorkersRequest::default());
+        let workers = match tokio::time::timeout(SURVEY_LIMIT, asked).await {
+            Ok(Ok(workers)) => workers.into_inner(),
+            Ok(Err(status)) => return Err(self.lost(connection, &status).await),
+            Err(_) => {
+                let message = format!("no answer within {} s", SURVEY_LIMIT.as_secs());
+                return Err(self.address.unreachable(message));
+            }
+        };
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in workers.record.iter().flat_map(|worker| &worker.platforms) {
+            let platform =
+                Platform::from_parts(&platform.os, &platform.architecture, &platform.variant, "");
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        // The worker of an Engine with the classic store says nothing of what it works with, and has
+        // but the exporters of that store (moby, builder-next/worker).
+        let is_classic = matches!(self.address, Address::Engine(_))
+            && !workers
+                .record
+                .iter()
+                .any(|worker| worker.labels.contains_key(EXECUTOR_LABEL));
+        Ok(Survey {
+            name: self.name.clone(),
+            platforms,
+            identity: workers.record.first().map(|worker| worker.id.clone()),
+            full_exporter: !is_classic,
+        })
+    }
+
+    /// How the images of `order` come into an Engine.
+    async fn loading(&self, order: &BuildOrder) -> Result<Loading, BuilderError> {
+        if self.load_into.is_some() {
+            return Ok(Loading::Session);
+        }
+        let is_loaded = order
+            .outputs
+            .iter()
+            .any(|output| matches!(output, Output::Load { .. }));
+        if is_loaded && !self.survey().await?.full_exporter {
+            return Ok(Loading::ClassicStore);
+        }
+        Ok(Loading::Store)
     }
 
     fn secrets(&self, order: &BuildOrder) -> Result<SecretStore, BuilderError> {
@@ -133,41 +206,25 @@ impl BuildKit {
         }
         Ok(store)
     }
-}
 
-#[async_trait]
-impl Builder for BuildKit {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    async fn survey(&self) -> Result<Survey, BuilderError> {
-        let mut control = self.control().await?;
-        let workers = control
-            .list_workers(ListWorkersRequest::default())
-            .await
-            .map_err(|status| self.lost(&status))?
-            .into_inner();
-        let mut platforms: Vec<Platform> = Vec::new();
-        for platform in workers.record.iter().flat_map(|worker| &worker.platforms) {
-            let platform =
-                Platform::from_parts(&platform.os, &platform.architecture, &platform.variant, "");
-            if !platforms.contains(&platform) {
-                platforms.push(platform);
-            }
-        }
-        Ok(Survey {
-            name: self.name.clone(),
-            platforms,
-            full_exporter: true,
-        })
-    }
-
-    async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
-        let channel = self.channel().await?;
+    async fn attempt(&self, cx: &Cx, order: &BuildOrder) -> Result<Attempt, BuilderError> {
+        let connection = self.connection().await?;
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
-        let mut solve = Solve::new(order, &build, &session_id)?;
+        let loading = self.loading(order).await?;
+        let (stores, caches, mut solve) = {
+            // Caches and layouts on this machine are looked at here.
+            let (order, environment) = (order.clone(), Arc::clone(&self.environment));
+            let session_id = session_id.clone();
+            off_the_runtime(move || {
+                let mut stores = Stores::default();
+                let caches = Caches::new(&order.spec, &environment, &mut stores);
+                let solve = Solve::new(&order, &caches, &mut stores, &build, &session_id, loading)?;
+                Ok((stores, caches, solve))
+            })
+            .await??
+        };
+        tell(cx, order, &caches.warnings);
         let sent = Arc::new(Sent::default());
         let shared = match &order.spec.context {
             BuildContext::Local(folder) if order.shares_context => {
@@ -183,38 +240,133 @@ impl Builder for BuildKit {
             shared_key: solve.shared_key,
             directories: solve.directories,
             credentials: Arc::clone(&self.credentials),
+            stores,
             secrets: self.secrets(order)?,
+            load_into: self.load_into.clone(),
             agents: self.agents(order).await?,
             sent: Arc::clone(&sent),
         };
-        let mut watch = Watch::new(&order.service, cx.events.clone());
+        let mut watch = Watch::new(order, cx.events.clone(), &caches.secrets);
         let job = Job {
-            channel,
+            channel: connection.channel.clone(),
             request: solve.request,
             session,
             hand_on: order.hand_on.clone(),
+            strict: order.spec.strict,
+            patience: order.spec.cache_timeout,
         };
         let answer = Box::pin(job.run(cx, &mut watch)).await;
-        match answer {
-            Ok(answer) => {
-                // What all share is counted for the one that began it.
-                if let Some((shared, true)) = &shared {
-                    sent.add(&shared.sent);
+        if let Ok(answer) = &answer {
+            let manifest = answer.exporter_response.get("cache.manifest").cloned();
+            let wrong = off_the_runtime(move || caches.finish(manifest.as_deref())).await?;
+            tell(cx, order, &wrong);
+        }
+        // What all share is counted for the one that began it.
+        if let Some((shared, true)) = &shared {
+            sent.add(&shared.sent);
+        }
+        Ok(Attempt {
+            answer,
+            watch,
+            sent,
+        })
+    }
+
+    /// Why a build failed. What carried the connection knows best why it broke.
+    async fn failed(&self, status: &Status, watch: &Watch, order: &BuildOrder) -> BuilderError {
+        match failure::classify(status, watch, order) {
+            BuilderError::Lost { message } => {
+                let words = match self.connection().await {
+                    Ok(connection) => connection.ending.words().await,
+                    Err(_) => None,
+                };
+                BuilderError::Lost {
+                    message: words.unwrap_or(message),
                 }
-                built(answer, order, &watch, &sent)
             }
-            Err(_) if cx.cancel.is_cancelled() => Err(BuilderError::Cancelled),
-            Err(status) => Err(failure::classify(&status, &watch, order)),
+            error => error,
+        }
+    }
+}
+
+/// Does what waits for disks on a thread of its own.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BuilderError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| BuilderError::Lost {
+            message: error.to_string(),
+        })
+}
+
+/// Warns of caches.
+fn tell(cx: &Cx, order: &BuildOrder, messages: &[String]) {
+    for message in messages {
+        cx.events.tell(Event::Warned {
+            subject: order.service.clone(),
+            message: message.clone(),
+            hint: None,
+        });
+    }
+}
+
+/// What came of asking the builder once.
+struct Attempt {
+    answer: Result<SolveResponse, End>,
+    watch: Watch,
+    sent: Arc<Sent>,
+}
+
+#[async_trait]
+impl Builder for BuildKit {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn survey(&self) -> Result<Survey, BuilderError> {
+        let survey = self.survey.get_or_try_init(|| self.ask());
+        survey.await.cloned()
+    }
+
+    async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
+        let mut order = order.clone();
+        // Each time round there is a cache less, so this ends.
+        loop {
+            let Attempt {
+                answer,
+                watch,
+                sent,
+            } = self.attempt(cx, &order).await?;
+            let strict = order.spec.strict && watch.remarks() > 0;
+            let too_many = || BuilderError::Remarks {
+                number: watch.remarks(),
+            };
+            let message = match answer {
+                Ok(_) if strict => return Err(too_many()),
+                Ok(answer) => return built(answer, &order, &watch, &sent),
+                Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
+                Err(End::Remarks) => return Err(too_many()),
+                Err(End::Stuck(waits)) => cache::take_stuck(&mut order, waits)?,
+                Err(End::Failed(status)) => {
+                    let message = watch.texts.hide(status.message()).into_owned();
+                    match cache::take_refused(&mut order.spec, &message) {
+                        Some(warning) => warning,
+                        None => return Err(self.failed(&status, &watch, &order).await),
+                    }
+                }
+            };
+            tell(cx, &order, &[message]);
         }
     }
 
     async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
-        let mut control = self.control().await?;
-        let usage = control
-            .disk_usage(DiskUsageRequest::default())
-            .await
-            .map_err(|status| self.lost(&status))?
-            .into_inner();
+        let connection = self.address.connect(false).await?;
+        let mut control = control(connection.channel.clone());
+        let usage = match control.disk_usage(DiskUsageRequest::default()).await {
+            Ok(usage) => usage.into_inner(),
+            Err(status) => return Err(self.lost(&connection, &status).await),
+        };
         let record = |record: UsageRecord| CacheRecord {
             last_used: [&record.last_used_at, &record.created_at]
                 .into_iter()
@@ -229,7 +381,7 @@ impl Builder for BuildKit {
     }
 
     async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
-        let mut control = self.control().await?;
+        let connection = self.address.connect(false).await?;
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
         let request = PruneRequest {
             all: true,
@@ -238,120 +390,19 @@ impl Builder for BuildKit {
             max_used_space: keep,
             ..PruneRequest::default()
         };
-        let answer = control.prune(request).await;
-        let mut freed = answer.map_err(|status| self.lost(&status))?.into_inner();
-        let mut bytes = 0_u64;
-        while let Some(record) = freed.message().await.map_err(|status| self.lost(&status))? {
-            bytes += u64::try_from(record.size).unwrap_or_default();
+        let freed = async {
+            let answer = control(connection.channel.clone()).prune(request).await;
+            let mut freed = answer?.into_inner();
+            let mut bytes = 0_u64;
+            while let Some(record) = freed.message().await? {
+                bytes += u64::try_from(record.size).unwrap_or_default();
+            }
+            Ok::<_, Status>(bytes)
+        };
+        match freed.await {
+            Ok(bytes) => Ok(bytes),
+            Err(status) => Err(self.lost(&connection, &status).await),
         }
-        Ok(bytes)
-    }
-}
-
-/// One build: the solve, its session and its progress, which end together.
-struct Job {
-    channel: Channel,
-    request: SolveRequest,
-    session: Session,
-    hand_on: Option<HandOn>,
-}
-
-impl Job {
-    async fn run(mut self, cx: &Cx, watch: &mut Watch) -> Result<SolveResponse, Status> {
-        let control = control(self.channel.clone());
-        let over = CancellationToken::new();
-        let build = self.request.r#ref.clone();
-        // Those who build on this ask its session for files, and that may be longer than this
-        // build: it is served until the last guard is dropped.
-        let serve = tokio::spawn(
-            self.session
-                .serve(control.clone(), CancellationToken::new()),
-        );
-        let serving = Arc::new(Serving(serve.abort_handle()));
-        let linked = self.hand_on.map(|hand_on| {
-            let request = gateway::split(&mut self.request);
-            let leave = move |linked| hand_on.leave(Handed::Result(BuilderResult::new(linked)));
-            (request, leave)
-        });
-        let failed = async {
-            let driven = match linked {
-                Some((request, leave)) => {
-                    let serving = Arc::clone(&serving);
-                    gateway::drive(self.channel, &build, request, serving, leave).await
-                }
-                None => std::future::pending().await,
-            };
-            match driven {
-                // The job goes on with what it was given.
-                Ok(()) => std::future::pending().await,
-                Err(status) => status,
-            }
-        };
-        let solve = async {
-            let mut control = control.clone();
-            let answer = control.solve(self.request).await;
-            answer.map(tonic::Response::into_inner)
-        };
-        let ended = async {
-            let answer = tokio::select! {
-                answer = solve => answer,
-                status = failed => Err(status),
-                // The session ends before the build only when the connection broke.
-                ended = serve => Err(match ended {
-                    Ok(Err(status)) => status,
-                    Ok(Ok(())) | Err(_) => Status::unavailable("the builder ended the session"),
-                }),
-                // Dropping the solve is what stops it on the builder.
-                () = cx.cancel.cancelled() => Err(Status::cancelled("cancelled")),
-            };
-            over.cancel();
-            answer
-        };
-        let limit = async {
-            over.cancelled().await;
-            let wait = if cx.cancel.is_cancelled() {
-                GOODBYE_LIMIT
-            } else {
-                STATUS_LIMIT
-            };
-            tokio::time::sleep(wait).await;
-        };
-        let follow = async {
-            tokio::select! {
-                () = follow(control.clone(), build.clone(), watch) => {}
-                () = limit => {}
-            }
-        };
-        let (answer, ()) = tokio::join!(ended, follow);
-        answer
-    }
-}
-
-/// A session that is served for as long as somebody holds this.
-struct Serving(tokio::task::AbortHandle);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn control(channel: Channel) -> ControlClient<Channel> {
-    ControlClient::new(channel)
-        .max_decoding_message_size(dial::MAX_MESSAGE)
-        .max_encoding_message_size(dial::MAX_MESSAGE)
-}
-
-/// Tells what the builder tells, until it has no more to say. If Solve fails before the build
-/// exists, this would wait for ever: whoever calls it sets the limit.
-async fn follow(mut control: ControlClient<Channel>, build: String, watch: &mut Watch) {
-    let Ok(answer) = control.status(StatusRequest { r#ref: build }).await else {
-        return;
-    };
-    let mut stream = answer.into_inner();
-    // A stream that breaks ends the progress; the solve tells what happened.
-    while let Ok(Some(message)) = stream.message().await {
-        watch.take(message);
     }
 }
 

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio_util::sync::CancellationToken;
 
-use super::session::{Agents, Directory, SecretStore, Sent, Session};
-use super::{BuildKit, Serving, control};
+use super::BuildKit;
+use super::job::{Serving, control};
+use super::session::{Agents, Directory, SecretStore, Sent, Session, Stores};
 use crate::execute::ports::BuilderError;
 
 /// The session of one folder, served as long as some build holds it.
@@ -34,7 +35,7 @@ impl BuildKit {
         folder: &Path,
         shared_key: &str,
     ) -> Result<(Arc<SharedContext>, bool), BuilderError> {
-        let channel = self.channel().await?;
+        let channel = self.connection().await?.channel.clone();
         let mut contexts = self
             .contexts
             .0
@@ -48,8 +49,10 @@ impl BuildKit {
             shared_key: shared_key.to_owned(),
             directories: [("context".to_owned(), Directory::Local(folder.to_owned()))].into(),
             credentials: Arc::clone(&self.credentials),
+            stores: Stores::default(),
             secrets: SecretStore::default(),
             agents: Agents::default(),
+            load_into: None,
             sent: Arc::default(),
         };
         let (id, sent) = (session.id.clone(), Arc::clone(&session.sent));

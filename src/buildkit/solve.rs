@@ -4,23 +4,33 @@ use std::path::Path;
 use bollard_buildkit_proto::moby::buildkit::v1::sourcepolicy::{
     MatchType, Policy, PolicyAction, Rule, Selector, Update,
 };
-use bollard_buildkit_proto::moby::buildkit::v1::{
-    CacheOptions, CacheOptionsEntry, Exporter, SolveRequest,
-};
+use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, Exporter, SolveRequest};
 use bollard_buildkit_proto::pb::Definition;
-use serde_json::json;
 
+use super::cache::Caches;
+use super::dockerfile::INLINE_NAME;
 use super::gateway::{self, Linked};
 use super::session::Directory;
+use super::session::Stores;
+use super::stores as folders;
 use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
 use crate::oci::Digest;
 use crate::plan::{
-    AnnotationLevel, BuildContext, BuildSpec, CacheRef, CompressionKind, Dockerfile, ImageOptions,
+    AnnotationLevel, BuildContext, BuildSpec, CompressionKind, Dockerfile, ImageOptions,
     NamedContext, Provenance, Ulimit,
 };
 
-/// The name of the Dockerfile where it is written in the compose file.
-const INLINE_NAME: &str = "Dockerfile";
+/// How an image comes into an Engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loading {
+    /// It is made in the Engine's containerd store.
+    Store,
+    /// It is made in the Engine's classic store, which has an exporter of its own (moby,
+    /// builder-next/exporter).
+    ClassicStore,
+    /// It is sent through the session, as another builder makes it.
+    Session,
+}
 
 /// A build in BuildKit's words: the request, and the folders that its session offers.
 pub(super) struct Solve {
@@ -39,25 +49,28 @@ impl Solve {
     /// Where another builder made what the order builds on.
     pub(super) fn new(
         order: &BuildOrder,
+        caches: &Caches,
+        stores: &mut Stores,
         build: &str,
         session: &str,
+        loading: Loading,
     ) -> Result<Self, BuilderError> {
         let spec = &order.spec;
         let mut words = Words::default();
         words.context(&spec.context);
         words.dockerfile(&spec.dockerfile);
-        words.named_contexts(order)?;
+        words.named_contexts(order, stores)?;
         words.options(spec);
         words.attestations(spec);
         let request = SolveRequest {
             r#ref: build.to_owned(),
             session: session.to_owned(),
             frontend: "dockerfile.v0".to_owned(),
-            cache: Some(words.cache(spec)),
+            cache: Some(words.cache(caches)),
             exporters: order
                 .outputs
                 .iter()
-                .map(|output| exporter(output, spec))
+                .map(|output| exporter(output, spec, loading))
                 .collect(),
             entitlements: spec.entitlements.clone(),
             frontend_inputs: words.inputs,
@@ -142,7 +155,11 @@ impl Words {
         self.directories.insert("dockerfile".to_owned(), directory);
     }
 
-    fn named_contexts(&mut self, order: &BuildOrder) -> Result<(), BuilderError> {
+    fn named_contexts(
+        &mut self,
+        order: &BuildOrder,
+        stores: &mut Stores,
+    ) -> Result<(), BuilderError> {
         for (name, context) in &order.spec.named_contexts {
             let value = match context {
                 NamedContext::Local(path) => {
@@ -156,6 +173,7 @@ impl Words {
                     format!("local:{local}")
                 }
                 NamedContext::Remote(address) => address.clone(),
+                NamedContext::Layout(layout) => folders::context(name, layout, stores)?,
                 NamedContext::Service(other) => match order.handed.get(&other.0) {
                     Some(Handed::Image(reference)) => format!("docker-image://{reference}"),
                     Some(Handed::Result(result)) if let Some(linked) = result.get::<Linked>() => {
@@ -234,24 +252,14 @@ impl Words {
         }
     }
 
-    /// Imports are said twice: to the solver, and to the frontend, which hands them to the stages
-    /// it solves itself (BuildKit, client/solve.go, `parseCacheOptions`).
-    fn cache(&mut self, spec: &BuildSpec) -> CacheOptions {
-        let entry = |cache: &CacheRef| CacheOptionsEntry {
-            r#type: cache.kind.clone(),
-            attrs: cache.attributes.clone().into_iter().collect(),
-        };
-        if !spec.cache_from.is_empty() {
-            let imports: Vec<_> = spec
-                .cache_from
-                .iter()
-                .map(|cache| json!({"Type": cache.kind, "Attrs": cache.attributes}))
-                .collect();
-            self.set("cache-imports", json!(imports).to_string());
+    /// Imports are said twice: to the solver, and to the frontend.
+    fn cache(&mut self, caches: &Caches) -> CacheOptions {
+        if let Some(imports) = caches.imports_for_frontend() {
+            self.set("cache-imports", imports);
         }
         CacheOptions {
-            exports: spec.cache_to.iter().map(entry).collect(),
-            imports: spec.cache_from.iter().map(entry).collect(),
+            exports: caches.exports.clone(),
+            imports: caches.imports.clone(),
             ..CacheOptions::default()
         }
     }
@@ -305,7 +313,8 @@ fn written(image: &ImageOptions) -> Vec<(&'static str, String)> {
 
 /// An exporter's attributes. Annotations are its business, and not the frontend's
 /// (exporter/containerimage/exptypes, `AnnotationKey`).
-fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
+fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
+    let mut kind = "image";
     let attributes = match output {
         // Nothing is named, kept or unpacked in the Engine: the cheapest way to a registry.
         Output::Push {
@@ -324,11 +333,24 @@ fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
             }
             attributes
         }
-        Output::Load { references } => vec![
-            ("name", joined(references)),
-            ("unpack", "true".to_owned()),
-            ("oci-mediatypes", "true".to_owned()),
-        ],
+        Output::Load { references } => match loading {
+            Loading::Store => vec![
+                ("name", joined(references)),
+                ("unpack", "true".to_owned()),
+                ("oci-mediatypes", "true".to_owned()),
+            ],
+            Loading::ClassicStore => {
+                kind = "moby";
+                vec![("name", joined(references))]
+            }
+            // An archive. That of docker has one image in it and no more; what Engines load of the
+            // other kind are those with the containerd store.
+            Loading::Session => {
+                let is_plain = spec.platforms.len() < 2 && !spec.is_attested();
+                kind = if is_plain { "docker" } else { "oci" };
+                vec![("name", joined(references))]
+            }
+        },
     };
     let annotations = spec.annotations.iter().flat_map(|(level, values)| {
         let level = match level {
@@ -342,7 +364,7 @@ fn exporter(output: &Output, spec: &BuildSpec) -> Exporter {
     });
     let attributes = attributes.into_iter();
     Exporter {
-        r#type: "image".to_owned(),
+        r#type: kind.to_owned(),
         attrs: attributes
             .map(|(key, value)| (key.to_owned(), value))
             .chain(annotations)

@@ -1,27 +1,54 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{
     StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning,
 };
 
+use super::dockerfile::Texts;
 use crate::cx::Events;
 use crate::event::{Event, StepOutcome};
+use crate::execute::ports::BuildOrder;
 use crate::oci::Platform;
 use crate::printable::{log_line, without_url_secrets};
+use crate::secret::Secret;
 
 /// How many lines of a step's log are kept for the report of a failure.
 const KEPT_LINES: usize = 50;
 /// The longest line that is told; the rest of a longer one is dropped.
 const MAX_LINE: usize = 4096;
+/// What the names of steps begin with that read or write a cache.
+const CACHE_STEPS: [&str; 3] = [
+    "exporting cache",
+    "importing cache",
+    "exporting to GitHub Actions Cache",
+];
 /// The most steps that are followed, as a bound on a builder that makes them up.
 const MAX_STEPS: usize = 100_000;
+/// The most remarks about a Dockerfile that are told.
+const MAX_REMARKS: usize = 1_000;
 
 /// Follows one build: the builder repeats what it said at every change, this tells each thing once.
 pub(super) struct Watch {
     service: String,
     events: Events,
+    pub(super) texts: Texts,
     steps: HashMap<String, Step>,
+    /// What was said about the Dockerfile: each platform says it again.
+    remarks: HashSet<(String, Option<u32>, String)>,
+}
+
+/// What a build waits for when nothing but caches holds it up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waits {
+    pub(super) reading: bool,
+    pub(super) writing: bool,
+}
+
+impl Waits {
+    pub(super) fn any(self) -> bool {
+        self.reading || self.writing
+    }
 }
 
 /// A step of a build.
@@ -38,12 +65,43 @@ pub(super) struct Step {
 }
 
 impl Watch {
-    pub(super) fn new(service: &str, events: Events) -> Self {
+    /// `secrets` are the tokens of caches, which a server may send back in its errors.
+    pub(super) fn new(order: &BuildOrder, events: Events, secrets: &[Secret]) -> Self {
+        let mut texts = Texts::of(order);
+        texts.also_hide(secrets);
         Self {
-            service: service.to_owned(),
+            service: order.service.clone(),
             events,
+            texts,
             steps: HashMap::new(),
+            remarks: HashSet::new(),
         }
+    }
+
+    /// Whether the reader of the events is behind, and the builder had better wait.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.events.is_crowded()
+    }
+
+    /// How many remarks there were about the Dockerfile.
+    pub(super) fn remarks(&self) -> usize {
+        self.remarks.len()
+    }
+
+    /// Whether a step of the Dockerfile itself has begun: then all of it has been read.
+    pub(super) fn has_begun(&self) -> bool {
+        let own = |step: &Step| step.is_told && !step.name.starts_with("[internal]");
+        self.steps.values().any(own)
+    }
+
+    /// A line of the builder's, fit to be shown and to be kept: events are written to files.
+    fn clean(&self, bytes: &[u8]) -> String {
+        let line = without_url_secrets(&log_line(bytes, MAX_LINE));
+        let mut line = self.texts.hide(&line).into_owned();
+        if bytes.len() > MAX_LINE {
+            line.push('…');
+        }
+        line
     }
 
     /// How many steps there were, and how many of them came out of the cache. What the frontend
@@ -57,6 +115,26 @@ impl Watch {
             .filter(own)
             .filter(|step| step.is_cached);
         (steps.count(), cached.count())
+    }
+
+    /// The kinds of caches that are all that the build waits for: reading, writing. Neither where
+    /// something else is under way.
+    pub(super) fn only_waits_for(&self) -> Waits {
+        let mut waits = Waits::default();
+        for step in self.steps.values() {
+            if !step.is_told || step.is_done {
+                continue;
+            }
+            if !step.is_cache() {
+                return Waits::default();
+            }
+            if step.name.starts_with("importing") {
+                waits.reading = true;
+            } else {
+                waits.writing = true;
+            }
+        }
+        waits
     }
 
     pub(super) fn step(&self, digest: &str) -> Option<&Step> {
@@ -91,9 +169,13 @@ impl Watch {
         if self.steps.len() >= MAX_STEPS && !self.steps.contains_key(&vertex.digest) {
             return;
         }
+        let (name, error) = (
+            self.clean(vertex.name.as_bytes()),
+            self.clean(vertex.error.as_bytes()),
+        );
         let step = self.steps.entry(vertex.digest.clone()).or_default();
         if step.name.is_empty() {
-            step.name = clean_line(vertex.name.as_bytes());
+            step.name = name;
         }
         let Some(started) = vertex.started else {
             return;
@@ -118,7 +200,7 @@ impl Watch {
         }
         step.is_done = true;
         step.is_cached = vertex.cached;
-        step.error = clean_line(vertex.error.as_bytes());
+        step.error.clone_from(&error);
         let trouble = step.cache_trouble();
         self.flush(&vertex.digest);
         if let Some(message) = trouble {
@@ -137,7 +219,7 @@ impl Watch {
         } else if vertex.error.ends_with("context canceled") {
             StepOutcome::Cancelled
         } else {
-            StepOutcome::Failed(clean_line(vertex.error.as_bytes()))
+            StepOutcome::Failed(error)
         };
         self.events.tell(Event::StepFinished {
             service: self.service.clone(),
@@ -156,7 +238,7 @@ impl Watch {
         self.events.tell(Event::StepProgressed {
             service: self.service.clone(),
             step: status.vertex,
-            what: clean_line(what.as_bytes()),
+            what: self.clean(what.as_bytes()),
             current: u64::try_from(status.current).unwrap_or_default(),
             total: u64::try_from(status.total).unwrap_or_default(),
             done: status.completed.is_some(),
@@ -170,23 +252,19 @@ impl Watch {
         let mut partial = step.partial.remove(&log.stream).unwrap_or_default();
         let mut lines = Vec::new();
         for piece in log.msg.split_inclusive(|byte| *byte == b'\n') {
-            let room = MAX_LINE.saturating_sub(partial.len());
-            partial.extend(piece.iter().take(room));
+            // One byte more than is shown, so that what is cut can be told.
+            let room = (MAX_LINE + 1).saturating_sub(partial.len());
+            let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+            partial.extend(text.iter().take(room));
             if piece.ends_with(b"\n") {
-                lines.push(clean_line(&partial));
-                partial.clear();
+                lines.push(std::mem::take(&mut partial));
             }
         }
         if !partial.is_empty() {
             step.partial.insert(log.stream, partial);
         }
         for line in lines {
-            step.keep(line.clone());
-            self.events.tell(Event::StepLogged {
-                service: self.service.clone(),
-                step: log.vertex.clone(),
-                line,
-            });
+            self.logged(&log.vertex, &line);
         }
     }
 
@@ -198,30 +276,62 @@ impl Watch {
         let mut rest: Vec<_> = step.partial.drain().collect();
         rest.sort();
         for (_, bytes) in rest {
-            let line = clean_line(&bytes);
-            step.keep(line.clone());
-            self.events.tell(Event::StepLogged {
-                service: self.service.clone(),
-                step: digest.to_owned(),
-                line,
-            });
+            self.logged(digest, &bytes);
         }
     }
 
+    /// Tells a line of a step's log, and keeps it for a while.
+    fn logged(&mut self, digest: &str, bytes: &[u8]) {
+        let line = self.clean(bytes);
+        if let Some(step) = self.steps.get_mut(digest) {
+            step.keep(line.clone());
+        }
+        self.events.tell(Event::StepLogged {
+            service: self.service.clone(),
+            step: digest.to_owned(),
+            line,
+        });
+    }
+
+    /// Tells a remark about the Dockerfile (BuildKit, frontend/dockerfile/linter), once.
     fn warning(&mut self, warning: &VertexWarning) {
-        let file = warning.info.as_ref().map(|info| info.filename.clone());
-        let line = warning
-            .ranges
-            .first()
-            .and_then(|range| range.start)
-            .and_then(|start| u32::try_from(start.line).ok())
-            .filter(|line| *line > 0);
+        // An instruction of several lines has a range for each of them.
+        let starts = warning.ranges.iter().filter_map(|range| range.start);
+        let ends = warning.ranges.iter().filter_map(|range| range.end);
+        let line = |line: Option<i32>| u32::try_from(line?).ok().filter(|line| *line > 0);
+        let first = line(starts.map(|place| place.line).min());
+        let last = line(ends.map(|place| place.line).max());
+        let lines = first.map(|first| (first, last.unwrap_or(first)));
+        let line = lines.map(|(first, _)| first);
+        let name = warning.info.as_ref().map_or("", |info| &info.filename);
+        let file = self.texts.path(name).to_string_lossy().into_owned();
+        let mut message = self.clean(&warning.short);
+        // The line stands beside it.
+        if let Some(line) = line
+            && let Some(rest) = message.strip_suffix(&format!(" (line {line})"))
+        {
+            message.truncate(rest.len());
+        }
+        let key = (file.clone(), line, message.clone());
+        if self.remarks.len() >= MAX_REMARKS || !self.remarks.insert(key) {
+            return;
+        }
+        let excerpt = warning.info.as_ref().zip(lines).and_then(|(info, lines)| {
+            let (first, last) = (lines.0 as usize, lines.1 as usize);
+            self.texts.excerpt(name, &info.data, first, last)
+        });
+        let source = excerpt.map(|excerpt| {
+            let first = std::iter::once(excerpt.text);
+            first.chain(excerpt.following).collect()
+        });
         self.events.tell(Event::DockerfileWarned {
             service: self.service.clone(),
-            file: clean_line(file.unwrap_or_default().as_bytes()),
+            file: log_line(file.as_bytes(), MAX_LINE),
             line,
-            message: clean_line(&warning.short),
+            message,
             url: Some(warning.url.clone()).filter(|url| url.starts_with("https://")),
+            detail: warning.detail.first().map(|detail| self.clean(detail)),
+            source: source.unwrap_or_default(),
         });
     }
 }
@@ -229,12 +339,14 @@ impl Watch {
 impl Step {
     /// Whether this step brings the result to where it goes.
     pub(super) fn is_export(&self) -> bool {
-        self.name.starts_with("exporting to ") || self.name.starts_with("pushing ")
+        !self.is_cache()
+            && (self.name.starts_with("exporting to ") || self.name.starts_with("pushing "))
     }
 
-    /// Whether this step only reads or writes a cache, which a build can do without.
+    /// Whether this step only reads or writes a cache, which a build can do without (BuildKit,
+    /// cache/remotecache, `Name`).
     fn is_cache(&self) -> bool {
-        self.name.starts_with("exporting cache") || self.name.starts_with("importing cache")
+        CACHE_STEPS.iter().any(|with| self.name.starts_with(with))
     }
 
     /// What a user should know of a cache. One that does not exist yet is no trouble.
@@ -262,11 +374,6 @@ impl Step {
         }
         self.lines.push_back(line);
     }
-}
-
-/// A line of the builder's, fit to be shown and to be kept: events are written to files.
-fn clean_line(bytes: &[u8]) -> String {
-    without_url_secrets(&log_line(bytes, MAX_LINE))
 }
 
 /// `[linux/arm64 2/3] RUN x` is `[2/3] RUN x` for `linux/arm64`.
@@ -305,37 +412,4 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signed_address_loses_its_signature_whoever_prints_it() {
-        let line = "GET https://me:pw@s3.example/x?X-Amz-Signature=abc: 403";
-        assert_eq!(
-            clean_line(line.as_bytes()),
-            "GET https://s3.example/x?…: 403"
-        );
-    }
-
-    #[test]
-    fn a_step_says_its_platform_in_front() {
-        let linux = |text: &str| Some(text.parse::<Platform>().unwrap());
-        for (name, platform, rest) in [
-            (
-                "[linux/arm64 2/3] RUN x",
-                linux("linux/arm64"),
-                "[2/3] RUN x",
-            ),
-            (
-                "[linux/arm/v7 build 1/2] FROM y",
-                linux("linux/arm/v7"),
-                "[build 1/2] FROM y",
-            ),
-            ("[2/3] RUN x", None, "[2/3] RUN x"),
-            ("[internal] load metadata", None, "[internal] load metadata"),
-            ("exporting to image", None, "exporting to image"),
-        ] {
-            assert_eq!(split_platform(name), (platform, rest.to_owned()), "{name}");
-        }
-    }
-}
+mod tests;

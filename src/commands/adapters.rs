@@ -4,26 +4,25 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Given;
 use super::prepare::NotHashed;
 use super::read::Read;
-use crate::buildkit::{Address, BuildKit};
+use super::{Given, builders};
+use crate::buildkit;
 use crate::compose::Project;
-use crate::config::{BuilderChoice, RegistrySettings, Settings};
+use crate::config::{RegistrySettings, Settings};
+use crate::docker::Docker;
 use crate::engine::DockerEngine;
 use crate::error::Error;
-use crate::execute::World;
-use crate::facts::{self, Environment};
+use crate::execute::ports::{Credentials, NoBuilder, Registry};
+use crate::execute::{Builders, World};
+use crate::facts::Environment;
 use crate::ledger::Ledger;
-use crate::oci::Platform;
 use crate::plan::{self, Plan};
 use crate::registry::{
-    CredentialSources, DockerCredentials, HostSettings, Registries, RegistryOptions,
+    CredentialSources, DockerCredentials, HostSettings, Patience, Registries, RegistryOptions,
+    Timeouts,
 };
 use crate::secret::Secret;
-
-/// Where a Docker Engine listens where nothing else is said.
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
 /// What a publish works with.
 pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
@@ -35,30 +34,66 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
 
 /// The same for what publishes nothing: it needs no place for its state, and leaves none behind.
 pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
-    let credentials = Arc::new(DockerCredentials::new(credential_sources(
+    let credentials: Arc<dyn Credentials> = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
-    let options = RegistryOptions {
-        hosts: hosts(&read.settings, plan),
-        ..RegistryOptions::default()
-    };
+    let options = options(given, &read.settings, Some(plan));
     let environment = read.facts.environment.clone();
     let variables = read.project.environment.clone();
-    let secrets = Arc::new(move |name: &str| {
+    let secrets: buildkit::Environment = Arc::new(move |name: &str| {
         let value = environment.get(name).map(str::to_owned);
         value
             .or_else(|| variables.get(name).cloned())
             .map(Secret::new)
     });
-    let (name, address) = builder(&read.settings, &given.environment)?;
-    let builder = BuildKit::new(&name, address, credentials.clone(), secrets);
+    let registry = Registries::with_credentials(options, Arc::clone(&credentials));
+    let registry: Arc<dyn Registry> = Arc::new(registry);
+    let parts = builders::Parts {
+        given,
+        read,
+        plan,
+        credentials,
+        secrets,
+        registry: Arc::clone(&registry),
+    };
     Ok(World {
-        builder: Arc::new(builder),
-        registry: Arc::new(Registries::with_credentials(options, credentials)),
+        builders: parts.builders()?,
+        registry,
         ledger: Ledger::closed(Path::new(""), &read.project.name, &read.project.directory),
         jobs: given.global.jobs.into(),
         inputs: Arc::new(NotHashed),
+        keep_going: false,
     })
+}
+
+/// What a command works with that changes tags and builds nothing.
+pub(super) fn world_without_builder(given: &Given<'_>, read: &Read) -> Result<World, Error> {
+    Ok(World {
+        builders: Builders {
+            general: Arc::new(NoBuilder),
+            services: BTreeMap::new(),
+        },
+        registry: Arc::new(registries(given, &read.settings, None)),
+        ledger: ledger(given, read)?,
+        jobs: 1,
+        inputs: Arc::new(NotHashed),
+        keep_going: false,
+    })
+}
+
+/// How registries are spoken to.
+fn options(given: &Given<'_>, settings: &Settings, plan: Option<&Plan>) -> RegistryOptions {
+    let patience = given.global.patience;
+    RegistryOptions {
+        credentials: credential_sources(&given.environment),
+        hosts: hosts(settings, plan),
+        patience: patience.map(Patience::of).unwrap_or_default(),
+        // One request that hangs must leave time for another one.
+        timeouts: patience
+            .map(|patience| Timeouts::within(patience / 3))
+            .unwrap_or_default(),
+        ..RegistryOptions::default()
+    }
 }
 
 /// Registries alone, for commands that build nothing.
@@ -67,11 +102,7 @@ pub(super) fn registries(
     settings: &Settings,
     plan: Option<&Plan>,
 ) -> Registries {
-    Registries::new(RegistryOptions {
-        credentials: credential_sources(&given.environment),
-        hosts: plan.map(|plan| hosts(settings, plan)).unwrap_or_default(),
-        ..RegistryOptions::default()
-    })
+    Registries::new(options(given, settings, plan))
 }
 
 /// The registries that publish.toml knows, for repositories that are named by hand.
@@ -84,74 +115,41 @@ pub(super) fn known_registries(
         None => BTreeMap::new(),
     };
     Ok(Registries::new(RegistryOptions {
-        credentials: credential_sources(&given.environment),
         hosts: hosts
             .into_iter()
             .map(|(host, registry)| (host, host_settings(registry)))
             .collect(),
-        ..RegistryOptions::default()
+        ..options(given, &Settings::default(), None)
     }))
 }
 
 /// The Docker Engine's own API.
 pub(super) fn engine(given: &Given<'_>) -> Result<DockerEngine, Error> {
-    let socket = engine_socket(&given.environment)?;
-    Ok(DockerEngine::at_socket(&socket)?)
-}
-
-/// The builder's name and address.
-fn builder(settings: &Settings, environment: &Environment) -> Result<(String, Address), Error> {
-    match &settings.general.builder {
-        BuilderChoice::Auto | BuilderChoice::Engine => {
-            let socket = engine_socket(environment)?;
-            Ok(("engine".to_owned(), Address::EngineSocket(socket)))
-        }
-        BuilderChoice::Socket(path) => Ok(("buildkitd".to_owned(), Address::Socket(path.clone()))),
-    }
-}
-
-/// The platform that a builder has for itself, where no platform is named: what stands for it among the
-/// inputs, and the platform where it is known without asking, as it is of this machine.
-pub(super) fn own_platform(given: &Given<'_>, settings: &Settings) -> (String, Option<Platform>) {
-    match builder(settings, &given.environment) {
-        Ok((_, Address::EngineSocket(_) | Address::Socket(_))) => {
-            let platform = Platform::from_parts("linux", facts::architecture(), "", "");
-            (platform.to_string(), Some(platform))
-        }
-        other => (format!("{other:?}"), None),
-    }
-}
-
-/// The Engine's socket: `DOCKER_HOST`, else the usual place.
-fn engine_socket(environment: &Environment) -> Result<PathBuf, Error> {
-    match environment.non_empty("DOCKER_HOST") {
-        None => Ok(DEFAULT_SOCKET.into()),
-        Some(host) => match host.strip_prefix("unix://") {
-            Some(path) => Ok(path.into()),
-            None => Err(Error::Usage {
-                message: format!("DOCKER_HOST is `{host}`, and only unix:// can be reached yet"),
-                hint: Some("set DOCKER_HOST to unix:///var/run/docker.sock".to_owned()),
-            }),
-        },
-    }
+    let engine = Docker::new(&given.environment).engine()?;
+    Ok(DockerEngine::at(engine.address)?)
 }
 
 /// What is particular to each registry, by its address.
-fn hosts(settings: &Settings, plan: &Plan) -> BTreeMap<String, HostSettings> {
+fn hosts(settings: &Settings, plan: Option<&Plan>) -> BTreeMap<String, HostSettings> {
+    let targets = plan.iter().flat_map(|plan| &plan.targets);
+    let places = targets.flat_map(|target| &target.destinations);
+    let places = places.map(|place| (place.registry.as_str(), place.repository.domain()));
+    let named = settings.registries.iter();
+    let named = named.filter_map(|registry| Some((registry.name.as_str(), domain(registry)?)));
     let mut hosts = BTreeMap::new();
-    for place in plan.targets.iter().flat_map(|target| &target.destinations) {
-        let registry = settings
-            .registries
-            .iter()
-            .find(|registry| registry.name == place.registry);
-        if let Some(registry) = registry {
-            hosts.insert(
-                place.repository.domain().to_owned(),
-                host_settings(registry),
-            );
+    for (name, domain) in named.chain(places) {
+        let mut registries = settings.registries.iter();
+        if let Some(registry) = registries.find(|registry| registry.name == name) {
+            hosts.insert(domain.to_owned(), host_settings(registry));
         }
     }
     hosts
+}
+
+/// The host of a registry in publish.toml, where its template does not make it depend on the service.
+pub(super) fn domain(registry: &RegistrySettings) -> Option<&str> {
+    let (domain, _) = registry.repository.split_once('/')?;
+    (!domain.contains("{{")).then_some(domain)
 }
 
 fn host_settings(registry: &RegistrySettings) -> HostSettings {

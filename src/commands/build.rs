@@ -21,7 +21,10 @@ struct Built {
 }
 
 pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit, Error> {
-    let read = read(given, Purpose::Load)?;
+    let mut read = read(given, Purpose::Load)?;
+    if arguments.strict {
+        read.settings.be_strict();
+    }
     let plan = read.plan(&arguments.services)?;
     let names = names(&read.project, &plan)?;
     let find = |target: &Target| {
@@ -77,7 +80,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit,
                 }
             }
         }
-        Err(failures) => complain(&given.printer, &failures),
+        Err(failures) => complain(given, &failures),
     }
     Ok(exit)
 }

@@ -1,13 +1,23 @@
 //! `castoff check`: preflight alone.
 
+use serde::Serialize;
+
 use super::read::read;
-use super::{Given, adapters, complain, pretty, session};
+use super::{Given, adapters, builders, complain, pretty, session};
 use crate::cli::{CheckArguments, Format};
 use crate::error::Error;
 use crate::event::Finding;
 use crate::execute::{self, Failure};
 use crate::exit::Exit;
 use crate::plan::Purpose;
+use crate::report::{ListedBuilder, builders_table};
+
+/// What was found, for programs.
+#[derive(Serialize)]
+struct Checked {
+    builders: Vec<ListedBuilder>,
+    findings: Vec<Finding>,
+}
 
 pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit, Error> {
     let read = read(given, Purpose::Publish)?;
@@ -16,11 +26,12 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
     // A publish that cannot keep its state does not begin, so that is one finding among the others.
     let state = adapters::ledger(given, &read).err();
     let state = state.as_ref().map(state_finding);
-    let (findings, exit) = session::run(given, "check", &plan.project, |cx| {
-        let (plan, world) = (&plan, &world);
+    let (found, exit) = session::run(given, "check", &plan.project, |cx| {
+        let (plan, world, read) = (&plan, &world, &read);
         async move {
             let mut findings = execute::check(&cx, plan, world).await;
             findings.extend(state);
+            let builders = builders::list(given, read, plan, world).await;
             let exit = if cx.cancel.is_cancelled() {
                 Exit::Interrupted
             } else if findings.iter().any(|finding| finding.fatal) {
@@ -28,10 +39,11 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
             } else {
                 Exit::Done
             };
-            (findings, exit)
+            ((findings, builders), exit)
         }
     })?;
-    let mut findings = findings;
+    let (mut findings, builders) = found;
+    let builders = builders?;
     findings.extend(plan.warnings.iter().map(|warning| Finding {
         fatal: false,
         subject: warning.subject.clone(),
@@ -39,12 +51,15 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
         hint: warning.hint.clone(),
     }));
     match arguments.format {
-        Format::Json => given.printer.result(&pretty(&findings)),
+        Format::Json => given
+            .printer
+            .result(&pretty(&Checked { builders, findings })),
         Format::Text => {
+            given.printer.result(&builders_table(&builders));
             if exit == Exit::Done {
                 given.printer.result("ready to publish\n");
             }
-            complain(&given.printer, &[Failure::NotReady(findings)]);
+            complain(given, &[Failure::NotReady(findings)]);
         }
     }
     Ok(exit)

@@ -11,7 +11,7 @@ use crate::cx::Cx;
 use crate::error::Error;
 use crate::execute::ports::{Registry, RegistryError};
 use crate::exit::Exit;
-use crate::oci::{Descriptor, Digest, Parsed, Platform, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Parsed, Platform, Reference, Repository, Tag};
 use crate::plan::Purpose;
 use crate::report::{Problem, registry_table};
 
@@ -104,6 +104,13 @@ pub(super) fn run(given: &Given<'_>, arguments: &LsArguments) -> Result<Exit, Er
     Ok(exit)
 }
 
+/// Whether a tag is a list of what is tied to an image, as registries have it that know no better way:
+/// `sha256-<hex>` (distribution-spec, "Referrers Tag Schema"). It is no image.
+fn is_list(tag: &Tag) -> bool {
+    let digest = tag.as_str().replacen('-', ":", 1);
+    digest.parse::<Digest>().is_ok()
+}
+
 /// The tags of one repository, in the order of their names.
 async fn list(
     cx: &Cx,
@@ -111,6 +118,7 @@ async fn list(
     repository: &Repository,
 ) -> Result<Vec<Listed>, RegistryError> {
     let mut tags = registry.tags(cx, repository).await?;
+    tags.retain(|tag| !is_list(tag));
     tags.sort();
     let read = tags.into_iter().map(|tag| async move {
         let reference = repository.with_tag(tag);

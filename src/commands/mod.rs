@@ -4,23 +4,32 @@
 //! what the rooms decide. Start reading at the file that is named as the verb.
 
 mod adapters;
+mod again;
 mod build;
+mod builders;
 mod check;
 mod config;
+mod history;
 mod ls;
 mod plan;
 mod prepare;
+mod promote;
 mod prune;
 mod publish;
 mod read;
+mod report;
+mod rollback;
 mod session;
+mod status;
 mod tags;
+mod undertaking;
 
 use crate::cli::{Cli, Command};
 use crate::error::{Error, failure_problems};
 use crate::execute::Failure;
 use crate::exit::Exit;
 use crate::facts::Environment;
+use crate::printable::is_hidden;
 use crate::report::{Printer, Problem};
 
 /// What every verb is given.
@@ -44,11 +53,16 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
         Command::Plan(arguments) => plan::run(&given, arguments),
         Command::Publish(arguments) => publish::run(&given, arguments),
         Command::Build(arguments) => build::run(&given, arguments),
+        Command::Status(arguments) => status::run(&given, arguments),
+        Command::History(arguments) => history::run(&given, arguments),
+        Command::Promote(arguments) => promote::run(&given, arguments),
+        Command::Rollback(arguments) => rollback::run(&given, arguments),
         Command::Config(arguments) => config::run(&given, arguments),
         Command::Tags(arguments) => tags::run(&given, arguments),
         Command::Check(arguments) => check::run(&given, arguments),
         Command::Ls(arguments) => ls::run(&given, arguments),
         Command::Prune(arguments) => prune::run(&given, arguments),
+        Command::Report(arguments) => report::run(&given, arguments),
         Command::Schema => {
             printer.result(&pretty(&crate::config::schema()));
             Ok(Exit::Done)
@@ -72,19 +86,46 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
     })
 }
 
-/// A value as JSON for people and programs, with the end of its last line.
+/// The same with nothing shown of what goes on, for commands whose result is all there is to see.
+fn quietly<T>(given: &Given<'_>, work: impl FnOnce(&Given<'_>) -> T) -> T {
+    let global = crate::cli::Global {
+        progress: crate::cli::ProgressKind::Quiet,
+        ..given.global.clone()
+    };
+    work(&Given {
+        global: &global,
+        environment: given.environment.clone(),
+        printer: given.printer.clone(),
+    })
+}
+
+/// A value as JSON for people and programs, with the end of its last line. Letters that a terminal would
+/// not show as they are, are written as escapes, which say the same to a program.
 fn pretty(value: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let plain = serde_json::to_string_pretty(value).unwrap_or_default();
+    let mut text = String::with_capacity(plain.len() + 1);
+    for letter in plain.chars() {
+        if letter == '\n' || !is_hidden(letter) {
+            text.push(letter);
+        } else {
+            let units = letter.encode_utf16(&mut [0; 2]).to_vec();
+            text.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
     text.push('\n');
     text
 }
 
 /// Says what went wrong, each thing once.
-fn complain(printer: &Printer, failures: &[Failure]) {
+fn complain(given: &Given<'_>, failures: &[Failure]) {
+    let again = |service: &str| again::build(given.global, service);
     let mut said: Vec<Problem> = Vec::new();
-    for problem in failures.iter().flat_map(failure_problems) {
+    let problems = failures
+        .iter()
+        .flat_map(|failure| failure_problems(failure, &again));
+    for problem in problems {
         if !said.contains(&problem) {
-            printer.problem(&problem);
+            given.printer.problem(&problem);
             said.push(problem);
         }
     }

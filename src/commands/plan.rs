@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::prepare::{Wishes, prepare};
 use super::read::{read, warn};
-use super::{Given, adapters, pretty, session};
+use super::{Given, adapters, builders, pretty, session};
 use crate::cli::{Global, PlanArguments, PlanFormat, ProgressKind};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -26,6 +26,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
             plan = read.plan(&share)?;
         }
     }
+    builders::look_up(given, &read, &plan)?;
     let mut exit = Exit::Done;
     if arguments.offline {
         for target in plan.targets.iter_mut().filter(|target| target.wanted) {

@@ -55,7 +55,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit,
         let (policy, engine, world, read) = (&policy, &engine, &world, &read);
         async move {
             let apply = arguments.apply;
-            let result = local(&cx, policy, read, engine, &*world.builder, apply).await;
+            let result = local(&cx, policy, read, engine, &*world.builders.general, apply).await;
             let exit = if cx.cancel.is_cancelled() {
                 Exit::Interrupted
             } else {

@@ -4,40 +4,45 @@ use std::path::Path;
 
 use super::prepare::{Wishes, prepare};
 use super::read::{Read, read};
-use super::{Given, adapters, complain, pretty, prune, session};
+use super::{Given, adapters, complain, pretty, prune, session, undertaking};
 use crate::cli::{Format, PublishArguments};
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::event::Event;
 use crate::execute::{self, Failure, Outcome, World};
 use crate::exit::Exit;
-use crate::facts::{self, System};
+use crate::facts::System;
 use crate::plan::{Plan, Purpose, SavedPlan};
-use crate::report::{GithubFiles, Problem, release_table, write_github};
+use crate::report::{GithubFiles, Problem, registries_table, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
-    let read = read(given, Purpose::Publish)?;
+    let mut read = read(given, Purpose::Publish)?;
+    if arguments.strict {
+        read.settings.be_strict();
+    }
     let saved = arguments.plan.as_deref().map(saved).transpose()?;
     let services = saved
         .as_ref()
         .map_or(&arguments.services, |saved| &saved.services);
     let mut plan = read.plan(services)?;
-    let mut world = adapters::world(given, &read, &plan)?;
-    let release = release_id();
-    let project = plan.project.clone();
-    let wishes = match &saved {
-        Some(saved) => Wishes {
-            rebuild: saved.rebuild,
-            allow_backwards: saved.allow_backwards,
-        },
-        None => Wishes {
-            rebuild: arguments.rebuild,
-            allow_backwards: arguments.allow_backwards,
-        },
+    plan.only(&arguments.only_registries)?;
+    let mut world = World {
+        keep_going: arguments.keep_going,
+        ..adapters::world(given, &read, &plan)?
     };
+    let _lock = undertaking::lock(&world.ledger, "publish")?;
+    let attempt = if arguments.resume {
+        undertaking::resume(&world.ledger, &read, &plan)?
+    } else {
+        undertaking::begin(&world.ledger, &read, "publish")?
+    };
+    // What another run has left behind is cleared away by one that writes a journal of its own.
+    let may_do_nothing = !arguments.resume && undertaking::is_clean(&world.ledger)?;
+    let project = plan.project.clone();
     let held = saved.as_ref().zip(arguments.plan.as_deref());
+    let wishes = wishes(arguments, saved.as_ref());
     let (outcome, exit) = session::run(given, "publish", &project, |cx| {
-        let (plan, world, read, release) = (&mut plan, &mut world, &read, &release);
+        let (plan, world, read, attempt) = (&mut plan, &mut world, &read, &attempt);
         async move {
             let registry = world.registry.clone();
             let prepared = prepare(&cx, given, read, plan, &*registry, wishes).await;
@@ -55,10 +60,12 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             world.inputs = prepared.inputs.clone();
             tell_warnings(&cx, plan);
             tell_refused(&cx, plan);
-            let mut outcome = if plan.changes_nothing() && !cx.cancel.is_cancelled() {
-                execute::unchanged(&cx, plan, release)
+            undertaking::reuse(&cx, plan, world, attempt).await;
+            let has_nothing_to_do = may_do_nothing && plan.changes_nothing();
+            let mut outcome = if has_nothing_to_do && !cx.cancel.is_cancelled() {
+                execute::unchanged(&cx, plan, attempt)
             } else {
-                execute::publish(&cx, plan, world, release).await
+                execute::publish(&cx, plan, world, attempt).await
             };
             if matches!(outcome.exit, Exit::Done | Exit::AfterwardsFailed) {
                 prepared.keep(&outcome.release);
@@ -71,7 +78,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
         }
     })?;
     let outcome = outcome?;
-    complain(&given.printer, &outcome.failures);
+    complain(given, &outcome.failures);
     report(given, arguments, &read, outcome, exit);
     Ok(exit)
 }
@@ -84,6 +91,20 @@ pub(super) fn tell_warnings(cx: &Cx, plan: &Plan) {
             message: warning.message.clone(),
             hint: warning.hint.clone(),
         });
+    }
+}
+
+/// What is asked for: as it was when a saved plan was made, else as it was typed now.
+fn wishes(arguments: &PublishArguments, saved: Option<&SavedPlan>) -> Wishes {
+    match saved {
+        Some(saved) => Wishes {
+            rebuild: saved.rebuild,
+            allow_backwards: saved.allow_backwards,
+        },
+        None => Wishes {
+            rebuild: arguments.rebuild,
+            allow_backwards: arguments.allow_backwards,
+        },
     }
 }
 
@@ -142,18 +163,11 @@ async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, world: &World, outcom
     }
     let done = async {
         let engine = adapters::engine(given)?;
-        prune::local(cx, policy, read, &engine, &*world.builder, true).await
+        prune::local(cx, policy, read, &engine, &*world.builders.general, true).await
     };
     if let Err(error) = done.await {
         outcome.afterwards(Failure::Prune(error.to_string()));
     }
-}
-
-/// An id that says when the release began, and is its own.
-fn release_id() -> String {
-    let now = facts::timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let own = uuid::Uuid::new_v4().simple().to_string();
-    format!("{now}-{}", own.get(..8).unwrap_or_default())
 }
 
 /// Prints the result, and tells GitHub of it.
@@ -172,6 +186,7 @@ fn report(
             if matches!(exit, Exit::Done | Exit::AfterwardsFailed) {
                 given.printer.result(&release_table(&release));
             }
+            given.printer.result(&registries_table(&release));
         }
     }
     let is_github = read

@@ -21,7 +21,7 @@ pub(super) struct Read {
     pub(super) settings: Settings,
     pub(super) facts: Facts,
     pub(super) warnings: Vec<Warning>,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
 }
 
 /// Reads publish.toml, the compose files, git and the rest of the world, as far as `purpose` needs it.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -15,7 +16,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::exit::Exit;
 use crate::facts::timestamp;
-use crate::report::{Console, Printer, Progress};
+use crate::report::{Console, Logs, Printer, Progress, Records};
 
 /// Runs `work` with events shown and signals heard. `work` gives what it came to and the exit code,
 /// which a signal may still change.
@@ -28,13 +29,7 @@ pub(super) fn run<T, F>(
 where
     F: Future<Output = (T, Exit)>,
 {
-    let file = match &given.global.events {
-        Some(path) => Some(File::create(path).map_err(|source| Error::Output {
-            path: path.clone(),
-            source,
-        })?),
-        None => None,
-    };
+    let records = records(given)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -45,7 +40,7 @@ where
         told,
         progress(given),
         given.printer.clone(),
-        file,
+        records,
         timestamp,
     );
     let cx = Cx {
@@ -78,6 +73,22 @@ where
     runtime.shutdown_background();
     console.finish();
     Ok((value, exit))
+}
+
+/// The files that the run is recorded in, opened before anything happens.
+fn records(given: &Given<'_>) -> Result<Records, Error> {
+    let output = |path: &PathBuf| {
+        let path = path.clone();
+        move |source| Error::Output { path, source }
+    };
+    let mut records = Records::default();
+    if let Some(path) = &given.global.events {
+        records.events = Some(File::create(path).map_err(output(path))?);
+    }
+    if let Some(path) = &given.global.logs {
+        records.logs = Some(Logs::create(path).map_err(output(path))?);
+    }
+    Ok(records)
 }
 
 /// Hears signals: the first one cancels the run, the second one ends the process at once.
@@ -154,24 +165,20 @@ fn abort(exit: Exit) -> ! {
     std::process::exit(exit.code().into())
 }
 
-/// How to show the run: on a terminal live, unless that is wished or known otherwise.
+/// How to show the run: on a terminal live, unless that is wished or known otherwise. A picture that
+/// changes in place needs a terminal that can do so, whatever is wished.
 fn progress(given: &Given<'_>) -> Progress {
     if given.global.quiet {
         return Progress::Quiet;
     }
+    let is_dumb = matches!(given.environment.get("TERM"), Some("dumb"));
+    let is_able = Printer::is_terminal() && !is_dumb;
+    let is_ci = given.environment.non_empty("CI").is_some();
     match given.global.progress {
-        ProgressKind::Live => Progress::Live,
-        ProgressKind::Plain => Progress::Plain,
+        ProgressKind::Live if is_able => Progress::Live,
+        ProgressKind::Auto if is_able && !is_ci => Progress::Live,
+        ProgressKind::Live | ProgressKind::Auto | ProgressKind::Plain => Progress::Plain,
         ProgressKind::Json => Progress::Json,
         ProgressKind::Quiet => Progress::Quiet,
-        ProgressKind::Auto => {
-            let is_dumb = given.environment.get("TERM") == Some("dumb");
-            let is_ci = given.environment.non_empty("CI").is_some();
-            if Printer::is_terminal() && !is_dumb && !is_ci {
-                Progress::Live
-            } else {
-                Progress::Plain
-            }
-        }
     }
 }

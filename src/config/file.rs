@@ -141,8 +141,11 @@ pub enum CreatedFrom {
 pub struct BuildTable {
     /// The platforms to build for. Default: those of the compose file, else the builder's own.
     pub platforms: Option<Vec<String>>,
-    /// What builds: `auto`, `engine`, or the address of a buildkitd as `unix:///path`.
+    /// What builds: `auto`, `engine`, the name of a buildx builder, or the address of a buildkitd as
+    /// `unix:///path` or `tcp://host:port`.
     pub builder: Option<String>,
+    /// How TLS is spoken with a buildkitd at a `tcp://` address. Default: not at all.
+    pub builder_tls: Option<BuilderTlsTable>,
     /// The provenance attestation. Default: that of the compose file, else off.
     pub provenance: Option<ProvenanceMode>,
     /// The SBOM attestation: true, or a table that names the image that makes it. Default: that of the
@@ -157,6 +160,8 @@ pub struct BuildTable {
     /// Whether an image whose inputs have not changed is built again: `unchanged` (the default) reuses
     /// it, `never` builds.
     pub reuse: Option<Reuse>,
+    /// Whether a remark of BuildKit's checks about a Dockerfile is an error. Default: false.
+    pub strict: Option<bool>,
     /// Whether the same commit gives the same image, byte for byte: every time in its layers is at most
     /// that of `SOURCE_DATE_EPOCH`, else of the commit. Default: false.
     pub reproducible: Option<bool>,
@@ -228,6 +233,21 @@ pub enum MediaTypes {
     Docker,
 }
 
+/// `builder_tls = { ca = "ca.pem", cert = "cert.pem", key = "key.pem" }`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuilderTlsTable {
+    /// A file with the CA certificates (PEM) that the builder's is checked against. Default: the
+    /// system's.
+    pub ca: Option<PathBuf>,
+    /// A client certificate (PEM).
+    pub cert: Option<PathBuf>,
+    /// The key of the client certificate (PEM).
+    pub key: Option<PathBuf>,
+    /// The name in the builder's certificate, where it is not that of its address.
+    pub server_name: Option<String>,
+}
+
 /// How much the provenance attestation says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -275,11 +295,35 @@ pub struct CacheTable {
     pub sources: Option<Vec<CacheSource>>,
     /// Whether the cache holds the layers of the result (`min`) or of every stage (`max`, the default).
     pub mode: Option<CacheMode>,
-    /// Whether a cache is written at all. Default: true.
-    pub write: Option<bool>,
+    /// Whether a cache is written: `true` (the default) by every branch, `"default-branch"` by that one
+    /// alone, `false` by none. Tags of git and pull requests of forks never write.
+    pub write: Option<CacheWrite>,
     /// The reference of a registry cache. Default: the tag `buildcache` beside the image in the first
-    /// registry.
+    /// registry. Other branches than the default one add their names to its tag.
     pub reference: Option<String>,
+    /// How long a build that has nothing else to do waits for a cache that gives no sign. It then goes
+    /// on without writing it; where it is read the build fails, as BuildKit can do nothing else
+    /// meanwhile. Default: `5m`.
+    #[schemars(with = "Option<String>")]
+    pub timeout: Option<HumanDuration>,
+}
+
+/// Who writes a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum CacheWrite {
+    /// Every branch, or nobody.
+    Branches(bool),
+    /// Some of them.
+    Some(CacheWriter),
+}
+
+/// Some of those that could write a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheWriter {
+    /// The default branch.
+    DefaultBranch,
 }
 
 /// A kind of cache.
@@ -372,6 +416,8 @@ pub struct ServiceTable {
     pub platforms: Option<Vec<String>>,
     /// As `build.builder`.
     pub builder: Option<String>,
+    /// As `build.builder_tls`.
+    pub builder_tls: Option<BuilderTlsTable>,
     /// As `build.provenance`.
     pub provenance: Option<ProvenanceMode>,
     /// As `build.sbom`.
@@ -384,6 +430,8 @@ pub struct ServiceTable {
     pub created: Option<CreatedFrom>,
     /// As `build.reuse`.
     pub reuse: Option<Reuse>,
+    /// As `build.strict`.
+    pub strict: Option<bool>,
     /// As `build.reproducible`.
     pub reproducible: Option<bool>,
     /// As `build.compression`.

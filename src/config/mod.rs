@@ -4,6 +4,8 @@
 //! types; the JSON Schema and the known keys come from the first. Knows TOML and where each value
 //! comes from. Must not know compose files, git or registries. Start reading at [`load`].
 
+mod build;
+mod builder;
 mod document;
 mod file;
 mod known;
@@ -11,16 +13,15 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
+pub use build::Compression;
+pub use builder::{BuilderChoice, BuilderTls};
 pub use document::{Document, Origin};
 pub use file::{
-    AnnotationLevel, CacheMode, CacheSource, CompressionKind, CreatedFrom, DirtyTree, File,
-    MediaTypes, ProvenanceMode, Reuse, SbomChoice,
+    AnnotationLevel, CacheMode, CacheSource, CacheWrite, CacheWriter, CompressionKind, CreatedFrom,
+    DirtyTree, File, MediaTypes, ProvenanceMode, Reuse, SbomChoice,
 };
 pub use known::schema;
-pub use settings::{
-    BuilderChoice, CacheSettings, Compression, LocalPrune, RegistrySettings, ServiceSettings,
-    Settings,
-};
+pub use settings::{CacheSettings, LocalPrune, RegistrySettings, ServiceSettings, Settings};
 
 use crate::excerpt::Excerpt;
 use crate::interpolate::{InterpolateError, Lookup};
@@ -37,6 +38,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("build.no_cache", "false"),
     ("build.created", "\"commit\""),
     ("build.reuse", "\"unchanged\""),
+    ("build.strict", "false"),
     ("build.reproducible", "false"),
     ("build.media_types", "\"oci\""),
     ("build.allow", "[]"),
@@ -165,6 +167,16 @@ impl Error {
             Self::Syntax { .. } | Self::TooLarge { .. } | Self::Value { .. } | Self::Several(_) => {
                 None
             }
+        }
+    }
+}
+
+impl Settings {
+    /// Takes remarks about any Dockerfile for errors, as a flag asks for it.
+    pub fn be_strict(&mut self) {
+        self.general.strict = true;
+        for service in self.services.values_mut() {
+            service.strict = true;
         }
     }
 }

@@ -2,19 +2,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::Error;
+use super::build::Compression;
+use super::builder::{BuilderChoice, BuilderTls};
 use super::document::{Document, Origin};
 use super::file::{
-    AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable,
-    CompressionKind, CompressionValue, CreatedFrom, DirtyTree, File, MediaTypes, ProvenanceMode,
-    PruneLocalTable, RegistryTable, Reuse, SbomChoice, SbomValue, ServiceTable, TagsTable,
+    AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable, CacheWrite,
+    CreatedFrom, DirtyTree, File, MediaTypes, ProvenanceMode, PruneLocalTable, RegistryTable,
+    Reuse, SbomChoice, ServiceTable, TagsTable,
 };
-use crate::oci::{Platform, Reference, parse_size};
-
-/// The image that makes an SBOM where none is named: Docker's own (buildx, `attest.go`).
-const DEFAULT_SBOM_GENERATOR: &str = "docker.io/docker/buildkit-syft-scanner:stable-1";
+use crate::oci::{Platform, parse_size};
 
 /// What publish.toml, flags and defaults together mean. Nothing is optional that has a default.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +82,8 @@ pub struct ServiceSettings {
     pub platforms: Vec<Platform>,
     /// What builds.
     pub builder: BuilderChoice,
+    /// How TLS is spoken with a buildkitd at a `tcp://` address; in the clear where there is none.
+    pub builder_tls: Option<BuilderTls>,
     /// The provenance attestation.
     pub provenance: Option<ProvenanceMode>,
     /// The SBOM attestation; `None` for what the compose file says.
@@ -95,6 +94,8 @@ pub struct ServiceSettings {
     pub no_cache: bool,
     /// Which published images are taken as they are.
     pub reuse: Reuse,
+    /// Whether a remark about the Dockerfile is an error.
+    pub strict: bool,
     /// Whether times within the image are those of the commit.
     pub reproducible: bool,
     /// How layers are compressed, where it is not left to the builder.
@@ -107,17 +108,9 @@ pub struct ServiceSettings {
     pub cache: CacheSettings,
 }
 
-/// How layers are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Compression {
-    /// The kind.
-    pub kind: CompressionKind,
-    /// The level, where it is not the usual one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub level: Option<u8>,
-    /// Whether layers that exist are compressed anew.
-    pub force: bool,
-}
+/// How long a build waits for a cache that gives no sign, where nothing is said: as long as a large layer
+/// may take that is sent without a word.
+const CACHE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Which caches a build reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,10 +119,12 @@ pub struct CacheSettings {
     pub sources: Vec<CacheSource>,
     /// What a written cache holds.
     pub mode: CacheMode,
-    /// Whether a cache is written.
-    pub write: bool,
+    /// Who writes a cache.
+    pub write: CacheWrite,
     /// The reference of a registry cache, with `{{service}}` in it; `None` for a tag beside the image.
     pub reference: Option<String>,
+    /// How long a build waits for a cache that gives no sign.
+    pub timeout: Duration,
 }
 
 impl Default for CacheSettings {
@@ -137,22 +132,11 @@ impl Default for CacheSettings {
         Self {
             sources: Vec::new(),
             mode: CacheMode::Max,
-            write: true,
+            write: CacheWrite::Branches(true),
             reference: None,
+            timeout: CACHE_TIMEOUT,
         }
     }
-}
-
-/// What builds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum BuilderChoice {
-    /// Whatever is at hand.
-    #[default]
-    Auto,
-    /// The Docker Engine's own BuildKit.
-    Engine,
-    /// A buildkitd on a unix socket.
-    Socket(PathBuf),
 }
 
 /// What is cleaned up in the Engine.
@@ -257,46 +241,18 @@ impl CacheSettings {
         if table.reference.is_some() {
             self.reference = table.reference;
         }
-    }
-}
-
-/// What a build can be allowed beyond a sandbox (BuildKit, util/entitlements).
-const ENTITLEMENTS: [&str; 3] = ["network.host", "security.insecure", "device"];
-
-fn compression_of(value: CompressionValue) -> Result<Compression, String> {
-    let table = match value {
-        CompressionValue::With(table) => table,
-        CompressionValue::Kind(kind) => {
-            return Ok(Compression {
-                kind,
-                level: None,
-                force: false,
-            });
-        }
-    };
-    let most = match table.kind {
-        CompressionKind::Gzip | CompressionKind::Estargz => 9,
-        CompressionKind::Zstd => 22,
-        CompressionKind::Uncompressed => 0,
-    };
-    match table.level {
-        Some(level) if level > most => Err(format!("the level is {level}, and at most {most}")),
-        level => Ok(Compression {
-            kind: table.kind,
-            level,
-            force: table.force.unwrap_or(false),
-        }),
+        self.timeout = table.timeout.map_or(self.timeout, |limit| limit.0);
     }
 }
 
 /// The file while it is given its meaning.
-struct Reading<'a> {
-    document: &'a Document,
-    folder: &'a Path,
+pub(super) struct Reading<'a> {
+    pub(super) document: &'a Document,
+    pub(super) folder: &'a Path,
 }
 
 impl Reading<'_> {
-    fn wrong(&self, path: &[&str], message: impl Into<String>) -> Error {
+    pub(super) fn wrong(&self, path: &[&str], message: impl Into<String>) -> Error {
         let path: Vec<String> = path.iter().map(ToString::to_string).collect();
         Error::Value {
             place: self.document.place(&path),
@@ -369,12 +325,14 @@ impl Reading<'_> {
         let build = BuildTable {
             platforms: table.platforms,
             builder: table.builder,
+            builder_tls: table.builder_tls,
             provenance: table.provenance,
             sbom: table.sbom,
             pull: table.pull,
             no_cache: table.no_cache,
             created: table.created,
             reuse: table.reuse,
+            strict: table.strict,
             reproducible: table.reproducible,
             compression: table.compression,
             media_types: table.media_types,
@@ -385,88 +343,6 @@ impl Reading<'_> {
         settings.labels.extend(table.labels);
         settings.take_annotations(table.annotations.unwrap_or_default());
         Ok(settings)
-    }
-
-    fn build(
-        &self,
-        settings: &mut ServiceSettings,
-        table: BuildTable,
-        at: &[&str],
-    ) -> Result<(), Error> {
-        let under = |key: &'static str| [at, &[key]].concat();
-        if let Some(platforms) = table.platforms {
-            settings.platforms = platforms
-                .iter()
-                .enumerate()
-                .map(|(index, platform)| {
-                    platform
-                        .parse()
-                        .map_err(|error: crate::oci::PlatformError| {
-                            let index = index.to_string();
-                            self.wrong(&[at, &["platforms", &index]].concat(), error.to_string())
-                        })
-                })
-                .collect::<Result<_, _>>()?;
-        }
-        if let Some(builder) = table.builder {
-            settings.builder = match builder.as_str() {
-                "auto" => BuilderChoice::Auto,
-                "engine" => BuilderChoice::Engine,
-                other => match other.strip_prefix("unix://") {
-                    Some(path) if path.starts_with('/') => BuilderChoice::Socket(path.into()),
-                    _ => {
-                        let message = format!(
-                            "`{other}` is no builder: expected auto, engine or unix:///path/of/buildkitd.sock"
-                        );
-                        return Err(self.wrong(&under("builder"), message));
-                    }
-                },
-            };
-        }
-        if let Some(provenance) = table.provenance {
-            settings.provenance = Some(provenance);
-        }
-        match table.sbom {
-            None => {}
-            Some(SbomValue::Wanted(false)) => settings.sbom = Some(SbomChoice::Off),
-            Some(SbomValue::Wanted(true)) => {
-                settings.sbom = DEFAULT_SBOM_GENERATOR.parse().ok().map(SbomChoice::By);
-            }
-            Some(SbomValue::By(table)) => {
-                let generator = table.generator.parse::<Reference>();
-                let generator =
-                    generator.map_err(|error| self.wrong(&under("sbom"), error.to_string()))?;
-                settings.sbom = Some(SbomChoice::By(generator));
-            }
-        }
-        settings.pull = table.pull.unwrap_or(settings.pull);
-        settings.no_cache = table.no_cache.unwrap_or(settings.no_cache);
-        settings.created = table.created.unwrap_or(settings.created);
-        settings.reuse = table.reuse.unwrap_or(settings.reuse);
-        settings.reproducible = table.reproducible.unwrap_or(settings.reproducible);
-        settings.media_types = table.media_types.unwrap_or(settings.media_types);
-        if let Some(compression) = table.compression {
-            let compression = compression_of(compression);
-            let compression =
-                compression.map_err(|message| self.wrong(&under("compression"), message))?;
-            settings.compression = Some(compression);
-        }
-        if let Some(allow) = table.allow {
-            for (index, right) in allow.iter().enumerate() {
-                // `device=NAME` asks for one device (BuildKit, util/entitlements).
-                let kind = right.split('=').next().unwrap_or_default();
-                if !ENTITLEMENTS.contains(&kind) {
-                    let index = index.to_string();
-                    let message = format!(
-                        "`{right}` is no entitlement: expected {}",
-                        ENTITLEMENTS.join(", ")
-                    );
-                    return Err(self.wrong(&[at, &["allow", &index]].concat(), message));
-                }
-            }
-            settings.allow = allow;
-        }
-        Ok(())
     }
 
     fn prune(&self, table: &PruneLocalTable) -> Result<LocalPrune, Error> {

@@ -4,25 +4,28 @@
 //! labels. Must not know what is to be removed (`plan::retention` decides) or how images are built.
 //! Start reading at [`DockerEngine::contents`].
 
+mod transport;
+
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bollard::Docker;
 use bollard::errors::Error as BollardError;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ImageSummary};
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
-    ListVolumesOptionsBuilder, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
+    ImportImageOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    ListImagesOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptions,
+    RemoveImageOptions, RemoveVolumeOptions,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
-use crate::execute::ports::{Engine, EngineError};
+use crate::dial::Address;
+use crate::execute::ports::{Archive, Engine, EngineError};
 use crate::plan::retention::{Contents, LocalContainer, LocalImage, LocalVolume, Thing};
 use crate::plan::{PROJECT_LABEL, SERVICE_LABEL};
 
-/// How long the Engine may take for one answer, in seconds.
-const TIMEOUT: u64 = 120;
 /// The labels by which docker compose marks what is a project's
 /// (docker/compose, pkg/api/labels.go).
 const COMPOSE_PROJECT_LABEL: &str = "com.docker.compose.project";
@@ -30,17 +33,15 @@ const COMPOSE_SERVICE_LABEL: &str = "com.docker.compose.service";
 /// What compose says of its containers only, and no image hands down to one.
 const COMPOSE_CONTAINER_LABEL: &str = "com.docker.compose.container-number";
 
-/// The Docker Engine behind a socket.
+/// The Docker Engine, wherever it is.
 pub struct DockerEngine {
     docker: Docker,
 }
 
 impl DockerEngine {
-    /// The Engine at the unix socket `path`. Nothing is opened yet.
-    pub fn at_socket(path: &Path) -> Result<Self, EngineError> {
-        let address = path.to_string_lossy();
-        let docker = Docker::connect_with_unix(&address, TIMEOUT, API_DEFAULT_VERSION);
-        let docker = docker.map_err(failed("reach the Docker Engine"))?;
+    /// The Engine at `address`. Nothing is opened yet.
+    pub fn at(address: Address) -> Result<Self, EngineError> {
+        let docker = transport::client(address).map_err(failed("reach the Docker Engine"))?;
         Ok(Self { docker })
     }
 
@@ -202,7 +203,20 @@ impl Engine for DockerEngine {
             }
         }
     }
+
+    async fn load(&self, archive: Archive) -> Result<(), EngineError> {
+        let patient = self.docker.clone().with_timeout(LOAD_LIMIT);
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let mut answers = patient.import_image_stream(options, archive, None);
+        while let Some(answer) = answers.next().await {
+            answer.map_err(failed("load an image"))?;
+        }
+        Ok(())
+    }
 }
+
+/// How long an image may take to be loaded.
+const LOAD_LIMIT: Duration = Duration::from_hours(1);
 
 /// Whether something was removed: what is in use by now (409) or gone already (404) was not.
 fn unless_in_use(

@@ -6,11 +6,14 @@ use futures_util::stream::{self, FuturesUnordered};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::attempt::Log;
 use super::links::{Link, Links};
 use super::ports::{BuildOrder, BuilderError, Built, Handed, Output, RegistryError};
+use super::preflight::parted;
 use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
+use crate::ledger::{Entry, Uploaded};
 use crate::oci::{Descriptor, Digest, Parsed, Platform, RawManifest, Reference, Repository};
 use crate::plan::{Action, Destination, INPUTS_LABEL, Plan, Target};
 
@@ -67,12 +70,13 @@ pub(super) fn announce(cx: &Cx, plan: &Plan) {
     });
 }
 
-/// Builds every target and uploads it to all its destinations. The first failure stops the others:
-/// there will be no release, so their work is not waited for.
+/// Builds every target and uploads it to all its destinations. The first failure stops the others, as
+/// there will be no release, unless the world is to keep going and all of them are to be known.
 pub(super) async fn everything(
     cx: &Cx,
     plan: &Plan,
     world: &World,
+    log: &Log,
 ) -> Result<Vec<Image>, Vec<Failure>> {
     announce(cx, plan);
     let others = Cx {
@@ -90,11 +94,17 @@ pub(super) async fn everything(
     let mut done: FuturesUnordered<_> = work.collect();
     drop(links);
     while let Some(result) = done.next().await {
+        let result = match result {
+            Ok(Some(image)) => note(log, &image).await.map(|()| Some(image)),
+            other => other,
+        };
         match result {
             Ok(image) => images.extend(image),
             Err(failure) => {
                 failures.push(failure);
-                others.cancel.cancel();
+                if !world.keep_going {
+                    others.cancel.cancel();
+                }
             }
         }
     }
@@ -106,6 +116,17 @@ pub(super) async fn everything(
     }
     images.sort_by(|one, other| one.service.cmp(&other.service));
     Ok(images)
+}
+
+/// Notes that an image is up, so that another run need not make it again.
+async fn note(log: &Log, image: &Image) -> Result<(), Failure> {
+    let repositories = image.places.iter().map(|place| place.repository.clone());
+    let entry = Entry::Uploaded(Uploaded {
+        service: image.service.clone(),
+        digest: image.digest().clone(),
+        repositories: repositories.collect(),
+    });
+    log.write(vec![entry]).await
 }
 
 /// The failures that stopped the others. What was stopped is no failure of its own.
@@ -162,12 +183,10 @@ async fn one(
         build_one(cx, &order(Vec::new()), world).await?;
         return Ok(None);
     };
-    let mut says_inputs = true;
-    let (digest, reused) = match &target.action {
+    let (digest, reused, says_inputs) = match &target.action {
         Action::Build => {
             let (outputs, others) = outputs(target, &places);
             let (built, as_read) = build_as_read(cx, target, order(outputs), world).await?;
-            says_inputs = as_read;
             let digest = built.digest.ok_or_else(|| {
                 Failure::Internal(format!("the image of {} has no digest", target.service))
             })?;
@@ -177,22 +196,34 @@ async fn one(
                     .await
                     .map_err(|error| upload_failure(cx, target, &place.repository, error))?;
             }
-            (digest, false)
+            (digest, false, as_read)
         }
         Action::Reuse(digest) => {
             cx.events.tell(Event::Reused {
                 service: target.service.clone(),
                 digest: digest.clone(),
-                because: target
-                    .reused
-                    .as_ref()
-                    .map(|reused| reused.because.clone())
-                    .unwrap_or_default(),
+                because: match &target.reused {
+                    Some(reused) => reused.because.clone(),
+                    None => target.because.join("; "),
+                },
             });
             if let Some(hand_on) = &link.hand_on {
                 hand_on.leave(Handed::Image(source.with_digest(digest.clone())));
             }
-            (digest.clone(), true)
+            let held = target
+                .reused
+                .as_ref()
+                .map_or(&[][..], |reused| &reused.held);
+            for place in &places {
+                let repository = &place.repository;
+                if *repository == source || held.contains(repository) {
+                    continue;
+                }
+                let copied = world.registry.copy(cx, &source, digest, repository).await;
+                copied.map_err(|error| upload_failure(cx, target, repository, error))?;
+            }
+            // What an interrupted run has uploaded may say of itself something else than the plan does.
+            (digest.clone(), true, target.reused.is_some())
         }
     };
     let inspected = inspect(cx, world, &source, &digest).await;
@@ -201,15 +232,6 @@ async fn one(
     image.reused = reused;
     image.says_inputs = says_inputs;
     for place in &places {
-        if let Some(reused) = &target.reused
-            && !reused.held.contains(&place.repository)
-        {
-            let copied = world
-                .registry
-                .copy(cx, &source, &digest, &place.repository)
-                .await;
-            copied.map_err(|error| upload_failure(cx, target, &place.repository, error))?;
-        }
         uploaded(cx, &image, &place.repository);
     }
     image.places = places;
@@ -292,7 +314,7 @@ fn outputs<'a>(target: &Target, places: &'a [Destination]) -> (Vec<Output>, Vec<
     }
 }
 
-fn uploaded(cx: &Cx, image: &Image, repository: &Repository) {
+pub(super) fn uploaded(cx: &Cx, image: &Image, repository: &Repository) {
     cx.events.tell(Event::Uploaded {
         service: image.service.clone(),
         repository: repository.clone(),
@@ -330,9 +352,9 @@ async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, 
     }
     cx.events.tell(Event::BuildStarted {
         service: service.clone(),
-        builder: world.builder.name().to_owned(),
+        builder: world.builders.of(service).name().to_owned(),
     });
-    match world.builder.build(cx, order).await {
+    match world.builders.of(service).build(cx, order).await {
         Ok(built) => {
             cx.events.tell(Event::BuildFinished {
                 service: service.clone(),
@@ -346,9 +368,14 @@ async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, 
             Ok(built)
         }
         Err(error) => {
-            cx.events.tell(Event::BuildFailed {
-                service: service.clone(),
-                message: error.to_string(),
+            cx.events.tell(match &error {
+                BuilderError::Cancelled => Event::BuildStopped {
+                    service: service.clone(),
+                },
+                error => Event::BuildFailed {
+                    service: service.clone(),
+                    message: error.to_string(),
+                },
             });
             Err(Failure::Build {
                 service: service.clone(),
@@ -365,6 +392,10 @@ pub async fn build(
     world: &World,
     names: &dyn Fn(&Target) -> Vec<Reference>,
 ) -> Result<Vec<(String, Built)>, Vec<Failure>> {
+    let parted = parted(plan, world);
+    if !parted.is_empty() {
+        return Err(vec![Failure::NotReady(parted)]);
+    }
     announce(cx, plan);
     let jobs = Arc::new(Semaphore::new(world.jobs.max(1)));
     let mut links = Links::of(plan);
@@ -410,7 +441,7 @@ pub async fn build(
 }
 
 /// Reads an image back: what it consists of, and how large it is.
-async fn inspect(
+pub(super) async fn inspect(
     cx: &Cx,
     world: &World,
     repository: &Repository,

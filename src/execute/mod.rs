@@ -6,35 +6,54 @@
 //! **Invariant.** No tag is written before every required image is in every required registry under
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
+mod attempt;
+mod baseline;
 mod commit;
+mod failure;
+mod farm;
 mod links;
 mod look;
 mod make;
 mod outcome;
 pub mod ports;
 mod preflight;
+mod promote;
+mod records;
+mod restore;
+mod rollback;
 mod unchanged;
 mod verify;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use attempt::Attempt;
+pub use failure::Failure;
+pub use farm::{Farm, Node};
 pub use look::{Points, facts, resolve};
 pub use make::build;
-pub use outcome::{Failure, Outcome};
+pub use outcome::Outcome;
 pub use preflight::check;
+pub use promote::{Promotion, promote};
+pub use records::{ARTIFACT_TYPE, Found, find};
+pub use rollback::{Undoing, roll_back, take_back};
 pub use unchanged::unchanged;
 
 use crate::cx::Cx;
-use crate::event::Event;
-use crate::ledger::{Ledger, Release};
+use crate::ledger::Ledger;
+use crate::oci::Reference;
 use crate::plan::Plan;
+use attempt::Log;
+use baseline::Baseline;
+use commit::{Commit, Order, Wish};
+use make::Image;
 use ports::{Builder, Inputs, Registry};
 
 /// What a publish works with.
 #[derive(Clone)]
 pub struct World {
     /// What builds.
-    pub builder: Arc<dyn Builder>,
+    pub builders: Builders,
     /// Where images go.
     pub registry: Arc<dyn Registry>,
     /// Where what happened is kept.
@@ -43,45 +62,135 @@ pub struct World {
     pub jobs: usize,
     /// What was read before the builds, to be looked at again behind them.
     pub inputs: Arc<dyn Inputs>,
+    /// Whether the other services are built and uploaded after one has failed. No tag moves then either.
+    pub keep_going: bool,
+}
+
+/// What builds each service.
+#[derive(Clone)]
+pub struct Builders {
+    /// What builds where nothing else is said.
+    pub general: Arc<dyn Builder>,
+    /// What builds a service, by its name.
+    pub services: BTreeMap<String, Arc<dyn Builder>>,
+}
+
+impl Builders {
+    /// What builds `service`.
+    pub fn of(&self, service: &str) -> &Arc<dyn Builder> {
+        self.services.get(service).unwrap_or(&self.general)
+    }
 }
 
 /// The whole protocol: preflight, build and upload by digest, move the tags, read them back, record.
 ///
-/// `release` is the id of the release to be. Never fails: whatever goes wrong is in the outcome,
-/// together with what the world looks like now.
-pub async fn publish(cx: &Cx, plan: &Plan, world: &World, release: &str) -> Outcome {
-    let mut outcome = Outcome::new(plan, release);
-    if let Err(failure) = preflight::pass(cx, plan, world).await {
-        return outcome.fail(cx, vec![failure]);
+/// Never fails: whatever goes wrong is in the outcome, together with what the world looks like now.
+pub async fn publish(cx: &Cx, plan: &Plan, world: &World, attempt: &Attempt) -> Outcome {
+    let mut outcome = Outcome::new(plan, attempt);
+    match prepare(cx, plan, world, attempt).await {
+        Err(failures) => outcome.fail(cx, failures),
+        Ok((baseline, log)) => {
+            let images = match make::everything(cx, plan, world, &log).await {
+                Ok(images) => images,
+                Err(failures) => return outcome.fail(cx, failures),
+            };
+            outcome.uploaded(&plan.targets, &images);
+            let wishes = wishes(&images, &baseline, attempt, |reference| {
+                let mut tags = plan.targets.iter().flat_map(|target| &target.tags);
+                tags.any(|tag| tag.channel && tag.reference == *reference)
+            });
+            let commit = Commit::new(cx, world, &log);
+            go_live(cx, world, outcome, &images, &wishes, (commit, &baseline)).await
+        }
     }
-    let images = match make::everything(cx, plan, world).await {
-        Ok(images) => images,
-        Err(failures) => return outcome.fail(cx, failures),
-    };
-    outcome.uploaded(plan, &images);
-    let committed = match commit::commit(cx, plan, world, &images, release).await {
-        Ok(committed) => committed,
-        Err(failures) => return outcome.fail(cx, failures),
-    };
-    outcome.committed(&committed);
-    if let Err(failures) = verify::verify(cx, world, &images, &committed).await {
+}
+
+/// What comes before the first build: is everything ready, where do the tags point, and a journal.
+async fn prepare(
+    cx: &Cx,
+    plan: &Plan,
+    world: &World,
+    attempt: &Attempt,
+) -> Result<(Baseline, Log), Vec<Failure>> {
+    let one = |failure| vec![failure];
+    preflight::pass(cx, plan, world).await.map_err(one)?;
+    let places = plan.targets.iter().flat_map(|target| {
+        let places = target.destinations.iter();
+        places.map(|place| (target.service.as_str(), place))
+    });
+    let baseline = Baseline::read(cx, world, places).await.map_err(one)?;
+    let tags = plan.targets.iter().flat_map(|target| &target.tags);
+    let tags = tags.map(|tag| tag.reference.clone()).collect();
+    let log = Log::open(world, attempt, &plan.project, tags).await;
+    Ok((baseline.of(attempt), log.map_err(one)?))
+}
+
+/// From images that are up everywhere to a release that is live: the tags move, are read back, and the
+/// release is recorded.
+async fn go_live(
+    cx: &Cx,
+    world: &World,
+    mut outcome: Outcome,
+    images: &[Image],
+    wishes: &[Wish],
+    (mut commit, baseline): (Commit<'_>, &Baseline),
+) -> Outcome {
+    for (registry, error) in &baseline.missed {
+        commit.give_up(registry, error.clone());
+    }
+    // A registry that lacks one image gets no tag of the others: half a release is none.
+    for (place, error) in images.iter().flat_map(|image| &image.missing) {
+        commit.give_up(&place.registry, error.clone());
+    }
+    if let Err(failures) = commit.run(wishes, Order::ChannelsLast).await {
+        return outcome.fail(cx, failures);
+    }
+    outcome.committed(&mut commit.done);
+    let mut failures = verify::verify(cx, world, images, &commit.done).await;
+    // Somebody else writes the same tags, or a registry does not keep what it took. One that only
+    // does not answer is no reason to change anything again.
+    if failures.iter().any(Failure::is_mismatch) {
+        failures.extend(commit.take_back().await);
+        outcome.taken_back();
+    }
+    if !failures.is_empty() {
         return outcome.fail(cx, failures);
     }
     outcome.finish();
-    record(cx, world, &mut outcome).await;
+    if let Err(failure) = commit.end().await {
+        outcome.afterwards(failure.after_all());
+    }
+    let homes = records::homes(images, &commit.done);
+    records::keep(cx, world, &mut outcome, &homes).await;
     outcome
 }
 
-/// Keeps the record of a release that is live. That it cannot be kept is said, and changes nothing.
-async fn record(cx: &Cx, world: &World, outcome: &mut Outcome) {
-    let ledger = world.ledger.clone();
-    let release: Release = outcome.release.clone();
-    let written = tokio::task::spawn_blocking(move || ledger.record(&release)).await;
-    match written {
-        Ok(Ok(_)) => cx.events.tell(Event::Recorded {
-            release: outcome.release.release.clone(),
-        }),
-        Ok(Err(error)) => outcome.afterwards(Failure::Ledger(error)),
-        Err(error) => outcome.afterwards(Failure::Internal(error.to_string())),
+/// Every tag of every image in every repository that holds it.
+fn wishes(
+    images: &[Image],
+    baseline: &Baseline,
+    attempt: &Attempt,
+    is_channel: impl Fn(&Reference) -> bool,
+) -> Vec<Wish> {
+    let resumed = attempt.resumes.iter().flat_map(|resumes| &resumes.moves);
+    let earlier: BTreeSet<_> = resumed.map(|moved| &moved.reference).collect();
+    let mut wishes = Vec::new();
+    for image in images {
+        for place in &image.places {
+            for tag in &place.tags {
+                let reference = place.repository.with_tag(tag.clone());
+                wishes.push(Wish {
+                    service: image.service.clone(),
+                    registry: place.registry.clone(),
+                    required: place.required,
+                    to: Some(image.manifest.clone()),
+                    channel: is_channel(&reference),
+                    from: baseline.from(&reference),
+                    earlier: earlier.contains(&reference),
+                    reference,
+                });
+            }
+        }
     }
+    wishes
 }

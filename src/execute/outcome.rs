@@ -1,12 +1,14 @@
+use std::collections::BTreeMap;
+
+use super::Failure;
+use super::attempt::Attempt;
 use super::commit::Committed;
 use super::make::Image;
-use super::ports::{BuilderError, RegistryError};
+use super::ports::RegistryError;
 use crate::cx::Cx;
-use crate::event::Finding;
 use crate::exit::Exit;
-use crate::ledger::{Error as LedgerError, RegistryOutcome, RegistryState, Release, ReleasedImage};
-use crate::oci::{Digest, Reference};
-use crate::plan::{INPUTS_LABEL, Plan, Provenance};
+use crate::ledger::{LeftTag, RegistryOutcome, RegistryState, Release, ReleasedImage};
+use crate::plan::{INPUTS_LABEL, Plan, Provenance, RegistryPlan, Target};
 
 /// What came of a publish, whatever it was.
 #[derive(Debug)]
@@ -17,203 +19,71 @@ pub struct Outcome {
     pub release: Release,
     /// What went wrong.
     pub failures: Vec<Failure>,
+    /// The registries' hosts by their names.
+    hosts: BTreeMap<String, String>,
+    /// What an earlier run of the same release has done.
+    earlier: Option<Release>,
 }
 
-/// Something that went wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// Preflight found something in the way.
-    #[error("not ready to publish")]
-    NotReady(Vec<Finding>),
-    /// A service could not be built.
-    #[error("build `{service}`")]
-    Build {
-        /// The service.
-        service: String,
-        /// Why.
-        #[source]
-        error: BuilderError,
-    },
-    /// An image could not be brought into a registry.
-    #[error("upload `{service}`")]
-    Upload {
-        /// The service.
-        service: String,
-        /// Why.
-        #[source]
-        error: RegistryError,
-    },
-    /// A tag could not be read or written.
-    #[error("publish `{service}`")]
-    Tag {
-        /// The service.
-        service: String,
-        /// Why.
-        #[source]
-        error: RegistryError,
-    },
-    /// The journal could not be written, so no tag was moved after it.
-    #[error("keep the journal")]
-    Journal(#[source] LedgerError),
-    /// A tag could not be brought back.
-    #[error("bring back tag {reference}: {message}")]
-    Stranded {
-        /// The tag.
-        reference: Reference,
-        /// Where it points, as far as is known.
-        at: Option<Digest>,
-        /// Where it should point.
-        wanted: Option<Digest>,
-        /// Why.
-        message: String,
-    },
-    /// A tag that was written reads back as something else.
-    #[error("{reference} should be {expected} and is {}", show(found.as_ref()))]
-    Unverified {
-        /// What was read.
-        reference: Reference,
-        /// What it should be.
-        expected: Digest,
-        /// What it is.
-        found: Option<Digest>,
-    },
-    /// A tag that was written could not be read back.
-    #[error("verify the release")]
-    Verify(#[source] RegistryError),
-    /// The release is live, and its record could not be kept.
-    #[error("record the release")]
-    Ledger(#[source] LedgerError),
-    /// A registry that is not required was left out.
-    #[error("registry `{registry}` (not required)")]
-    BestEffort {
-        /// Its name.
-        registry: String,
-        /// Why.
-        #[source]
-        error: RegistryError,
-    },
-    /// The release is live, and cleaning up after it failed.
-    #[error("clean up after the release: {0}")]
-    Prune(String),
-    /// A signal stopped the run.
-    #[error("interrupted during {step}")]
-    Interrupted {
-        /// What was going on.
-        step: &'static str,
-    },
-    /// Something that should be impossible.
-    #[error("{0}")]
-    Internal(String),
-}
-
-fn show(digest: Option<&Digest>) -> String {
-    digest.map_or_else(|| "gone".to_owned(), ToString::to_string)
-}
-
-impl Failure {
-    /// Whether this is only the echo of another failure.
-    pub(super) fn is_cancelled(&self) -> bool {
-        use super::ports::RegistryFault;
-        match self {
-            Self::Build { error, .. } => matches!(error, BuilderError::Cancelled),
-            Self::Upload { error, .. } => matches!(error.fault, RegistryFault::Cancelled),
-            _ => false,
-        }
-    }
-
-    /// What the exit code says when this is the worst that happened.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::NotReady(_)
-            | Self::Build {
-                error: BuilderError::Unreachable { .. } | BuilderError::Unsupported { .. },
-                ..
-            } => Exit::NotReady,
-            Self::Build {
-                error: BuilderError::Push { .. },
-                ..
-            }
-            | Self::Upload { .. }
-            | Self::Journal(_) => Exit::UploadFailed,
-            Self::Build {
-                error: BuilderError::Input { .. },
-                ..
-            } => Exit::BadInput,
-            Self::Build { .. } => Exit::BuildFailed,
-            Self::Tag { .. }
-            | Self::Stranded { .. }
-            | Self::Unverified { .. }
-            | Self::Verify(_) => Exit::TagsDiverged,
-            Self::Ledger(_) | Self::BestEffort { .. } | Self::Prune(_) => Exit::AfterwardsFailed,
-            Self::Interrupted { .. } => Exit::Interrupted,
-            Self::Internal(_) => Exit::Internal,
-        }
-    }
-
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Build { service, error } => error.hint().or_else(|| {
-                matches!(error, BuilderError::Failed { .. })
-                    .then(|| format!("build it alone with `castoff build {service}`"))
-            }),
-            Self::Upload { error, .. }
-            | Self::Tag { error, .. }
-            | Self::Verify(error)
-            | Self::BestEffort { error, .. } => error.hint(),
-            Self::Journal(error) | Self::Ledger(error) => error.hint(),
-            Self::Stranded {
-                reference, wanted, ..
-            } => Some(match wanted {
-                Some(digest) => format!(
-                    "point it back by hand: `crane tag {}@{digest} {}`",
-                    reference.repository(),
-                    reference.selector()
-                ),
-                None => format!("delete it by hand: `crane delete {reference}`"),
-            }),
-            Self::Prune(_) => Some("run `castoff prune local` to see why".to_owned()),
-            Self::NotReady(_)
-            | Self::Unverified { .. }
-            | Self::Interrupted { .. }
-            | Self::Internal(_) => None,
-        }
+/// A failure and its cause in one line.
+fn told(failure: &Failure) -> String {
+    use std::error::Error as _;
+    match failure.source() {
+        Some(source) => format!("{failure}: {source}"),
+        None => failure.to_string(),
     }
 }
 
 impl Outcome {
-    /// Nothing has happened yet.
-    pub(super) fn new(plan: &Plan, release: &str) -> Self {
+    /// Nothing has happened yet of a plan.
+    pub(super) fn new(plan: &Plan, attempt: &Attempt) -> Self {
+        let places = || plan.targets.iter().flat_map(|target| &target.destinations);
+        let registries = plan.registries.iter().map(|registry| {
+            let place = places().find(|place| place.registry == registry.name);
+            let host = place.map(|place| place.repository.domain().to_owned());
+            (registry.clone(), host.unwrap_or_default())
+        });
+        Self::of(&plan.project, &registries.collect::<Vec<_>>(), attempt)
+    }
+
+    /// Nothing has happened yet in these registries, which come with their hosts.
+    pub(super) fn of(
+        project: &str,
+        registries: &[(RegistryPlan, String)],
+        attempt: &Attempt,
+    ) -> Self {
+        let mut release = Release::begun(project, &attempt.release, &attempt.command, attempt.at);
+        release.revision.clone_from(&attempt.revision);
+        release.undid.clone_from(&attempt.undid);
+        release.registries = registries
+            .iter()
+            .map(|(registry, _)| RegistryOutcome {
+                name: registry.name.clone(),
+                outcome: RegistryState::Skipped,
+                error: None,
+            })
+            .collect();
         Self {
             exit: Exit::Internal,
-            release: Release {
-                project: plan.project.clone(),
-                release: release.to_owned(),
-                exit: Exit::Internal.code(),
-                images: Vec::new(),
-                registries: plan
-                    .registries
-                    .iter()
-                    .map(|registry| RegistryOutcome {
-                        name: registry.name.clone(),
-                        outcome: RegistryState::Skipped,
-                        error: None,
-                    })
-                    .collect(),
-                moved: Vec::new(),
-            },
+            release,
             failures: Vec::new(),
+            hosts: registries
+                .iter()
+                .map(|(registry, host)| (registry.name.clone(), host.clone()))
+                .collect(),
+            earlier: attempt.earlier.clone(),
         }
     }
 
     /// The publish ends here. The exit code is that of the first failure; what could not be brought
     /// back outweighs it.
     pub(super) fn fail(mut self, cx: &Cx, failures: Vec<Failure>) -> Self {
-        let stranded = failures
-            .iter()
-            .any(|failure| matches!(failure, Failure::Stranded { .. }));
+        for failure in &failures {
+            self.blame(failure);
+        }
+        let is_left = !self.release.left.is_empty();
         self.exit = match failures.first() {
-            _ if stranded => Exit::TagsDiverged,
+            _ if is_left => Exit::TagsDiverged,
             Some(_) if cx.cancel.is_cancelled() => Exit::Interrupted,
             Some(failure) => failure.exit(),
             None => Exit::Internal,
@@ -223,13 +93,48 @@ impl Outcome {
         self
     }
 
+    /// Says of which registry a failure is, and which tag it has left somewhere.
+    fn blame(&mut self, failure: &Failure) {
+        match failure {
+            Failure::Stranded {
+                reference,
+                at,
+                wanted,
+                message,
+            } => self.release.left.push(LeftTag {
+                reference: reference.clone(),
+                at: at.clone(),
+                wanted: wanted.clone(),
+                error: message.clone(),
+            }),
+            Failure::Undeletable {
+                reference,
+                at,
+                error,
+            } => self.release.left.push(LeftTag {
+                reference: reference.clone(),
+                at: at.clone(),
+                wanted: None,
+                error: error.to_string(),
+            }),
+            _ => {}
+        }
+        let Some(host) = failure.host() else { return };
+        for outcome in &mut self.release.registries {
+            if self.hosts.get(&outcome.name).is_some_and(|own| own == host)
+                && outcome.outcome != RegistryState::Failed
+            {
+                outcome.outcome = RegistryState::Failed;
+                outcome.error = Some(told(failure));
+            }
+        }
+    }
+
     /// Every required image is up.
-    pub(super) fn uploaded(&mut self, plan: &Plan, images: &[Image]) {
+    pub(super) fn uploaded(&mut self, targets: &[Target], images: &[Image]) {
         for image in images {
-            let target = plan
-                .targets
-                .iter()
-                .find(|target| target.service == image.service);
+            let mut targets = targets.iter();
+            let target = targets.find(|target| target.service == image.service);
             let attestations = target.map(|target| {
                 let mut kinds = Vec::new();
                 if target.build.provenance != Provenance::Off {
@@ -279,25 +184,48 @@ impl Outcome {
     }
 
     /// Every tag is where it should be.
-    pub(super) fn committed(&mut self, committed: &Committed) {
+    pub(super) fn committed(&mut self, committed: &mut Committed) {
         for image in &mut self.release.images {
             let moved = committed
                 .moved
                 .iter()
-                .map(|moved| (&moved.reference, &moved.to));
-            let kept = committed.kept.iter().map(|(tag, digest)| (tag, digest));
+                .map(|moved| (&moved.reference, moved.to.as_ref()));
+            let kept = committed
+                .kept
+                .iter()
+                .map(|(tag, digest)| (tag, Some(digest)));
             image.tags = moved
                 .chain(kept)
                 .filter(|(reference, digest)| {
-                    **digest == image.digest && image.repositories.contains(reference.repository())
+                    *digest == Some(&image.digest)
+                        && image.repositories.contains(reference.repository())
                 })
                 .map(|(reference, _)| reference.clone())
                 .collect();
             image.tags.sort();
         }
         self.release.moved.clone_from(&committed.moved);
-        for (place, error) in &committed.missed {
-            self.missed(&place.registry, error);
+        // What an earlier run of this release moved was moved by this release.
+        for moved in self.earlier.iter().flat_map(|release| &release.moved) {
+            let tags = &mut self.release.moved;
+            if !tags.iter().any(|own| own.reference == moved.reference) {
+                tags.push(moved.clone());
+            }
+        }
+        for (registry, error) in &committed.missed {
+            self.missed(registry, error);
+        }
+        for stranded in committed.stranded.drain(..) {
+            self.blame(&stranded);
+            self.failures.push(stranded);
+        }
+    }
+
+    /// The tags have moved, and moved back.
+    pub(super) fn taken_back(&mut self) {
+        self.release.moved.clear();
+        for image in &mut self.release.images {
+            image.tags.clear();
         }
     }
 

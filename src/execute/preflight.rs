@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::Instant;
 
-use super::ports::RegistryFault;
+use super::ports::{Builder, RegistryFault, Survey};
 use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::{Event, Finding};
@@ -18,8 +19,8 @@ const AT_ONCE: usize = 16;
 /// together.
 pub async fn check(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
     let begun = Instant::now();
-    let (builder, registries) = tokio::join!(builder(plan, world), registries(cx, plan, world));
-    let mut findings = builder;
+    let (builders, registries) = tokio::join!(builders(plan, world), registries(cx, plan, world));
+    let mut findings = builders;
     findings.extend(registries);
     cx.events.tell(Event::PreflightFinished {
         findings: findings.clone(),
@@ -40,23 +41,68 @@ pub(super) async fn pass(cx: &Cx, plan: &Plan, world: &World) -> Result<(), Fail
     Ok(())
 }
 
-/// Whether the builder answers and has the platforms. Where nothing is built it is not asked.
-async fn builder(plan: &Plan, world: &World) -> Vec<Finding> {
-    let is_built = |target: &&Target| target.action == Action::Build;
-    if !plan.targets.iter().any(|target| is_built(&target)) {
-        return Vec::new();
+/// Whether every builder answers, and can do what it is asked for.
+async fn builders(plan: &Plan, world: &World) -> Vec<Finding> {
+    let mut asked: Vec<(&Arc<dyn Builder>, Vec<&Target>)> = Vec::new();
+    for target in plan.targets.iter().filter(|target| is_built(target)) {
+        let builder = world.builders.of(&target.service);
+        match asked.iter_mut().find(|(one, _)| Arc::ptr_eq(one, builder)) {
+            Some((_, targets)) => targets.push(target),
+            None => asked.push((builder, vec![target])),
+        }
     }
-    let survey = match world.builder.survey().await {
-        Ok(survey) => survey,
-        Err(error) => {
-            return vec![Finding {
+    let surveys = asked.into_iter().map(|(builder, targets)| async move {
+        match builder.survey().await {
+            Ok(survey) => capabilities(&survey, &targets),
+            Err(error) => vec![Finding {
                 fatal: true,
                 subject: "builder".to_owned(),
                 message: error.to_string(),
                 hint: error.hint(),
-            }];
+            }],
         }
-    };
+    });
+    let findings: Vec<Vec<Finding>> = stream::iter(surveys).buffered(AT_ONCE).collect().await;
+    let mut findings = findings.concat();
+    findings.extend(parted(plan, world));
+    findings
+}
+
+fn is_built(target: &Target) -> bool {
+    target.action == Action::Build
+}
+
+/// Services that build on others and have another builder: results stay where they were made.
+pub(super) fn parted(plan: &Plan, world: &World) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for target in plan.targets.iter().filter(|target| is_built(target)) {
+        let own = world.builders.of(&target.service);
+        for other in target.build.builds_on() {
+            let builder = world.builders.of(other);
+            let is_other = plan
+                .targets
+                .iter()
+                .any(|target| target.service == other && is_built(target))
+                && !Arc::ptr_eq(own, builder);
+            if is_other {
+                findings.push(Finding {
+                    fatal: true,
+                    subject: target.service.clone(),
+                    message: format!(
+                        "it builds on `{other}`, but {} builds it and {} builds `{other}`",
+                        own.name(),
+                        builder.name()
+                    ),
+                    hint: Some("give both services the same `builder`".to_owned()),
+                });
+            }
+        }
+    }
+    findings
+}
+
+/// What `targets` ask of a builder and it cannot do.
+fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
     let has = |platform: &Platform| {
         survey
             .platforms
@@ -65,26 +111,29 @@ async fn builder(plan: &Plan, world: &World) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     let mut missing = BTreeSet::new();
-    for target in plan.targets.iter().filter(is_built) {
+    for target in targets {
         missing.extend(target.platforms.iter().filter(|platform| !has(platform)));
-        if target.platforms.len() > 1 && !survey.full_exporter {
-            findings.push(Finding {
-                fatal: true,
-                subject: target.service.clone(),
-                message: format!("{} cannot keep an image of several platforms", survey.name),
-                hint: Some(
-                    "switch the Engine to the containerd image store, or use another builder"
-                        .to_owned(),
-                ),
-            });
-        }
+    }
+    if !survey.full_exporter {
+        findings.push(Finding {
+            fatal: true,
+            subject: "builder".to_owned(),
+            message: format!(
+                "{} keeps images in the classic store, from which nothing can be pushed by its digest alone",
+                survey.name
+            ),
+            hint: Some(
+                "switch the Engine to the containerd image store (`\"features\": {\"containerd-snapshotter\": true}` in its daemon.json), or make a builder with `docker buildx create --driver docker-container --name castoff` and name it with `--builder castoff`"
+                    .to_owned(),
+            ),
+        });
     }
     findings.extend(missing.into_iter().map(|platform| Finding {
         fatal: true,
         subject: "builder".to_owned(),
         message: format!("{} cannot build for {platform}", survey.name),
         hint: Some(format!(
-            "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`, or drop the platform",
+            "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`, name a builder that has the platform with `--builder`, or drop the platform",
             platform.architecture()
         )),
     }));

@@ -1,5 +1,5 @@
-use super::Outcome;
 use super::make::announce;
+use super::{Attempt, Outcome};
 use crate::cx::Cx;
 use crate::event::Event;
 use crate::ledger::ReleasedImage;
@@ -8,9 +8,9 @@ use crate::plan::{Action, Plan, Provenance, Target};
 
 /// What comes of a publish that has nothing to do: every image is in its places, and every tag points to
 /// it, as the plan has just read. Nothing is asked, written or recorded.
-pub fn unchanged(cx: &Cx, plan: &Plan, release: &str) -> Outcome {
+pub fn unchanged(cx: &Cx, plan: &Plan, attempt: &Attempt) -> Outcome {
     announce(cx, plan);
-    let mut outcome = Outcome::new(plan, release);
+    let mut outcome = Outcome::new(plan, attempt);
     for target in &plan.targets {
         let Some(image) = released(target) else {
             continue;

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,19 +20,15 @@ const PATIENCE: [Duration; 3] = [
     Duration::from_secs(3),
 ];
 
-/// Reads every moved tag back, and every platform of every image in every repository.
+/// Reads every moved tag back, and every platform of every image in every repository. Gives what is
+/// not as it should be.
 pub(super) async fn verify(
     cx: &Cx,
     world: &World,
     images: &[Image],
     committed: &Committed,
-) -> Result<(), Vec<Failure>> {
-    let given_up: BTreeSet<&str> = committed
-        .missed
-        .iter()
-        .map(|(place, _)| place.registry.as_str())
-        .collect();
-    let mut expected: Vec<(Reference, Digest)> = committed
+) -> Vec<Failure> {
+    let mut expected: Vec<(Reference, Option<Digest>)> = committed
         .moved
         .iter()
         .map(|moved| (moved.reference.clone(), moved.to.clone()))
@@ -42,53 +37,56 @@ pub(super) async fn verify(
         let places = image
             .places
             .iter()
-            .filter(|place| !given_up.contains(place.registry.as_str()));
+            .filter(|place| !committed.missed.contains_key(&place.registry));
         for place in places {
             for child in &image.children {
                 let reference = place.repository.with_digest(child.digest.clone());
-                expected.push((reference, child.digest.clone()));
+                expected.push((reference, Some(child.digest.clone())));
             }
         }
     }
     let checks = expected
         .iter()
-        .map(|(reference, digest)| read_back(cx, world, reference, digest));
+        .map(|(reference, digest)| read_back(cx, world, reference, digest.as_ref()));
     let results: Vec<_> = stream::iter(checks)
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
     let failures: Vec<Failure> = results.into_iter().filter_map(Result::err).collect();
     if cx.cancel.is_cancelled() {
-        return Err(vec![Failure::Interrupted {
+        return vec![Failure::Interrupted {
             step: "the verification; the tags have moved",
-        }]);
+        }];
     }
     if failures.is_empty() {
         cx.events.tell(Event::Verified {
             tags: committed.moved.len(),
         });
-        Ok(())
-    } else {
-        Err(failures)
     }
+    failures
 }
 
 async fn read_back(
     cx: &Cx,
     world: &World,
     reference: &Reference,
-    digest: &Digest,
+    digest: Option<&Digest>,
 ) -> Result<(), Failure> {
     let mut waits = PATIENCE.iter();
     loop {
         let found = world.registry.resolve(cx, reference).await;
         let error = match found {
-            Ok(Some(found)) if found.digest == *digest => return Ok(()),
-            Ok(found) => Failure::Unverified {
-                reference: reference.clone(),
-                expected: digest.clone(),
-                found: found.map(|found| found.digest),
-            },
+            Ok(found) => {
+                let found = found.map(|found| found.digest);
+                if found.as_ref() == digest {
+                    return Ok(());
+                }
+                Failure::Unverified {
+                    reference: reference.clone(),
+                    expected: digest.cloned(),
+                    found,
+                }
+            }
             Err(error) => Failure::Verify(error),
         };
         let Some(wait) = waits.next() else {

@@ -67,6 +67,24 @@ impl fmt::Debug for Environment {
     }
 }
 
+/// The name of this machine, `localhost` where it has none.
+pub fn host_name() -> String {
+    #[cfg(unix)]
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    #[cfg(not(unix))]
+    let name = Environment::capture()
+        .non_empty("COMPUTERNAME")
+        .unwrap_or_default()
+        .to_owned();
+    match crate::printable::one_line(&name, 255) {
+        name if name.is_empty() => "localhost".to_owned(),
+        name => name,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ use crate::printable::one_line as printable;
 pub use ci::{Cache, Ci, Project, System};
 pub use clock::{Clock, timestamp};
 pub use context::{Origin, RefContext, RefKind};
-pub use environment::Environment;
+pub use environment::{Environment, host_name};
 pub use git::{Changes, Commit, Git};
 pub use warning::Warning;
 

@@ -1,17 +1,24 @@
 //! What happened, kept: the journal of a publish under way, and the records of those that ended.
 //!
-//! Knows files that survive a crash at any point. Must not know registries or what to do about an
-//! interrupted publish; it only tells what was meant and what was done. Start reading at [`Ledger`].
+//! Knows files that survive a crash at any point, and the lock that lets one run at a time write
+//! them. Must not know registries or what to do about an interrupted publish; it only tells what was
+//! meant and what was done. Start reading at [`Ledger`].
 
+mod history;
 mod journal;
+mod lock;
 mod release;
+mod unfinished;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use journal::{Entry, Journal, Move};
-pub use release::{RegistryOutcome, RegistryState, Release, ReleasedImage};
+pub use history::{live, undo};
+pub use journal::{Begun, Entry, Journal, Move, Uploaded, VERSION};
+pub use lock::{Holder, Lock};
+pub use release::{LeftTag, RecordError, RegistryOutcome, RegistryState, Release, ReleasedImage};
+pub use unfinished::Unfinished;
 
 use crate::oci::Digest;
 
@@ -43,6 +50,23 @@ pub enum Error {
         /// The line, from 1.
         line: usize,
     },
+    /// A journal or record was written by a later castoff.
+    #[error("{} has version {v} of its format, and this castoff knows {VERSION}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        v: u32,
+    },
+    /// Another run holds the lock.
+    #[error(
+        "another run for this project is under way{}",
+        holder.as_ref().map(|holder| format!(": {holder}")).unwrap_or_default()
+    )]
+    Locked {
+        /// Who it is, where it has said so already.
+        holder: Option<Box<Holder>>,
+    },
 }
 
 impl Error {
@@ -55,7 +79,14 @@ impl Error {
             Self::Files { .. } => {
                 Some("set CASTOFF_STATE to a folder that may be written".to_owned())
             }
-            Self::Damaged { .. } => None,
+            Self::Damaged { path, .. } => Some(format!(
+                "look at it with care: it says which tags were about to move; move {} away once they are right",
+                path.display()
+            )),
+            Self::Newer { .. } => {
+                Some("use the newest castoff that works on this project".to_owned())
+            }
+            Self::Locked { .. } => Some("wait until it has ended, or end it".to_owned()),
         }
     }
 
@@ -91,23 +122,91 @@ impl Ledger {
         &self.folder
     }
 
-    /// Begins the journal of a release. It is a new file, flushed as it grows.
-    pub fn begin(&self, release: &str, project: &str) -> Result<Journal, Error> {
-        Journal::create(self.journal_path(release), release, project)
+    /// Takes the lock of the project, or says who has it.
+    pub fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
+        Lock::take(&self.folder.join("lock"), holder)
+    }
+
+    /// Who holds the lock of the project now.
+    pub fn holder(&self) -> Result<Option<Holder>, Error> {
+        Lock::holder(&self.folder.join("lock"))
+    }
+
+    /// Begins the journal of a release. It is a new file, flushed as it grows. What earlier journals
+    /// say is of no use any more, and they go.
+    pub fn begin(&self, begun: Begun) -> Result<Journal, Error> {
+        let earlier = self.journals()?;
+        let journal = Journal::create(self.journal_path(&begun.release), begun)?;
+        for path in earlier {
+            // One that stays is read as what it is: older than this one.
+            let _ = fs::remove_file(path);
+        }
+        Ok(journal)
+    }
+
+    /// Goes on with the journal of a release that was interrupted; one that has none any more, as its
+    /// record was kept, begins a new one.
+    pub fn go_on(&self, unfinished: &Unfinished, begun: Begun) -> Result<Journal, Error> {
+        if unfinished.path.as_os_str().is_empty() {
+            return Journal::create(self.journal_path(&begun.release), begun);
+        }
+        Journal::reopen(unfinished.path.clone())
+    }
+
+    /// The release that did not come to its end, if there is one.
+    pub fn unfinished(&self) -> Result<Option<Unfinished>, Error> {
+        let mut latest = None;
+        for path in self.journals()? {
+            let Some(unfinished) = Unfinished::read(&path)? else {
+                continue;
+            };
+            // A run that died between its record and the end of its journal.
+            let record = self.record_path(&unfinished.begun.release);
+            if unfinished.complete && record.exists() {
+                continue;
+            }
+            latest = Some(unfinished);
+        }
+        Ok(latest)
+    }
+
+    /// Forgets an interrupted release: its tags stay where they are.
+    pub fn forget(&self, release: &str) -> Result<(), Error> {
+        let path = self.journal_path(release);
+        fs::remove_file(&path).map_err(Error::files("remove", &path))?;
+        flush_folder(&self.folder)
     }
 
     /// Keeps the record of a release that is over, and drops its journal.
     pub fn record(&self, release: &Release) -> Result<PathBuf, Error> {
-        let path = self
-            .folder
-            .join("releases")
-            .join(format!("{}.json", release.release));
+        let path = self.record_path(&release.release);
         let text = serde_json::to_vec_pretty(release)
             .map_err(|error| Error::files("write", &path)(error.into()))?;
         write_whole(&path, &text)?;
         // A journal that cannot be dropped says no more than the record does.
         let _ = fs::remove_file(self.journal_path(&release.release));
         Ok(path)
+    }
+
+    /// The records of all releases, oldest first.
+    pub fn releases(&self) -> Result<Vec<Release>, Error> {
+        let mut releases = Vec::new();
+        for path in files(&self.folder.join("releases"), "json")? {
+            let text = fs::read(&path).map_err(Error::files("read", &path))?;
+            releases.push(Release::read(&text).map_err(|error| error.at(&path))?);
+        }
+        releases.sort_by_key(Release::age);
+        Ok(releases)
+    }
+
+    /// The journals, oldest first.
+    fn journals(&self) -> Result<Vec<PathBuf>, Error> {
+        files(&self.folder, "journal")
+    }
+
+    fn record_path(&self, release: &str) -> PathBuf {
+        let releases = self.folder.join("releases");
+        releases.join(format!("{release}.json"))
     }
 
     fn journal_path(&self, release: &str) -> PathBuf {
@@ -129,5 +228,30 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write().map_err(|error| {
         let _ = fs::remove_file(&unfinished);
         failed(error)
-    })
+    })?;
+    path.parent().map_or(Ok(()), flush_folder)
+}
+
+/// Waits until the disk has the names of a folder's files: a file that is flushed can still be lost with
+/// its name (fsync(2)). Elsewhere than on unix the file system sees to that, or nobody can.
+fn flush_folder(folder: &Path) -> Result<(), Error> {
+    if cfg!(unix) {
+        let flush = fs::File::open(folder).and_then(|folder| folder.sync_all());
+        flush.map_err(Error::files("write", folder))?;
+    }
+    Ok(())
+}
+
+/// The files of a folder whose names end so, in the order of their names.
+fn files(folder: &Path, end: &str) -> Result<Vec<PathBuf>, Error> {
+    let failed = |source| Error::files("read", folder)(source);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|own| own == end) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }

@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use super::layout::ImageLayout;
 pub use crate::config::{AnnotationLevel, Compression, CompressionKind};
 use crate::oci::{Digest, Platform, Reference};
 
@@ -62,6 +64,9 @@ pub struct BuildSpec {
     pub no_cache_filter: Vec<String>,
     /// Whether base images are looked up anew even where the builder has them.
     pub pull: bool,
+    /// Whether a remark of BuildKit's checks about the Dockerfile is an error.
+    #[serde(skip)]
+    pub strict: bool,
     /// How the image is written.
     #[serde(skip_serializing_if = "ImageOptions::is_usual")]
     pub image: ImageOptions,
@@ -80,6 +85,9 @@ pub struct BuildSpec {
     /// is what was looked at.
     #[serde(skip)]
     pub pins: BTreeMap<Reference, Digest>,
+    /// How long a build that has nothing else to do waits for a cache that gives no sign.
+    #[serde(skip)]
+    pub cache_timeout: Duration,
 }
 
 impl BuildSpec {
@@ -89,7 +97,7 @@ impl BuildSpec {
         contexts
             .filter_map(|context| match context {
                 NamedContext::Service(service) => Some(service.0.as_str()),
-                NamedContext::Local(_) | NamedContext::Remote(_) => None,
+                NamedContext::Local(_) | NamedContext::Remote(_) | NamedContext::Layout(_) => None,
             })
             .collect()
     }
@@ -109,6 +117,7 @@ impl BuildSpec {
             .values()
             .filter_map(|named| match named {
                 NamedContext::Local(path) => Some(path),
+                NamedContext::Layout(layout) => Some(&layout.path),
                 NamedContext::Remote(_) | NamedContext::Service(_) => None,
             });
         let secrets = self
@@ -178,6 +187,8 @@ pub enum NamedContext {
     Local(PathBuf),
     /// `docker-image://`, git or HTTP, resolved by the builder.
     Remote(String),
+    /// An image in a folder on this machine.
+    Layout(ImageLayout),
     /// The result of another target, by its service: handed on within the builder.
     Service(ServiceContext),
 }

@@ -1,16 +1,31 @@
 //! Which caches a build reads and writes.
+//!
+//! Read: of each kind in the order of publish.toml first the line of this branch, then that of the base
+//! of a pull request, then that of the default branch; then what the compose file names. Written: one
+//! of the kinds, to the branch's own line, so that no branch spoils the default branch's; tags of git
+//! and pull requests of forks write nothing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
 use super::error::Error;
 use super::places::fill_in;
 use super::{CacheRef, Destination, PlannedTag, Warning};
 use crate::compose::{Build, CacheEntry, Project, Service};
-use crate::config::{CacheMode, CacheSettings, CacheSource};
-use crate::facts::{Facts, System};
+use crate::config::{CacheMode, CacheSettings, CacheSource, CacheWrite, CacheWriter};
+use crate::facts::{Facts, RefKind, System};
+use crate::oci::{Digest, Reference, Tag};
 
 /// The tag of a registry cache beside the image.
 const CACHE_TAG: &str = "buildcache";
+/// The longest tag (OCI distribution specification, "Pulling manifests").
+const MAX_TAG: usize = 128;
+/// Default branches where nothing says which it is.
+const USUAL_DEFAULTS: [&str; 2] = ["main", "master"];
+/// How long the builder at most tries again while GitHub's service says that there were too many
+/// requests. Its own limit is ten minutes, which no cache is worth.
+const GHA_LIMIT: Duration = Duration::from_mins(2);
 
 /// The caches of one service.
 #[derive(Default)]
@@ -20,54 +35,231 @@ pub(super) struct Caches {
     pub(super) warnings: Vec<Warning>,
 }
 
-/// Decides the caches of `service`: those of publish.toml in their order, then those of the compose
+impl Caches {
+    fn warn(&mut self, message: String, hint: Option<&str>) {
+        self.warnings.push(Warning {
+            subject: "cache".to_owned(),
+            message,
+            hint: hint.map(str::to_owned),
+        });
+    }
+
+    fn read(&mut self, cache: CacheRef) {
+        if !self.from.contains(&cache) {
+            self.from.push(cache);
+        }
+    }
+}
+
+/// Who builds, and from what.
+pub(super) struct Of<'a> {
+    pub(super) project: &'a Project,
+    pub(super) service: &'a Service,
+    pub(super) facts: &'a Facts,
+}
+
+/// Decides the caches of a service: those of publish.toml in their order, then those of the compose
 /// file. Every service has a scope of its own, so that one does not push out another's cache.
 pub(super) fn caches(
-    project: &Project,
-    service: &Service,
+    of: &Of<'_>,
     settings: &CacheSettings,
     destinations: &[Destination],
     tags: &[PlannedTag],
-    facts: &Facts,
 ) -> Result<Caches, Error> {
     let mut caches = Caches::default();
+    let lines = Lines::of(of.facts, settings.write);
     for source in &settings.sources {
-        let pair = match source {
-            CacheSource::Gha => gha(service, settings, facts, &mut caches.warnings),
-            CacheSource::Registry => Some(registry(project, service, settings, destinations)?),
+        let (from, to) = match source {
+            CacheSource::Gha => gha(of, settings, &lines, &mut caches),
+            CacheSource::Registry => registry(of, settings, &lines, destinations)?,
             CacheSource::Inline => inline(tags, destinations),
         };
-        let Some((from, to)) = pair else { continue };
-        caches.from.push(from);
+        for cache in from {
+            caches.read(cache);
+        }
         // One cache is written: the first that can be.
-        if settings.write && caches.to.is_empty() {
-            caches.to.push(to);
+        if caches.to.is_empty() {
+            caches.to.extend(to);
         }
     }
-    if let Some(build) = &service.build {
-        let (from, to) = written(build);
-        caches.from.extend(from);
-        caches.to.extend(to);
+    if of.facts.ci.as_ref().is_some_and(|ci| ci.from_fork)
+        && settings.write != CacheWrite::Branches(false)
+        && !settings.sources.is_empty()
+        && caches.to.is_empty()
+    {
+        caches.warn(
+            "no cache is written: this is a pull request of a fork".to_owned(),
+            None,
+        );
+    }
+    if let Some(build) = &of.service.build {
+        read_named(of, build, destinations, &mut caches);
+        write_named(of, build, destinations, &mut caches);
     }
     Ok(caches)
 }
 
-/// The caches that the compose file names: to read, and to write.
-pub(super) fn written(build: &Build) -> (Vec<CacheRef>, Vec<CacheRef>) {
-    let baked = build.bake.as_ref();
-    let from = baked.into_iter().flat_map(|bake| &bake.cache_from);
-    let to = baked.into_iter().flat_map(|bake| &bake.cache_to);
-    (
-        build.cache_from.iter().chain(from).map(entry).collect(),
-        build.cache_to.iter().chain(to).map(entry).collect(),
-    )
+/// Adds the caches that the compose file wants to be read.
+pub(super) fn read_named(
+    of: &Of<'_>,
+    build: &Build,
+    destinations: &[Destination],
+    caches: &mut Caches,
+) {
+    let from = build.bake.iter().flat_map(|bake| &bake.cache_from);
+    for entry in build.cache_from.iter().chain(from) {
+        let mut cache = named(entry, &of.project.directory);
+        if let Some(reference) = cache.attributes.get("ref").cloned() {
+            make_insecure(&mut cache, &reference, destinations);
+        }
+        if cache.kind != "gha" || is_complete(&cache) || is_served(of.facts, caches) {
+            caches.read(cache);
+        }
+    }
 }
 
-fn entry(written: &CacheEntry) -> CacheRef {
-    CacheRef {
-        kind: written.kind.clone(),
-        attributes: written.attributes.clone().into_iter().collect(),
+/// Adds the caches that the compose file wants to be written.
+fn write_named(of: &Of<'_>, build: &Build, destinations: &[Destination], caches: &mut Caches) {
+    let to = build.bake.iter().flat_map(|bake| &bake.cache_to);
+    for entry in build.cache_to.iter().chain(to) {
+        let mut cache = named(entry, &of.project.directory);
+        if let Some(reference) = cache.attributes.get("ref").cloned() {
+            make_insecure(&mut cache, &reference, destinations);
+        }
+        // No release is worth less than its cache; whoever disagrees says so.
+        if cache.kind != "inline" {
+            let ignore = cache.attributes.entry("ignore-error".to_owned());
+            ignore.or_insert_with(|| "true".to_owned());
+        }
+        if cache.kind == "gha" && !is_complete(&cache) {
+            if !is_served(of.facts, caches) {
+                continue;
+            }
+            if !of.facts.ci.as_ref().is_some_and(|ci| ci.cache.can_write) {
+                caches.warn(
+                    "the `gha` cache is not written: this run may only read it".to_owned(),
+                    None,
+                );
+                continue;
+            }
+        }
+        if !caches.to.contains(&cache) {
+            caches.to.push(cache);
+        }
     }
+}
+
+/// An entry of the compose file. A relative path is meant from the project's folder.
+fn named(entry: &CacheEntry, directory: &Path) -> CacheRef {
+    let mut attributes: BTreeMap<_, _> = entry.attributes.clone().into_iter().collect();
+    if entry.kind == "local" {
+        for key in ["src", "dest"] {
+            if let Some(path) = attributes.get_mut(key).filter(|path| !path.is_empty()) {
+                *path = directory.join(&*path).to_string_lossy().into_owned();
+            }
+        }
+    }
+    CacheRef {
+        kind: entry.kind.clone(),
+        attributes,
+    }
+}
+
+/// Whether an entry of GitHub's cache brings its own address and token.
+fn is_complete(cache: &CacheRef) -> bool {
+    let has = |key: &str| cache.attributes.contains_key(key);
+    has("token") && (has("url") || has("url_v2"))
+}
+
+fn make_insecure(cache: &mut CacheRef, reference: &str, destinations: &[Destination]) {
+    let Ok(reference) = reference.parse::<Reference>() else {
+        return;
+    };
+    let domain = reference.repository().domain();
+    if destinations
+        .iter()
+        .any(|place| place.insecure && place.repository.domain() == domain)
+    {
+        let insecure = cache.attributes.entry("registry.insecure".to_owned());
+        insecure.or_insert_with(|| "true".to_owned());
+    }
+}
+
+/// A cache by the branch that it is of; the default branch's has no name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line(Option<String>);
+
+/// The caches of a run.
+#[derive(Debug, PartialEq, Eq)]
+struct Lines {
+    /// What is read, in this order.
+    read: Vec<Line>,
+    /// What is written, where this run may write.
+    write: Option<Line>,
+}
+
+impl Lines {
+    fn of(facts: &Facts, write: CacheWrite) -> Self {
+        let context = &facts.context;
+        let ci = facts.ci.as_ref();
+        let line = |branch: &str| {
+            let is_default = match &context.default_branch {
+                Some(default) => default == branch,
+                None => USUAL_DEFAULTS.contains(&branch),
+            };
+            Line((!is_default).then(|| branch.to_owned()))
+        };
+        let (own, base) = match context.kind() {
+            _ if context.is_default_branch() => (Some(Line(None)), None),
+            Some(RefKind::Branch(name)) => (Some(line(name)), None),
+            Some(RefKind::PullRequest(number)) => {
+                // The branch of a fork may bear the name of one of ours.
+                let head = ci.filter(|ci| !ci.from_fork);
+                let head = head.and_then(|ci| ci.head_ref.as_deref());
+                let own = head.map_or_else(|| format!("pr-{number}"), str::to_owned);
+                (Some(Line(Some(own))), context.base_ref.as_deref().map(line))
+            }
+            Some(RefKind::Tag(_) | RefKind::Other(_)) => {
+                (None, context.on_branch.as_deref().map(line))
+            }
+            // Without git there is one line of things.
+            None => (Some(Line(None)), None),
+        };
+        let mut read: Vec<Line> = Vec::new();
+        for name in own.iter().chain(&base).chain([&Line(None)]) {
+            if !read.contains(name) {
+                read.push(name.clone());
+            }
+        }
+        let may_write = match write {
+            CacheWrite::Branches(all) => all,
+            CacheWrite::Some(CacheWriter::DefaultBranch) => own == Some(Line(None)),
+        };
+        let from_fork = ci.is_some_and(|ci| ci.from_fork);
+        Self {
+            read,
+            write: own.filter(|_| may_write && !from_fork),
+        }
+    }
+}
+
+/// `buildcache-BRANCH`, fit to be a tag. A name that is cut keeps a hash of the whole.
+fn tag_of(base: &str, line: Option<&str>) -> String {
+    let Some(line) = line else {
+        return base.to_owned();
+    };
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    let clean: String = line
+        .chars()
+        .map(|letter| if is_allowed(letter) { letter } else { '-' })
+        .collect();
+    let tag = format!("{base}-{clean}");
+    if tag.len() <= MAX_TAG {
+        return tag;
+    }
+    let hash = Digest::of(line.as_bytes()).short().to_owned();
+    let kept: String = tag.chars().take(MAX_TAG - hash.len() - 1).collect();
+    format!("{kept}-{hash}")
 }
 
 fn cache(kind: &str, attributes: &[(&str, &str)]) -> CacheRef {
@@ -87,105 +279,256 @@ fn mode(settings: &CacheSettings) -> &'static str {
     }
 }
 
-/// GitHub's cache service. Its address and token are the builder adapter's to add: they are secrets
-/// of the job, and no part of a plan.
-fn gha(
-    service: &Service,
-    settings: &CacheSettings,
-    facts: &Facts,
-    warnings: &mut Vec<Warning>,
-) -> Option<(CacheRef, CacheRef)> {
-    let is_there = facts
-        .ci
-        .as_ref()
-        .is_some_and(|ci| ci.system == System::GitHub)
-        && facts
-            .environment
-            .non_empty("ACTIONS_RUNTIME_TOKEN")
-            .is_some();
-    if !is_there {
-        warnings.push(Warning {
-            subject: "cache".to_owned(),
-            message: "the `gha` cache is left out: it exists only within a GitHub workflow that passes its runtime token on".to_owned(),
-            hint: Some("in a workflow, use the castoff action, or expose the runtime with crazy-max/ghaction-github-runtime".to_owned()),
-        });
-        return None;
+/// Whether GitHub's cache service is there for this run; if not, that is said.
+fn is_served(facts: &Facts, caches: &mut Caches) -> bool {
+    let ci = facts.ci.as_ref().filter(|ci| ci.system == System::GitHub);
+    let why = match ci {
+        None => "it exists only within a GitHub workflow",
+        Some(ci) if ci.cache.can_read => return true,
+        Some(ci) => ci.cache.trouble.as_deref().unwrap_or("it is not there"),
+    };
+    caches.warn(
+        format!("the `gha` cache is left out: {why}"),
+        Some(
+            "in a workflow, use the castoff action, or expose the runtime with crazy-max/ghaction-github-runtime",
+        ),
+    );
+    false
+}
+
+/// What is read, and what could be written.
+type Pair = (Vec<CacheRef>, Option<CacheRef>);
+
+/// GitHub's cache service, which itself keeps branches apart and lets each read the default branch's.
+/// Its address and token are the builder adapter's to add: they are secrets of the job, and no part
+/// of a plan.
+fn gha(of: &Of<'_>, settings: &CacheSettings, lines: &Lines, caches: &mut Caches) -> Pair {
+    if !is_served(of.facts, caches) {
+        return (Vec::new(), None);
     }
-    let scope = service.name.as_str();
-    let from = cache("gha", &[("scope", scope)]);
+    let scope = of.service.name.as_str();
+    let timeout = format!("{}s", settings.timeout.min(GHA_LIMIT).as_secs_f64());
+    let from = cache("gha", &[("scope", scope), ("timeout", &timeout)]);
+    let may_write = of.facts.ci.as_ref().is_some_and(|ci| ci.cache.can_write);
     let to = cache(
         "gha",
         &[
             ("scope", scope),
+            ("timeout", &timeout),
             ("mode", mode(settings)),
             ("ignore-error", "true"),
         ],
     );
-    Some((from, to))
+    let is_written = lines.write.is_some();
+    if is_written && !may_write {
+        caches.warn(
+            "the `gha` cache is not written: this run may only read it".to_owned(),
+            None,
+        );
+    }
+    (vec![from], Some(to).filter(|_| is_written && may_write))
 }
 
 fn registry(
-    project: &Project,
-    service: &Service,
+    of: &Of<'_>,
     settings: &CacheSettings,
+    lines: &Lines,
     destinations: &[Destination],
-) -> Result<(CacheRef, CacheRef), Error> {
-    let first = destinations.iter().find(|place| place.required);
-    let (reference, insecure) = match (&settings.reference, first) {
-        (Some(template), _) => {
-            let text = fill_in(template, project, service).ok_or_else(|| Error::Template {
-                template: template.clone(),
-                place: None,
-            })?;
-            let parsed: crate::oci::Reference =
-                text.parse().map_err(|source| Error::Reference {
-                    service: service.name.clone(),
-                    place: None,
-                    source,
-                })?;
-            let domain = parsed.repository().domain().to_owned();
-            let insecure = destinations
-                .iter()
-                .any(|place| place.repository.domain() == domain && place.insecure);
-            (parsed.to_string(), insecure)
-        }
-        (None, Some(place)) => (format!("{}:{CACHE_TAG}", place.repository), place.insecure),
-        (None, None) => {
-            return Err(Error::NothingRequired {
-                service: service.name.clone(),
-            });
-        }
+) -> Result<Pair, Error> {
+    let base = registry_reference(of, settings, destinations)?;
+    let reference = |line: &Line| {
+        let tag = base.tag().map_or(CACHE_TAG, Tag::as_str);
+        let tag = tag_of(tag, line.0.as_deref());
+        // What was cleaned is a tag; were it none, the default branch's cache is better than none.
+        tag.parse().map_or_else(
+            |_| base.to_string(),
+            |tag| base.repository().with_tag(tag).to_string(),
+        )
     };
-    let mut from = cache("registry", &[("ref", &reference)]);
-    let mut to = cache(
-        "registry",
-        &[
-            ("ref", &reference),
-            ("mode", mode(settings)),
-            // Amazon's registry takes nothing else, and every other one takes it, too.
-            ("image-manifest", "true"),
-            ("oci-mediatypes", "true"),
-            ("ignore-error", "true"),
-        ],
-    );
-    if insecure {
-        let insecure = ("registry.insecure".to_owned(), "true".to_owned());
-        from.attributes.extend([insecure.clone()]);
-        to.attributes.extend([insecure]);
-    }
+    let read = |line: &Line| {
+        let reference = reference(line);
+        let mut from = cache("registry", &[("ref", &reference)]);
+        make_insecure(&mut from, &reference, destinations);
+        from
+    };
+    let from = lines.read.iter().map(read).collect();
+    let to = lines.write.as_ref().map(|line| {
+        let reference = reference(line);
+        let mut to = cache(
+            "registry",
+            &[
+                ("ref", &reference),
+                ("mode", mode(settings)),
+                // Amazon's registry takes nothing else, and every other one takes it, too.
+                ("image-manifest", "true"),
+                ("oci-mediatypes", "true"),
+                ("ignore-error", "true"),
+            ],
+        );
+        make_insecure(&mut to, &reference, destinations);
+        to
+    });
     Ok((from, to))
 }
 
+/// The reference of the default branch's cache.
+fn registry_reference(
+    of: &Of<'_>,
+    settings: &CacheSettings,
+    destinations: &[Destination],
+) -> Result<Reference, Error> {
+    let service = of.service;
+    let text = match &settings.reference {
+        Some(template) => {
+            fill_in(template, of.project, service).ok_or_else(|| Error::Template {
+                template: template.clone(),
+                place: None,
+            })?
+        }
+        None => match destinations.iter().find(|place| place.required) {
+            Some(place) => format!("{}:{CACHE_TAG}", place.repository),
+            None => {
+                return Err(Error::NothingRequired {
+                    service: service.name.clone(),
+                });
+            }
+        },
+    };
+    text.parse().map_err(|source| Error::Reference {
+        service: service.name.clone(),
+        place: None,
+        source,
+    })
+}
+
 /// The cache that the image carries in itself: read from the tag that moves along.
-fn inline(tags: &[PlannedTag], destinations: &[Destination]) -> Option<(CacheRef, CacheRef)> {
-    let tag = tags.iter().find(|tag| tag.channel).or(tags.first())?;
-    let mut from = cache("registry", &[("ref", &tag.reference.to_string())]);
-    let insecure = destinations
-        .iter()
-        .any(|place| place.insecure && place.repository == *tag.reference.repository());
-    if insecure {
-        from.attributes
-            .insert("registry.insecure".to_owned(), "true".to_owned());
+fn inline(tags: &[PlannedTag], destinations: &[Destination]) -> Pair {
+    let Some(tag) = tags.iter().find(|tag| tag.channel).or(tags.first()) else {
+        return (Vec::new(), None);
+    };
+    let reference = tag.reference.to_string();
+    let mut from = cache("registry", &[("ref", &reference)]);
+    make_insecure(&mut from, &reference, destinations);
+    (vec![from], Some(cache("inline", &[])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Cache, Ci, Clock, Environment, Origin, RefContext};
+
+    fn facts(reference: Option<&str>, ci: Option<Ci>) -> Facts {
+        Facts {
+            environment: Environment::default(),
+            clock: Clock {
+                now: jiff::Timestamp::UNIX_EPOCH,
+                fixed: false,
+            },
+            git: None,
+            context: RefContext {
+                reference: reference.map(str::to_owned),
+                origin: Origin::Branch,
+                default_branch: Some("trunk".to_owned()),
+                base_ref: ci.as_ref().and_then(|ci| ci.base_ref.clone()),
+                ..RefContext::default()
+            },
+            ci,
+            warnings: Vec::new(),
+        }
     }
-    Some((from, cache("inline", &[])))
+
+    fn request(from_fork: bool) -> Ci {
+        Ci {
+            system: System::GitHub,
+            event: None,
+            reference: None,
+            sha: None,
+            commit_time: None,
+            base_ref: Some("release".to_owned()),
+            head_ref: Some(if from_fork { "trunk" } else { "fix" }.to_owned()),
+            repository: None,
+            default_branch: None,
+            actor: None,
+            run_url: None,
+            pull_request: Some(7),
+            from_fork,
+            cache: Cache::default(),
+            project: crate::facts::Project::default(),
+        }
+    }
+
+    fn lines(facts: &Facts) -> (Vec<String>, Option<String>) {
+        let lines = Lines::of(facts, CacheWrite::Branches(true));
+        let tag = |line: &Line| tag_of(CACHE_TAG, line.0.as_deref());
+        (
+            lines.read.iter().map(tag).collect(),
+            lines.write.as_ref().map(tag),
+        )
+    }
+
+    fn expect(facts: &Facts, read: &[&str], write: Option<&str>) {
+        let read = read.iter().map(|tag| (*tag).to_owned()).collect();
+        assert_eq!(lines(facts), (read, write.map(str::to_owned)));
+    }
+
+    #[test]
+    fn a_branch_writes_its_own_line_and_reads_the_default_one_too() {
+        expect(
+            &facts(Some("refs/heads/trunk"), None),
+            &["buildcache"],
+            Some("buildcache"),
+        );
+        expect(
+            &facts(Some("refs/heads/feature/ü"), None),
+            &["buildcache-feature--", "buildcache"],
+            Some("buildcache-feature--"),
+        );
+        expect(&facts(None, None), &["buildcache"], Some("buildcache"));
+    }
+
+    #[test]
+    fn a_tag_of_git_reads_and_does_not_write() {
+        let mut facts = facts(Some("refs/tags/v1"), None);
+        expect(&facts, &["buildcache"], None);
+        facts.context.on_branch = Some("release".to_owned());
+        expect(&facts, &["buildcache-release", "buildcache"], None);
+    }
+
+    #[test]
+    fn a_pull_request_reads_its_branch_the_base_and_the_default_one() {
+        let own = facts(Some("refs/pull/7/merge"), Some(request(false)));
+        expect(
+            &own,
+            &["buildcache-fix", "buildcache-release", "buildcache"],
+            Some("buildcache-fix"),
+        );
+    }
+
+    #[test]
+    fn a_fork_writes_nothing_whatever_its_branch_is_called() {
+        let fork = facts(Some("refs/pull/7/merge"), Some(request(true)));
+        expect(
+            &fork,
+            &["buildcache-pr-7", "buildcache-release", "buildcache"],
+            None,
+        );
+    }
+
+    #[test]
+    fn only_the_default_branch_writes_where_that_is_asked_for() {
+        let only = CacheWrite::Some(CacheWriter::DefaultBranch);
+        let write = |name| Lines::of(&facts(Some(name), None), only).write;
+        assert_eq!(write("refs/heads/trunk"), Some(Line(None)));
+        assert_eq!(write("refs/heads/other"), None);
+        assert_eq!(write("refs/tags/v1"), None);
+    }
+
+    #[test]
+    fn a_long_branch_is_cut_and_stays_itself() {
+        let (one, other) = ("x".repeat(300), "x".repeat(301));
+        let (one, other) = (tag_of("c", Some(&one)), tag_of("c", Some(&other)));
+        assert_eq!((one.len(), other.len()), (MAX_TAG, MAX_TAG));
+        assert_ne!(one, other);
+        one.parse::<Tag>().unwrap();
+    }
 }

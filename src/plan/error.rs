@@ -100,6 +100,14 @@ pub enum Error {
         /// The service.
         service: String,
     },
+    /// A registry that was named does not exist, or no service goes there.
+    #[error("no service goes to a registry `{name}`")]
+    NoSuchRegistry {
+        /// What was named.
+        name: String,
+        /// The registries that there are.
+        known: Vec<String>,
+    },
     /// Services that build on each other, so that none can be the first.
     #[error("services `{services}` build on each other: none of them can be built first")]
     Circle {
@@ -160,6 +168,7 @@ impl Error {
             Self::NothingToPublish
             | Self::NoTags { .. }
             | Self::Collision { .. }
+            | Self::NoSuchRegistry { .. }
             | Self::Circle { .. }
             | Self::NothingRequired { .. } => None,
         }
@@ -199,6 +208,9 @@ impl Error {
             }
             Self::NothingRequired { .. } => {
                 "make at least one of its registries required".to_owned()
+            }
+            Self::NoSuchRegistry { known, .. } => {
+                format!("the registries here are: {}", known.join(", "))
             }
             Self::Unsupported { hint, .. } => return hint.clone(),
             Self::TwoWays { .. } => {

@@ -65,8 +65,16 @@ pub fn never_reused(spec: &BuildSpec) -> Option<String> {
         return Some(format!("its context {because}"));
     }
     spec.named_contexts.iter().find_map(|(name, context)| {
-        let NamedContext::Remote(address) = context else {
-            return None;
+        let address = match context {
+            NamedContext::Remote(address) => address,
+            NamedContext::Layout(layout) if layout.digest.is_none() => {
+                return Some(format!(
+                    "its context `{name}` is an image layout that is named without a digest"
+                ));
+            }
+            NamedContext::Layout(_) | NamedContext::Local(_) | NamedContext::Service(_) => {
+                return None;
+            }
         };
         // An image is resolved as those of the Dockerfile are.
         if image_of(address).is_some() {
@@ -161,8 +169,11 @@ impl Parts {
             // Where results come from does not change them.
             cache_from: _,
             cache_to: _,
+            cache_timeout: _,
             // What they pin is among the images.
             pins: _,
+            // Whether remarks are errors does not change what comes of it without any.
+            strict: _,
         } = spec;
         if let BuildContext::Remote(address) = context {
             self.text("context", address);
@@ -186,8 +197,14 @@ impl Parts {
             self.text(&format!("platform {name}"), "");
         }
         for (name, context) in named_contexts {
-            if let NamedContext::Remote(address) = context {
-                self.text(&format!("context {name}"), address);
+            match context {
+                NamedContext::Remote(address) => self.text(&format!("context {name}"), address),
+                // The digest is what it holds, wherever it lies.
+                NamedContext::Layout(layout) => {
+                    self.json(&format!("context {name}"), &layout.digest)
+                }
+                // What they hold is hashed.
+                NamedContext::Local(_) | NamedContext::Service(_) => {}
             }
         }
         for secret in secrets {

@@ -10,7 +10,9 @@ mod error;
 mod fingerprint;
 mod graph;
 mod hosts;
+mod layout;
 mod names;
+mod only;
 mod places;
 mod reading;
 pub mod retention;
@@ -32,6 +34,7 @@ pub use build::{
 pub use error::Error;
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
 pub use hosts::hosts;
+pub use layout::ImageLayout;
 pub use names::{engine_names, repositories};
 pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
 pub use saved::{SavedPlan, SavedTag, SavedTarget};
@@ -317,6 +320,38 @@ pub enum Purpose {
     Publish,
     /// Images go to the Engine that builds them, for its own platform.
     Load,
+}
+
+/// The services that are published, and the repositories of each without tags: what can be known where
+/// no tag rule gives a tag.
+pub fn destinations(
+    project: &Project,
+    settings: &Settings,
+) -> Result<BTreeMap<String, Vec<Destination>>, Error> {
+    let mut all = BTreeMap::new();
+    for service in &project.services {
+        if service.build.is_some() && !settings.service(&service.name).skip {
+            let places = places::destinations(project, service, settings)?;
+            all.insert(service.name.clone(), places);
+        }
+    }
+    Ok(all)
+}
+
+/// The repository of a service by a template with `{{service}}` or `{{project}}` in it.
+pub fn typed_destination(
+    project: &Project,
+    service: &str,
+    template: &str,
+) -> Result<Destination, Error> {
+    match project.service(service) {
+        Some(service) => places::typed(template, project, service),
+        None => Err(Error::NoSuchService {
+            name: service.to_owned(),
+            place: None,
+            nearest: None,
+        }),
+    }
 }
 
 /// What the tag rules of a service come to, with every rule's reason; `None` where the compose file

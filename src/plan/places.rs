@@ -34,41 +34,75 @@ pub(super) fn places(
     facts: &Facts,
 ) -> Result<Places, Error> {
     let own = settings.service(&service.name);
-    let chosen: Vec<&RegistrySettings> = settings
-        .registries
-        .iter()
-        .filter(|registry| {
-            let names = own.registries.as_ref();
-            names.is_none_or(|names| names.contains(&registry.name))
-        })
-        .collect();
+    let chosen = chosen(settings, own);
     // `chosen` is empty only where there is no registry at all: an empty list of a service is refused.
     if chosen.is_empty() && own.rules.is_none() {
         return written(service);
     }
-    let destinations = if chosen.is_empty() {
+    let destinations = destinations(project, service, settings)?;
+    let (wanted, computed) = by_rules(project, service, own, facts)?;
+    Ok(spread(destinations, &wanted, Some(computed)))
+}
+
+/// The registries that a service goes to.
+fn chosen<'a>(settings: &'a Settings, own: &ServiceSettings) -> Vec<&'a RegistrySettings> {
+    let registries = settings.registries.iter().filter(|registry| {
+        let names = own.registries.as_ref();
+        names.is_none_or(|names| names.contains(&registry.name))
+    });
+    registries.collect()
+}
+
+/// The repositories of `service`, without tags: in the registries of publish.toml, and without any there
+/// the repository of its `image`.
+pub(super) fn destinations(
+    project: &Project,
+    service: &Service,
+    settings: &Settings,
+) -> Result<Vec<Destination>, Error> {
+    let chosen = chosen(settings, settings.service(&service.name));
+    if chosen.is_empty() {
         let reference = image(service)?;
-        vec![destination(
+        return Ok(vec![destination(
             reference.repository().domain().to_owned(),
             reference.repository().clone(),
             true,
             None,
-        )]
-    } else {
-        let mut destinations = Vec::new();
-        for registry in chosen {
-            let repository = repository(registry, project, service)?;
-            destinations.push(destination(
-                registry.name.clone(),
-                repository,
-                registry.required,
-                registry.plain_http,
-            ));
-        }
-        destinations
-    };
-    let (wanted, computed) = by_rules(project, service, own, facts)?;
-    Ok(spread(destinations, &wanted, Some(computed)))
+        )]);
+    }
+    let destinations = chosen.into_iter().map(|registry| {
+        let repository = repository(registry, project, service)?;
+        Ok(destination(
+            registry.name.clone(),
+            repository,
+            registry.required,
+            registry.plain_http,
+        ))
+    });
+    destinations.collect()
+}
+
+/// The repository of `service` by a template that was typed.
+pub(super) fn typed(
+    template: &str,
+    project: &Project,
+    service: &Service,
+) -> Result<Destination, Error> {
+    let text = fill_in(template, project, service).ok_or_else(|| Error::Template {
+        template: template.to_owned(),
+        place: None,
+    })?;
+    let repository: Repository = text.parse().map_err(|source| Error::Reference {
+        service: service.name.clone(),
+        place: None,
+        source,
+    })?;
+    Ok(destination(
+        repository.domain().to_owned(),
+        repository,
+        true,
+        None,
+    ))
 }
 
 /// Every tag in every destination.

@@ -1,9 +1,11 @@
 //! A `build` section in the builder's terms.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::path::PathBuf;
 
 use super::error::Error;
+use super::layout::{ImageLayout, LAYOUT_SCHEME};
 use super::{
     BuildContext, BuildSpec, Dockerfile, ImageOptions, NamedContext, Provenance, SecretMount,
     SecretSource, ServiceContext, SshMount, Ulimit, Warning,
@@ -20,6 +22,8 @@ const DEFAULT_SBOM_GENERATOR: &str = "docker.io/docker/buildkit-syft-scanner:sta
 pub(super) struct Reading<'a> {
     pub(super) service: &'a Service,
     pub(super) build: &'a Build,
+    /// The project's folder.
+    pub(super) directory: &'a Path,
 }
 
 impl Reading<'_> {
@@ -66,7 +70,7 @@ impl Reading<'_> {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             platforms: self.platforms(settings)?,
-            named_contexts: self.named_contexts()?,
+            named_contexts: self.named_contexts(),
             secrets: self.secrets()?,
             ssh: ssh(build),
             extra_hosts: extra_hosts(build),
@@ -95,11 +99,13 @@ impl Reading<'_> {
                 bake.no_cache_filter
             },
             pull: settings.pull || bake.pull.unwrap_or(build.pull),
+            strict: settings.strict,
             provenance: self.provenance(settings)?,
             sbom: self.sbom(settings)?,
             cache_from: Vec::new(),
             cache_to: Vec::new(),
             pins: BTreeMap::new(),
+            cache_timeout: settings.cache.timeout,
         })
     }
 
@@ -137,6 +143,11 @@ impl Reading<'_> {
     fn context(&self) -> Result<BuildContext, Error> {
         match &self.build.context {
             Context::Local(path) => Ok(BuildContext::Local(path.clone())),
+            Context::Scheme(address) if address.starts_with(LAYOUT_SCHEME) => Err(self
+                .unsupported(
+                    "an image layout cannot be the main context; name it in `additional_contexts`",
+                    self.service.places.context.as_ref(),
+                )),
             Context::Remote(address) | Context::Scheme(address) => {
                 Ok(BuildContext::Remote(address.clone()))
             }
@@ -185,26 +196,25 @@ impl Reading<'_> {
             .collect()
     }
 
-    fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, Error> {
+    fn named_contexts(&self) -> BTreeMap<String, NamedContext> {
         let mut contexts = BTreeMap::new();
         let baked = self.build.bake.iter().flat_map(|bake| &bake.contexts);
         for (name, context) in self.build.additional_contexts.iter().chain(baked) {
             let context = match context {
                 Context::Local(path) => NamedContext::Local(path.clone()),
-                Context::Remote(address) | Context::Scheme(address) => {
-                    if address.starts_with("oci-layout://") {
-                        return Err(self.unsupported(
-                            format!("context `{name}`: OCI layouts cannot be sent yet"),
-                            None,
-                        ));
-                    }
-                    NamedContext::Remote(address.clone())
-                }
+                Context::Remote(address) | Context::Scheme(address) => self.elsewhere(address),
                 Context::Service(other) => NamedContext::Service(ServiceContext(other.clone())),
             };
             contexts.insert(name.clone(), context);
         }
-        Ok(contexts)
+        contexts
+    }
+
+    fn elsewhere(&self, address: &str) -> NamedContext {
+        match ImageLayout::parse(address, self.directory) {
+            Some(layout) => NamedContext::Layout(layout),
+            None => NamedContext::Remote(address.to_owned()),
+        }
     }
 
     fn secrets(&self) -> Result<Vec<SecretMount>, Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::cache::{Caches, caches, written};
+use super::cache::{self, Caches, caches};
 use super::error::Error;
 use super::places::{Places, places};
 use super::reading::Reading;
@@ -50,7 +50,12 @@ pub(super) fn to_registries(
         tell(service, &computed.warnings, warnings);
         version = computed.version;
     }
-    let caches = caches(project, service, &own.cache, &destinations, &tags, facts)?;
+    let of = cache::Of {
+        project,
+        service,
+        facts,
+    };
+    let caches = caches(&of, &own.cache, &destinations, &tags)?;
     let mut target = target(subject, version.as_deref(), caches, warnings)?;
     target.repositories = destinations
         .iter()
@@ -61,16 +66,24 @@ pub(super) fn to_registries(
     Ok(target)
 }
 
+/// The caches that the compose file wants to be read, and none to write.
+fn only_read(subject: &Subject<'_>) -> Caches {
+    let of = cache::Of {
+        project: subject.project,
+        service: subject.service,
+        facts: subject.facts,
+    };
+    let mut caches = Caches::default();
+    cache::read_named(&of, subject.build, &[], &mut caches);
+    caches
+}
+
 /// Plans one service that is built for others that build on it, and goes nowhere itself.
 pub(super) fn for_others(
     subject: &Subject<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Target, Error> {
-    let caches = Caches {
-        from: written(subject.build).0,
-        ..Caches::default()
-    };
-    let mut target = target(subject, None, caches, warnings)?;
+    let mut target = target(subject, None, only_read(subject), warnings)?;
     target.because = vec!["others build on it".to_owned()];
     target.wanted = false;
     target.build.provenance = Provenance::Off;
@@ -86,11 +99,7 @@ pub(super) fn to_engine(
     wanted: bool,
     warnings: &mut Vec<Warning>,
 ) -> Result<Target, Error> {
-    let caches = Caches {
-        from: written(subject.build).0,
-        ..Caches::default()
-    };
-    let mut target = target(subject, None, caches, warnings)?;
+    let mut target = target(subject, None, only_read(subject), warnings)?;
     target.wanted = wanted;
     target.platforms = Vec::new();
     target.build.platforms = Vec::new();
@@ -127,7 +136,12 @@ fn target(
     let own = settings.service(&service.name);
     let labels = labels(subject, version, warnings)?;
     warnings.extend(caches.warnings);
-    let mut spec = Reading { service, build }.spec(own, warnings)?;
+    let reading = Reading {
+        service,
+        build,
+        directory: &subject.project.directory,
+    };
+    let mut spec = reading.spec(own, warnings)?;
     spec.annotations = annotations(subject, &spec, version, warnings)?;
     spec.labels.clone_from(&labels);
     let is_dated = spec.args.contains_key(EPOCH);

@@ -68,6 +68,20 @@ pub struct Timeouts {
     pub settle: Duration,
 }
 
+impl Timeouts {
+    /// None longer than `limit`, and none longer than it is by default.
+    pub fn within(limit: Duration) -> Self {
+        let limit = limit.max(Duration::from_millis(10));
+        let all = Self::default();
+        Self {
+            connect: all.connect.min(limit),
+            request: all.request.min(limit),
+            stall: all.stall.min(limit),
+            settle: all.settle.min(limit),
+        }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {

@@ -28,6 +28,22 @@ pub struct Patience {
     pub total: Duration,
 }
 
+impl Patience {
+    /// One that ends after `total`, with a few attempts within it however short it is. A registry that
+    /// cannot be reached is waited for just as long.
+    pub fn of(total: Duration) -> Self {
+        let first = Self::default().first.min(total / 16);
+        Self {
+            // The time alone ends it; this only keeps a registry that asks for no wait at bay.
+            attempts: 1000,
+            connects: 1000,
+            first: first.max(Duration::from_millis(1)),
+            ceiling: Self::default().ceiling.min(total / 4),
+            total,
+        }
+    }
+}
+
 impl Default for Patience {
     fn default() -> Self {
         // About a quarter of a minute in all: half of all writes may fail, and a registry may be

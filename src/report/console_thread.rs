@@ -2,12 +2,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use console::Term;
 use jiff::Timestamp;
 
+use super::checks::check_problems;
 use super::live::frame;
+use super::logs::Logs;
 use super::plain::Plain;
 use super::printer::Printer;
 use super::problem::{Problem, Severity};
@@ -15,8 +16,10 @@ use super::run::Run;
 use crate::cx::Told;
 use crate::event::{Envelope, Event};
 
-/// How often the live view is drawn anew at most.
+/// How often the live view is drawn anew at most, and how long anything waits to be shown.
 const TICK: Duration = Duration::from_millis(100);
+/// How many events are taken before what they say is written.
+const BATCH: usize = 1_000;
 
 /// How a run is shown while it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,16 @@ pub enum Progress {
     Quiet,
 }
 
-/// The one thread that shows events, and writes them to a file where that is asked for.
+/// Where events go besides the terminal.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Every event, a JSON object a line.
+    pub events: Option<File>,
+    /// The builds' logs.
+    pub logs: Option<Logs>,
+}
+
+/// The one thread that shows events, and writes them to files where that is asked for.
 #[derive(Debug)]
 pub struct Console {
     thread: JoinHandle<Run>,
@@ -43,17 +55,20 @@ impl Console {
         told: Told,
         progress: Progress,
         printer: Printer,
-        file: Option<File>,
+        records: Records,
         now: fn() -> Timestamp,
     ) -> Self {
         let thread = std::thread::spawn(move || {
             let mut shown = Shown {
                 progress,
+                plain: Plain::new(printer.dialect()),
                 printer,
-                file: file.map(BufWriter::new),
-                plain: Plain::default(),
+                events: records.events.map(BufWriter::new),
+                logs: records.logs,
                 run: Run::default(),
-                drawn: 0,
+                text: String::new(),
+                drawn: Vec::new(),
+                size: (0, 0),
                 now,
             };
             shown.follow(&told);
@@ -71,95 +86,119 @@ impl Console {
 struct Shown {
     progress: Progress,
     printer: Printer,
-    file: Option<BufWriter<File>>,
+    events: Option<BufWriter<File>>,
+    logs: Option<Logs>,
     plain: Plain,
     run: Run,
-    /// How many lines the live view has drawn.
-    drawn: usize,
+    /// Lines that wait to be written together.
+    text: String,
+    /// The lines that the live view has drawn.
+    drawn: Vec<String>,
+    /// The terminal's size at that time.
+    size: (usize, usize),
     now: fn() -> Timestamp,
 }
 
 impl Shown {
     fn follow(&mut self, told: &Told) {
+        let mut next = Instant::now();
         loop {
-            match told.next_within(TICK) {
+            let wait = match self.progress {
+                Progress::Live => next.saturating_duration_since(Instant::now()),
+                _ => TICK,
+            };
+            match told.next_within(wait) {
                 Ok(envelope) => {
-                    self.show(&envelope);
-                    // Whatever came in the meantime is part of the same picture.
-                    while let Ok(envelope) = told.try_next() {
-                        self.show(&envelope);
+                    self.take(&envelope);
+                    // Whatever came in the meantime is written together.
+                    for _ in 1..BATCH {
+                        let Ok(envelope) = told.try_next() else {
+                            break;
+                        };
+                        self.take(&envelope);
                     }
                     self.flush();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.draw();
-        }
-        self.erase();
-        self.flush();
-    }
-
-    /// Hands the file what was told so far: a run that is killed leaves what it did until then.
-    fn flush(&mut self) {
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.flush()
-        {
-            self.complain(&error);
-        }
-    }
-
-    fn show(&mut self, envelope: &Envelope) {
-        self.run.apply(envelope);
-        if let Some(file) = &mut self.file {
-            let line = serde_json::to_string(envelope).unwrap_or_default();
-            if let Err(error) = writeln!(file, "{line}") {
-                self.complain(&error);
+            self.write();
+            if Instant::now() >= next {
+                self.flush();
+                self.draw();
+                next = Instant::now() + TICK;
             }
+        }
+        self.write();
+        self.flush();
+        self.erase();
+        if matches!(self.progress, Progress::Live | Progress::Plain) {
+            for problem in check_problems(&self.run) {
+                self.printer.problem(&problem);
+            }
+        }
+    }
+
+    fn take(&mut self, envelope: &Envelope) {
+        self.run.apply(envelope);
+        let json = if self.events.is_some() || self.progress == Progress::Json {
+            let mut line = serde_json::to_string(envelope).unwrap_or_default();
+            line.push('\n');
+            line
+        } else {
+            String::new()
+        };
+        if let Some(file) = &mut self.events
+            && let Err(error) = file.write_all(json.as_bytes())
+        {
+            self.give_up_events(&error);
+        }
+        if let Some(logs) = &mut self.logs
+            && let Err(error) = logs.take(envelope)
+        {
+            self.give_up_logs(&error);
         }
         match self.progress {
             Progress::Plain => {
                 for line in self.plain.lines(envelope) {
-                    self.printer.say(&line);
+                    self.text.push_str(&line);
+                    self.text.push('\n');
                 }
             }
-            Progress::Json => {
-                let line = serde_json::to_string(envelope).unwrap_or_default();
-                self.printer.event(&line);
-            }
+            Progress::Json => self.text.push_str(&json),
             Progress::Live => self.interrupt(&envelope.event),
             Progress::Quiet => {}
         }
     }
 
+    /// Writes the lines that wait.
+    fn write(&mut self) {
+        match self.progress {
+            Progress::Json => Printer::events(&self.text),
+            _ => self.printer.say(&self.text),
+        }
+        self.text.clear();
+    }
+
     /// What stays on the terminal above the picture.
     fn interrupt(&mut self, event: &Event) {
-        let problem = match event {
-            Event::Warned {
-                subject,
-                message,
-                hint,
-            } => Problem {
-                severity: Severity::Warning,
-                message: if subject.is_empty() {
-                    message.clone()
-                } else {
-                    format!("{subject}: {message}")
-                },
-                hint: hint.clone(),
-                ..Problem::default()
+        let Event::Warned {
+            subject,
+            message,
+            hint,
+        } = event
+        else {
+            return;
+        };
+        let problem = Problem {
+            severity: Severity::Warning,
+            message: if subject.is_empty() {
+                message.clone()
+            } else {
+                format!("{subject}: {message}")
             },
-            Event::DockerfileWarned {
-                service,
-                file,
-                line,
-                message,
-                ..
-            } => {
-                let place = line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"));
-                Problem::warning(format!("{service}: {place}: {message}"))
-            }
-            _ => return,
+            hint: hint.clone(),
+            ..Problem::default()
         };
         self.erase();
         self.printer.problem(&problem);
@@ -169,25 +208,52 @@ impl Shown {
         if self.progress != Progress::Live {
             return;
         }
-        let (height, width) = Term::stderr().size();
-        let lines = frame(&self.run, width.into(), height.into(), (self.now)());
-        self.printer.redraw(self.drawn, &lines);
-        self.drawn = lines.len();
-    }
-
-    fn erase(&mut self) {
-        if self.drawn > 0 {
-            self.printer.redraw(self.drawn, &[]);
-            self.drawn = 0;
+        let (width, height) = Printer::size();
+        let lines = frame(&self.run, width, height, (self.now)());
+        if lines != self.drawn || (width, height) != self.size {
+            self.printer.redraw(&self.drawn, &lines, width);
+            self.drawn = lines;
+            self.size = (width, height);
         }
     }
 
-    /// The file is given up at the first error: the run is worth more than its recording.
-    fn complain(&mut self, error: &std::io::Error) {
-        self.file = None;
+    fn erase(&mut self) {
+        if !self.drawn.is_empty() {
+            let (width, _) = Printer::size();
+            self.printer.redraw(&self.drawn, &[], width);
+            self.drawn.clear();
+        }
+    }
+
+    /// Brings what was written to the files.
+    fn flush(&mut self) {
+        if let Some(file) = &mut self.events
+            && let Err(error) = file.flush()
+        {
+            self.give_up_events(&error);
+        }
+        if let Some(logs) = &mut self.logs
+            && let Err(error) = logs.flush()
+        {
+            self.give_up_logs(&error);
+        }
+    }
+
+    /// A file is given up at the first error: the run is worth more than its recording.
+    fn give_up_events(&mut self, error: &std::io::Error) {
+        self.events = None;
+        self.complain(&format!("the events are no longer recorded: {error}"));
+    }
+
+    fn give_up_logs(&mut self, error: &std::io::Error) {
+        self.logs = None;
+        self.complain(&format!("the logs of builds are no longer kept: {error}"));
+    }
+
+    fn complain(&mut self, message: &str) {
+        self.write();
         self.erase();
-        let problem = Problem::warning(format!("the events are no longer recorded: {error}"));
-        self.printer.problem(&problem);
+        self.printer.problem(&Problem::warning(message));
     }
 }
 
@@ -204,8 +270,11 @@ mod tests {
         let path = folder.path().join("events");
         let (events, told) = Events::stream(Timestamp::now);
         let printer = Printer::new(false, true, folder.path().to_owned());
-        let file = Some(File::create(&path).unwrap());
-        let console = Console::start(told, Progress::Quiet, printer, file, Timestamp::now);
+        let records = Records {
+            events: Some(File::create(&path).unwrap()),
+            logs: None,
+        };
+        let console = Console::start(told, Progress::Quiet, printer, records, Timestamp::now);
         events.tell(Event::Verified { tags: 3 });
         let limit = Instant::now() + Duration::from_secs(10);
         while !std::fs::read_to_string(&path).unwrap().ends_with('\n') {

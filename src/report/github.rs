@@ -117,7 +117,7 @@ fn code(text: &str) -> String {
 }
 
 /// Text of others within markdown: it stays text.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for letter in text.chars() {
         match letter {

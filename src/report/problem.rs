@@ -111,15 +111,24 @@ fn seen_from(here: &Path, excerpt: &Excerpt) -> Excerpt {
 
 /// A line of a file with the place marked, and what it is.
 fn show(text: &mut String, excerpt: &Excerpt, what: &str, paint: &dyn Fn(Style, &str) -> String) {
-    let number = excerpt.line.to_string();
-    let gutter = " ".repeat(number.len());
+    let last = excerpt.line.saturating_add(excerpt.following.len());
+    let digits = last.to_string().len();
+    let gutter = " ".repeat(digits);
     let lead: String = excerpt.text.chars().take(excerpt.column - 1).collect();
     let lead = " ".repeat(console::measure_text_width(&lead));
     let frame = || Style::new().blue();
-    let _ = writeln!(text, "{gutter}{} {excerpt}", paint(frame(), "-->"));
+    let place = one_line(&excerpt.to_string(), 2000);
+    let _ = writeln!(text, "{gutter}{} {place}", paint(frame(), "-->"));
     let _ = writeln!(text, "{gutter} {}", paint(frame(), "|"));
-    let bar = paint(frame(), &format!("{number} |"));
-    let _ = writeln!(text, "{bar} {}", excerpt.text);
+    let bar = |line: usize| paint(frame(), &format!("{line:digits$} |"));
+    let _ = writeln!(text, "{} {}", bar(excerpt.line), excerpt.text);
+    if !excerpt.following.is_empty() {
+        // Of several lines each is meant as a whole.
+        for (line, following) in (excerpt.line + 1..).zip(&excerpt.following) {
+            let _ = writeln!(text, "{} {following}", bar(line));
+        }
+        return;
+    }
     let carets = paint(Style::new().red().bold(), &"^".repeat(excerpt.length));
     let line = format!("{lead}{carets} {what}");
     let _ = writeln!(text, "{gutter} {} {}", paint(frame(), "|"), line.trim_end());

@@ -8,6 +8,14 @@ use crate::oci::{Digest, Platform, Reference};
 
 /// How many of a service's last log lines are kept.
 const KEPT_LINES: usize = 30;
+/// How much of each of them is kept, in characters: more than any terminal is wide.
+const KEPT_LETTERS: usize = 500;
+/// How many steps of a service are followed, and how many transfers within a step. A builder that
+/// makes up more costs no memory.
+const MAX_STEPS: usize = 2_000;
+const MAX_TRANSFERS: usize = 64;
+/// How many findings about Dockerfiles are kept.
+const MAX_CHECKS: usize = 1_000;
 
 /// A run as far as its events tell: every view is a function of this.
 ///
@@ -24,6 +32,8 @@ pub struct Run {
     pub latest: Option<Timestamp>,
     /// The services in the order of the plan.
     pub services: IndexMap<String, ServiceRun>,
+    /// What checks of Dockerfiles found, each once for all services and platforms.
+    pub checks: IndexMap<Check, CheckRun>,
     /// What preflight found; `None` before it ended.
     pub findings: Option<Vec<Finding>>,
     /// How many tags are to be written; `None` before that begins.
@@ -51,16 +61,44 @@ pub struct ServiceRun {
     pub steps: IndexMap<String, StepRun>,
     /// The image's digest.
     pub digest: Option<Digest>,
+    /// Whether the image was taken as it is.
+    pub reused: bool,
+    /// The tags that point to it now.
+    pub tags: Vec<Reference>,
     /// The image's size in bytes.
     pub size: u64,
     /// How long its build took, in seconds.
     pub seconds: f64,
     /// In how many repositories its image is, and in how many it should be.
     pub uploads: (usize, usize),
-    /// The last lines of its steps' logs.
-    pub lines: VecDeque<String>,
+    /// When it was everywhere it should be, or failed.
+    pub ended: Option<Timestamp>,
+    /// The last lines of its steps' logs, each with the id of its step.
+    pub lines: VecDeque<(String, String)>,
     /// What went wrong.
     pub failure: Option<String>,
+}
+
+/// What a check of a Dockerfile found, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Check {
+    /// The Dockerfile.
+    pub file: String,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// What is amiss.
+    pub message: String,
+}
+
+/// Whom a finding concerns, and what else is known of it.
+#[derive(Clone, Debug, Default)]
+pub struct CheckRun {
+    /// The services that are built from the file.
+    pub services: Vec<String>,
+    /// Where to read more.
+    pub url: Option<String>,
+    /// The lines of the Dockerfile.
+    pub source: Vec<String>,
 }
 
 /// Where a service is.
@@ -77,6 +115,8 @@ pub enum Phase {
     Uploaded,
     /// It failed.
     Failed,
+    /// It was stopped, as another one failed or a signal said so.
+    Stopped,
 }
 
 /// A step of a build as far as the events tell.
@@ -92,8 +132,9 @@ pub struct StepRun {
     pub outcome: Option<StepOutcome>,
     /// How long it ran, in seconds.
     pub seconds: f64,
-    /// What is being moved: how far it is, and what it will come to, in bytes.
-    pub progress: BTreeMap<String, (u64, u64, bool)>,
+    /// What is being moved: how far it is, and what it will come to, in bytes. What has arrived is
+    /// not in here any more.
+    pub progress: BTreeMap<String, (u64, u64)>,
 }
 
 /// What became of a tag.
@@ -148,6 +189,7 @@ impl Run {
             | Event::BuildFinished { .. }
             | Event::Reused { .. }
             | Event::BuildFailed { .. }
+            | Event::BuildStopped { .. }
             | Event::Uploaded { .. }
             | Event::UploadFailed { .. } => self.apply_service(at, &envelope.event),
             Event::TagMoved { .. }
@@ -156,8 +198,8 @@ impl Run {
             | Event::TagFailed { .. }
             | Event::TagRestored { .. }
             | Event::TagStranded { .. } => self.apply_tag(&envelope.event),
-            Event::DockerfileWarned { .. }
-            | Event::Recorded { .. }
+            Event::DockerfileWarned { .. } => self.apply_check(&envelope.event),
+            Event::Recorded { .. }
             | Event::Pruned { .. }
             | Event::Retried { .. }
             | Event::Warned { .. } => {}
@@ -182,9 +224,12 @@ impl Run {
                 ..
             } => {
                 let service = self.service(service);
-                service.phase = if digest.is_some() {
+                // What goes nowhere is where it should be.
+                let is_going = digest.is_some() && service.uploads.1 > 0;
+                service.phase = if is_going {
                     Phase::Uploading
                 } else {
+                    service.ended = Some(at);
                     Phase::Uploaded
                 };
                 service.digest.clone_from(digest);
@@ -196,11 +241,18 @@ impl Run {
                 let service = self.service(service);
                 service.phase = Phase::Uploading;
                 service.digest = Some(digest.clone());
+                service.reused = true;
             }
             Event::BuildFailed { service, message } => {
                 let service = self.service(service);
                 service.phase = Phase::Failed;
                 service.failure = Some(message.clone());
+                service.ended = Some(at);
+            }
+            Event::BuildStopped { service } => {
+                let service = self.service(service);
+                service.phase = Phase::Stopped;
+                service.ended = Some(at);
             }
             Event::Uploaded { service, size, .. } => {
                 let service = self.service(service);
@@ -208,6 +260,7 @@ impl Run {
                 service.uploads.0 += 1;
                 if service.uploads.0 >= service.uploads.1 {
                     service.phase = Phase::Uploaded;
+                    service.ended = Some(at);
                 }
             }
             Event::UploadFailed {
@@ -228,6 +281,9 @@ impl Run {
                 platform,
             } => {
                 let steps = &mut self.service(service).steps;
+                if steps.len() >= MAX_STEPS && !steps.contains_key(step) {
+                    return;
+                }
                 let step = steps.entry(step.clone()).or_default();
                 step.name.clone_from(name);
                 step.platform.clone_from(platform);
@@ -243,16 +299,24 @@ impl Run {
                 done,
             } => {
                 if let Some(step) = self.service(service).steps.get_mut(step) {
-                    step.progress
-                        .insert(what.clone(), (*current, *total, *done));
+                    let progress = &mut step.progress;
+                    if *done {
+                        progress.remove(what);
+                    } else if progress.len() < MAX_TRANSFERS || progress.contains_key(what) {
+                        progress.insert(what.clone(), (*current, *total));
+                    }
                 }
             }
-            Event::StepLogged { service, line, .. } => {
+            Event::StepLogged {
+                service,
+                step,
+                line,
+            } => {
                 let lines = &mut self.service(service).lines;
                 if lines.len() == KEPT_LINES {
                     lines.pop_front();
                 }
-                lines.push_back(line.clone());
+                lines.push_back((step.clone(), line.chars().take(KEPT_LETTERS).collect()));
             }
             Event::StepFinished {
                 service,
@@ -263,13 +327,59 @@ impl Run {
                 if let Some(step) = self.service(service).steps.get_mut(step) {
                     step.outcome = Some(outcome.clone());
                     step.seconds = *seconds;
+                    step.progress.clear();
                 }
             }
             _ => {}
         }
     }
 
+    fn apply_check(&mut self, event: &Event) {
+        let Event::DockerfileWarned {
+            service,
+            file,
+            line,
+            message,
+            url,
+            source,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let check = Check {
+            file: file.clone(),
+            line: *line,
+            message: message.clone(),
+        };
+        if self.checks.len() >= MAX_CHECKS && !self.checks.contains_key(&check) {
+            return;
+        }
+        let found = self.checks.entry(check).or_insert_with(|| CheckRun {
+            services: Vec::new(),
+            url: url.clone(),
+            source: source.clone(),
+        });
+        if !found.services.contains(service) {
+            found.services.push(service.clone());
+        }
+    }
+
     fn apply_tag(&mut self, event: &Event) {
+        if let Event::TagMoved {
+            service, reference, ..
+        }
+        | Event::TagKept {
+            service, reference, ..
+        } = event
+        {
+            self.service(service).tags.push(reference.clone());
+        }
+        if let Event::TagRestored { reference, .. } = event {
+            for service in self.services.values_mut() {
+                service.tags.retain(|tag| tag != reference);
+            }
+        }
         let (reference, state) = match event {
             Event::TagMoved {
                 reference,
@@ -312,6 +422,18 @@ impl ServiceRun {
                 cached + usize::from(is_cached),
             )
         })
+    }
+
+    /// The last lines of the step that failed, oldest first; empty where no step did.
+    pub fn last_words(&self) -> impl DoubleEndedIterator<Item = &str> {
+        let has_failed = |step: &String| {
+            let step = self.steps.get(step);
+            step.is_some_and(|step| matches!(step.outcome, Some(StepOutcome::Failed(_))))
+        };
+        self.lines
+            .iter()
+            .filter(move |(step, _)| has_failed(step))
+            .map(|(_, line)| line.as_str())
     }
 
     /// The step that was begun last and has not ended.

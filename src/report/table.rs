@@ -1,9 +1,10 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
 
 use super::words::{digest, seconds, size};
-use crate::ledger::Release;
-use crate::oci::{Digest, Platform, Tag};
+use crate::ledger::{Move, RegistryState, Release};
+use crate::oci::{Digest, Platform, Reference};
 
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -31,14 +32,54 @@ pub(super) fn platforms(platforms: &[Platform]) -> String {
     texts.join(", ")
 }
 
+/// A builder, as a listing has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListedBuilder {
+    /// Its name.
+    pub name: String,
+    /// `engine`, `buildkitd`, or the driver of a buildx builder.
+    pub driver: String,
+    /// Where it is.
+    pub endpoint: String,
+    /// The services that it builds; none where it is there and not asked for.
+    pub services: Vec<String>,
+    /// The platforms that it builds for as they are.
+    pub native: Vec<Platform>,
+    /// The platforms that it builds for by emulation, which takes many times longer.
+    pub emulated: Vec<Platform>,
+    /// What it cannot do, or that it does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// The builders that there are: those that are used first.
+pub fn builders_table(builders: &[ListedBuilder]) -> String {
+    let mut rows = table(&["BUILDER", "DRIVER", "ENDPOINT", "NATIVE", "EMULATED", "FOR"]);
+    let listed = |platforms: &[Platform]| {
+        let texts: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        texts.join(", ")
+    };
+    for builder in builders {
+        let problem = builder.problem.as_ref();
+        let problem = problem.map_or_else(String::new, |problem| format!("  ({problem})"));
+        let used = format!("{}{problem}", builder.services.join(", "));
+        rows.add_row([
+            builder.name.clone(),
+            builder.driver.clone(),
+            builder.endpoint.clone(),
+            listed(&builder.native),
+            listed(&builder.emulated),
+            used.trim().to_owned(),
+        ]);
+    }
+    printed(&rows)
+}
+
 /// What was published: each service with its digest, size, time and tags.
 pub fn release_table(release: &Release) -> String {
-    let mut images = table(&["SERVICE", "DIGEST", "SIZE", "TIME", "TAGS"]);
-    for image in &release.images {
-        let mut tags: Vec<&Tag> = image.tags.iter().filter_map(|tag| tag.tag()).collect();
-        tags.dedup();
+    images_table(release.images.iter().map(|image| {
         let mut names: Vec<&str> = Vec::new();
-        for tag in tags {
+        for tag in image.tags.iter().filter_map(|tag| tag.tag()) {
             if !names.contains(&tag.as_str()) {
                 names.push(tag.as_str());
             }
@@ -48,15 +89,129 @@ pub fn release_table(release: &Release) -> String {
         } else {
             seconds(image.seconds)
         };
-        images.add_row([
+        [
             image.service.clone(),
             image.digest.to_string(),
             size(image.size),
             time,
             names.join(", "),
-        ]);
+        ]
+    }))
+}
+
+/// Images: the service, digest, size, time and tags of each.
+pub(super) fn images_table(rows: impl Iterator<Item = [String; 5]>) -> String {
+    let mut images = table(&["SERVICE", "DIGEST", "SIZE", "TIME", "TAGS"]);
+    for row in rows {
+        images.add_row(row);
     }
     printed(&images)
+}
+
+/// How each registry fared, where one did not as it should, and the tags that are not where they should
+/// be; else nothing.
+pub fn registries_table(release: &Release) -> String {
+    let is_failed = |state: RegistryState| state == RegistryState::Failed;
+    let outcomes = release.registries.iter().map(|registry| registry.outcome);
+    if !outcomes.clone().any(is_failed) && release.left.is_empty() {
+        return String::new();
+    }
+    let mut registries = table(&["REGISTRY", "OUTCOME"]);
+    for registry in &release.registries {
+        registries.add_row([
+            registry.name.as_str(),
+            match registry.outcome {
+                RegistryState::Complete => "complete",
+                RegistryState::Failed => "failed",
+                RegistryState::Skipped => "no tag moved",
+            },
+        ]);
+    }
+    let mut text = printed(&registries);
+    if !release.left.is_empty() {
+        let mut left = table(&["TAG", "NOW", "SHOULD BE"]);
+        for tag in &release.left {
+            let now = tag.at.as_ref().map_or_else(|| "unknown".to_owned(), digest);
+            left.add_row([tag.reference.to_string(), now, place(tag.wanted.as_ref())]);
+        }
+        text = format!("{text}\n{}", printed(&left));
+    }
+    text
+}
+
+/// Where a tag points.
+fn place(at: Option<&Digest>) -> String {
+    at.map_or_else(|| "–".to_owned(), digest)
+}
+
+/// A tag of an interrupted release: where it was, where it is and where it was going, and in a word what
+/// that means.
+pub struct StatusRow<'a> {
+    /// The move that was intended.
+    pub intended: &'a Move,
+    /// Where the tag points now.
+    pub now: Option<&'a Digest>,
+    /// `moved`, `not moved`, `elsewhere`, `unknown`.
+    pub state: &'a str,
+}
+
+/// The tags of an interrupted release.
+pub fn status_table(rows: &[StatusRow<'_>]) -> String {
+    let mut tags = table(&["TAG", "BEFORE", "NOW", "GOING TO", "STATE"]);
+    for row in rows {
+        let now = match row.state {
+            "unknown" => "unknown".to_owned(),
+            _ => place(row.now),
+        };
+        tags.add_row([
+            row.intended.reference.to_string(),
+            place(row.intended.from.as_ref()),
+            now,
+            place(row.intended.to.as_ref()),
+            row.state.to_owned(),
+        ]);
+    }
+    printed(&tags)
+}
+
+/// Where tags point after they were taken back.
+pub fn rollback_table(moved: &[(&Reference, Option<&Digest>)]) -> String {
+    let mut tags = table(&["TAG", "NOW"]);
+    for (reference, now) in moved {
+        tags.add_row([reference.to_string(), place(*now)]);
+    }
+    printed(&tags)
+}
+
+/// Releases, the latest first.
+pub fn history_table(releases: &[(&Release, &str)]) -> String {
+    let mut rows = table(&[
+        "RELEASE", "COMMAND", "STATE", "REVISION", "SERVICES", "TAGS",
+    ]);
+    for (release, state) in releases {
+        let services: Vec<&str> = release
+            .images
+            .iter()
+            .map(|image| image.service.as_str())
+            .collect();
+        let mut tags: Vec<String> = Vec::new();
+        for moved in &release.moved {
+            let tag = moved.reference.selector();
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        let revision = release.revision.as_deref().unwrap_or("–");
+        rows.add_row([
+            release.release.as_str(),
+            &release.command,
+            state,
+            revision.get(..12).unwrap_or(revision),
+            &services.join(", "),
+            &tags.join(", "),
+        ]);
+    }
+    printed(&rows)
 }
 
 /// The tags of a repository, each with its digest, platforms and size.

@@ -46,6 +46,14 @@ pub(super) fn one_line(text: &str) -> String {
     crate::printable::one_line(text, 1000)
 }
 
+/// The text, cut to at most `width` cells of a terminal: wide characters take two.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if width == 0 {
+        return String::new();
+    }
+    console::truncate_str(text, width, "…").into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

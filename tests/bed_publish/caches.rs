@@ -5,7 +5,7 @@ use crate::support::bed::Bed;
 
 /// Forgets what the Engine's builder knows of this project, as another machine never knew it.
 #[track_caller]
-fn forget(shop: &Shop) {
+pub(crate) fn forget(shop: &Shop) {
     // The step's text is unique, so no other test's cache goes with it.
     let filter = format!("description~={}", shop.prefix);
     let arguments = ["builder", "prune", "-f", "-a", "--filter", &filter];
@@ -18,7 +18,7 @@ fn forget(shop: &Shop) {
 
 /// The layers of the image. The step writes something random, so the same layers mean that it was not
 /// run again.
-fn layers(shop: &Shop) -> Vec<String> {
+pub(crate) fn layers(shop: &Shop) -> Vec<String> {
     let reference = format!("{}:latest", shop.repository(&Bed::registry(), "api"));
     let text = Bed::output("crane", &["manifest", "--insecure", &reference]);
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -28,7 +28,7 @@ fn layers(shop: &Shop) -> Vec<String> {
         .collect()
 }
 
-fn with_cache(sources: &str) -> Shop {
+pub(crate) fn with_cache(sources: &str) -> Shop {
     let shop = Shop::of(&["api"]);
     let dockerfile = format!(
         "ARG BASE\nFROM $BASE\nCOPY file /file\nRUN echo {} > /made; cat /proc/sys/kernel/random/uuid > /random\n",
@@ -38,7 +38,7 @@ fn with_cache(sources: &str) -> Shop {
     let publish = std::fs::read_to_string(shop.project.join("publish.toml")).unwrap();
     shop.project.write(
         "publish.toml",
-        &format!("{publish}[cache]\nsources = [{sources}]\n"),
+        &format!("{publish}[cache]\ntimeout = \"20s\"\nsources = [{sources}]\n"),
     );
     shop
 }
@@ -94,4 +94,63 @@ fn the_gha_cache_outside_of_github_is_left_out_and_said() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn a_branch_reads_the_default_branchs_cache_and_writes_its_own() {
+    let shop = with_cache("\"registry\"");
+    shop.castoff(["publish"]).run().exits(0);
+    let first = layers(&shop);
+    forget(&shop);
+    shop.project.run_git(&["switch", "-q", "-c", "feature/x"]);
+    shop.castoff(["publish"]).run().exits(0);
+    assert_eq!(layers(&shop), first);
+    let repository = shop.repository(&Bed::registry(), "api");
+    let tags = Bed::tags(&repository);
+    assert!(
+        tags.contains(&"buildcache-feature-x".to_owned()),
+        "{tags:?}"
+    );
+}
+
+#[test]
+fn a_kind_of_cache_that_the_builder_does_not_have_is_a_warning() {
+    let shop = Shop::of(&["api"]);
+    let compose = std::fs::read_to_string(shop.project.join("compose.yaml")).unwrap();
+    let caches = "      cache_from: [\"type=s3,bucket=b,region=r\"]\n      cache_to: [\"type=s3,bucket=b,region=r\", \"type=azblob,name=n\"]\n";
+    shop.project
+        .write("compose.yaml", &format!("{compose}{caches}"));
+    let ran = shop.castoff(["publish"]).run().exits(0);
+    for says in [
+        "the `s3` cache is not written: the builder has no such cache",
+        "the `azblob` cache is not written: the builder has no such cache",
+        "the cache could not be read: unknown cache importer: s3",
+    ] {
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_image_of_another_project_is_a_cache() {
+    let shop = with_cache("\"inline\"");
+    shop.castoff(["publish"]).run().exits(0);
+    let first = layers(&shop);
+    forget(&shop);
+    // Without a cache of its own, but with that image.
+    let image = format!("{}:latest", shop.repository(&Bed::registry(), "api"));
+    let publish = std::fs::read_to_string(shop.project.join("publish.toml")).unwrap();
+    let other = publish
+        .replace("[cache]\n", "[cache]\nwrite = false\n")
+        .replace("sources = [\"inline\"]", "sources = []")
+        .replace("-a/", "-other/");
+    shop.project.write("publish.toml", &other);
+    let compose = std::fs::read_to_string(shop.project.join("compose.yaml")).unwrap();
+    shop.project.write(
+        "compose.yaml",
+        &format!("{compose}      cache_from: [\"{image}\"]\n"),
+    );
+    shop.castoff(["publish"]).run().exits(0);
+    let reference = image.replace("-a/", "-other/");
+    let text = Bed::output("crane", &["manifest", "--insecure", &reference]);
+    assert!(text.contains(first.last().unwrap()), "{text}");
 }

@@ -5,28 +5,29 @@ use std::time::{Duration, Instant};
 use crate::Shop;
 use crate::support::bed::Bed;
 
-/// Whether a process with this text in its command line runs, in a build or anywhere.
-fn runs(text: &str) -> bool {
-    let own = std::process::id().to_string();
+/// The processes with this text in their command lines, in a build or anywhere.
+pub(crate) fn pids(text: &str) -> Vec<u32> {
     std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| {
             let path = entry.ok()?.path();
-            let name = path.file_name()?.to_string_lossy().into_owned();
-            if name == own || !name.bytes().all(|byte| byte.is_ascii_digit()) {
-                return None;
-            }
-            std::fs::read(path.join("cmdline")).ok()
-        })
-        // The step's own command; the client has it in no argument.
-        .any(|line| {
-            String::from_utf8_lossy(&line)
+            let pid: u32 = path.file_name()?.to_str()?.parse().ok()?;
+            let line = std::fs::read(path.join("cmdline")).ok()?;
+            // The step's own command; the client has it in no argument.
+            let has_it = String::from_utf8_lossy(&line)
                 .replace('\0', " ")
-                .contains(text)
+                .contains(text);
+            (has_it && pid != std::process::id()).then_some(pid)
         })
+        .collect()
 }
 
-fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
+/// Whether there is one.
+pub(crate) fn runs(text: &str) -> bool {
+    !pids(text).is_empty()
+}
+
+pub(crate) fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < limit, "{what}: not within {limit:?}");

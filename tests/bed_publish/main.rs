@@ -7,12 +7,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod actions_cache;
 mod all_or_nothing;
 mod builds;
 mod caches;
 mod cancel;
+mod checks;
+mod content;
 mod contexts;
 mod differential;
+mod failures;
 mod github;
 mod linked;
 mod local;
@@ -24,6 +28,8 @@ mod reuse;
 mod support;
 mod transfers;
 mod views;
+mod ways;
+mod ways_broken;
 
 use std::fmt::Write as _;
 

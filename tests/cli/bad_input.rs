@@ -339,7 +339,8 @@ fn flags_that_make_no_sense() {
     exit 2
     --- stdout
     --- stderr
-    error: `build.builder`: `kaniko` is no builder: expected auto, engine or unix:///path/of/buildkitd.sock
+    error: there is no builder `kaniko`, which --builder names
+    hint: `castoff check` lists the builders; make this one with `docker buildx create --driver docker-container --name kaniko`
     ");
     let ran = project.castoff(["plna"]).run();
     insta::assert_snapshot!(shown(&project, &ran), @"
@@ -386,8 +387,9 @@ fn an_engine_that_is_not_there() {
     exit 3
     --- stdout
     --- stderr
-    plan     1 service to build, 0 to reuse, 0 tags
-    web      building with engine
+       0.0s  plan     1 service to build, 0 to reuse, 0 tags
+       0.0s  web      building with engine
+       0.0s  web      failed: cannot reach the builder at unix:///nonexistent/docker.sock: No such file or directory (os error 2)
     error: build `web`
       caused by: cannot reach the builder at unix:///nonexistent/docker.sock: No such file or directory (os error 2)
     hint: start the Docker Engine, or name another one with DOCKER_HOST or --builder
@@ -453,7 +455,7 @@ fn a_secret_and_a_named_context_that_are_not_there() {
     let project = Project::new()
         .file(
             "compose.yaml",
-            r#"services:
+            r"services:
   web:
     image: acme/web
     build:
@@ -462,7 +464,7 @@ fn a_secret_and_a_named_context_that_are_not_there() {
 secrets:
   token:
     file: ./token
-"#,
+",
         )
         .file("Dockerfile", "FROM scratch\n");
     insta::assert_snapshot!(plan(&project), @"
@@ -478,14 +480,14 @@ secrets:
     ");
     project.write(
         "compose.yaml",
-        r#"services:
+        r"services:
   web:
     image: acme/web
     build:
       context: .
       additional_contexts:
         shared: ./shared
-"#,
+",
     );
     insta::assert_snapshot!(plan(&project), @"
     exit 2

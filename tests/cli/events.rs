@@ -74,6 +74,8 @@ fn every_kind() -> Vec<Event> {
             url: Some(
                 "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/".to_owned(),
             ),
+            detail: Some("JSON arguments recommended".to_owned()),
+            source: vec!["CMD echo".to_owned()],
         },
         Event::BuildFinished {
             service: service(),
@@ -93,6 +95,7 @@ fn every_kind() -> Vec<Event> {
             service: service(),
             message: "exit code 2".to_owned(),
         },
+        Event::BuildStopped { service: service() },
         Event::Uploaded {
             service: service(),
             repository: repository(),

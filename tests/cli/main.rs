@@ -9,10 +9,14 @@
 
 mod against;
 mod bad_input;
+mod builders;
 mod events;
+mod flood;
+mod help;
 mod linked;
 mod live;
 mod plans;
+mod report;
 mod schema;
 #[path = "../support/mod.rs"]
 mod support;

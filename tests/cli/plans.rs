@@ -103,6 +103,7 @@ fn publish_toml_shows_where_each_value_comes_from() {
     build.no_cache     = false  # default
     build.created      = "commit"  # default
     build.reuse        = "unchanged"  # default
+    build.strict       = false  # default
     build.reproducible = false  # default
     build.media_types  = "oci"  # default
     build.allow        = []  # default
@@ -237,7 +238,7 @@ fn bakes_contexts_are_folders_addresses_and_services() {
     let project = Project::new()
         .file(
             "compose.yaml",
-            r#"services:
+            r"services:
   base:
     build: base
     image: x/base
@@ -252,7 +253,7 @@ fn bakes_contexts_are_folders_addresses_and_services() {
           image: docker-image://alpine
           git: https://example.com/a.git
           service: target:base
-"#,
+",
         )
         .file("web/Dockerfile", "FROM scratch\n")
         .file("base/Dockerfile", "FROM scratch\n")
@@ -280,7 +281,7 @@ fn paths_that_leave_the_project_are_shown() {
     let project = Project::new()
         .file(
             "here/compose.yaml",
-            r#"services:
+            r"services:
   web:
     image: x/web
     build:
@@ -293,7 +294,7 @@ fn paths_that_leave_the_project_are_shown() {
 secrets:
   token:
     file: ../token
-"#,
+",
         )
         .file("here/Dockerfile", "FROM scratch\n")
         .file("here/inside/file", "")

@@ -16,7 +16,11 @@
     reason = "a test fails by panicking, and each test binary uses another part of this"
 )]
 
+pub mod actions_cache;
 pub mod bed;
+#[cfg(unix)]
+pub mod buildkit;
+pub mod forward;
 pub mod images;
 pub mod program;
 pub mod project;

@@ -44,7 +44,9 @@ impl Ran {
         for (what, name) in hidden {
             text = text.replace(what, name);
         }
-        text
+        // When each thing was told.
+        let when = regex::Regex::new(r"(?m)^ *\d+\.\ds  ").unwrap();
+        when.replace_all(&text, "   [t]  ").into_owned()
     }
 }
 
@@ -142,6 +144,17 @@ pub struct Started {
 impl Started {
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has ended. A process that nobody has waited for is still there, as a zombie.
+    pub fn is_over(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        stat.is_ok_and(|stat| {
+            let state = stat
+                .rsplit_once(')')
+                .and_then(|(_, rest)| rest.split_whitespace().next());
+            state == Some("Z")
+        })
     }
 
     /// Sends a signal by its name: `INT`, `TERM`, `KILL`.

@@ -4,7 +4,10 @@
 //! builder asks for what it needs; nothing is sent unasked. Its health is polled every few
 //! seconds, so nothing here may block the runtime: files are read on threads of their own.
 
+mod archive;
 mod auth;
+mod content;
+mod content_wire;
 mod filesync;
 mod hijack;
 mod secrets;
@@ -21,6 +24,7 @@ use bollard_buildkit_proto::health::{
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::filesync::v1::file_send_server::FileSendServer;
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use tokio_stream::StreamExt as _;
@@ -29,15 +33,22 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 
-use super::dial::{CONNECTION_WINDOW, MAX_MESSAGE, STREAM_WINDOW};
-use crate::execute::ports::Credentials;
+use content_wire::ContentServer;
 
+use super::dial::{CONNECTION_WINDOW, MAX_MESSAGE, STREAM_WINDOW};
+use crate::execute::ports::{Credentials, Engine};
+
+pub(super) use content::Stores;
 pub(super) use filesync::{Directory, Sent};
 pub(super) use secrets::SecretStore;
 pub(super) use ssh::Agents;
 
 /// The methods that the builder may call, as it is told when the session begins.
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 11] = [
+    "/containerd.services.content.v1.Content/Abort",
+    "/containerd.services.content.v1.Content/Info",
+    "/containerd.services.content.v1.Content/Read",
+    "/containerd.services.content.v1.Content/Write",
     "/grpc.health.v1.Health/Check",
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
@@ -47,6 +58,8 @@ const METHODS: [&str; 7] = [
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
 ];
 
+/// And this one, where images are sent here.
+const TAKE_ARCHIVE: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 /// The methods besides, where the build may use an SSH agent. Without one the builder says itself that
 /// there is none.
 const SSH_METHODS: [&str; 2] = [
@@ -64,8 +77,12 @@ pub(super) struct Session {
     pub(super) directories: HashMap<String, Directory>,
     /// The logins.
     pub(super) credentials: Arc<dyn Credentials>,
+    /// Folders with blobs: layouts and caches on this machine.
+    pub(super) stores: Stores,
     /// The secrets.
     pub(super) secrets: SecretStore,
+    /// The Engine that images are loaded into, where they are sent here.
+    pub(super) load_into: Option<Arc<dyn Engine>>,
     /// The SSH agents.
     pub(super) agents: Agents,
     /// What was sent, counted.
@@ -83,13 +100,18 @@ impl Session {
         let stream = hijack::open(control, metadata);
         let files = FileSyncServer::new(filesync::Files::new(self.directories, self.sent))
             .max_decoding_message_size(MAX_MESSAGE);
+        let archives = self.load_into.map(|engine| {
+            FileSendServer::new(archive::Archives(engine)).max_decoding_message_size(MAX_MESSAGE)
+        });
         Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .add_service(HealthServer::new(Alive))
             .add_service(files)
             .add_service(AuthServer::new(auth::Logins::new(self.credentials)))
+            .add_service(ContentServer(Arc::new(content::Content::new(self.stores))))
             .add_service(SecretsServer::new(self.secrets))
+            .add_optional_service(archives)
             .add_service(SshServer::new(self.agents))
             .serve_with_incoming_shutdown(
                 // The one connection there is; were this stream to end, so would the server.
@@ -113,7 +135,8 @@ impl Session {
             ascii(&self.shared_key)?,
         );
         let ssh = SSH_METHODS.iter().filter(|_| !self.agents.is_empty());
-        for method in METHODS.iter().chain(ssh) {
+        let archives = self.load_into.as_ref().map(|_| &TAKE_ARCHIVE);
+        for method in METHODS.iter().chain(ssh).chain(archives) {
             metadata.append(
                 "x-docker-expose-session-grpc-method",
                 MetadataValue::from_static(method),

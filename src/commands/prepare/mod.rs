@@ -14,7 +14,7 @@ pub(super) use self::scan::NotHashed;
 use self::scan::{Again, Held, Scanned};
 use self::state::State;
 use super::read::Read;
-use super::{Given, adapters};
+use super::{Given, adapters, builders};
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::execute::ports::{Inputs, Registry, RegistryFault};
@@ -123,8 +123,8 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, Error> {
     let folder = adapters::ledger(given, read).ok();
     let state = State::new(folder.map(|ledger| ledger.folder().to_owned()));
-    let (own_name, own) = adapters::own_platform(given, &read.settings);
-    let scanned = scan(plan, own.as_ref()).await?;
+    let own = own_platforms(given, read, plan);
+    let scanned = scan(plan, &own).await?;
     let references = references(plan, &scanned);
     let reading = {
         let (scanned, state) = (scanned.clone(), state.clone());
@@ -151,7 +151,8 @@ pub(super) async fn prepare(
             (Some(Ok(scanned)), Some(Ok(held))) => {
                 let beneath = beneath(target, &found.inputs);
                 beneath.and_then(|beneath| {
-                    inputs(target, scanned, held, beneath, &found.points, &own_name)
+                    let own = own.get(&service);
+                    inputs(target, scanned, held, beneath, &found.points, own)
                 })
             }
             (Some(Err(why)), _) | (_, Some(Err(why))) => Err(why.clone()),
@@ -164,7 +165,8 @@ pub(super) async fn prepare(
     }
     found.facts = images::look(cx, registry, plan, &state).await;
     for target in plan.targets.iter_mut().filter(|target| target.wanted) {
-        decide(target, &found, &state, own.as_ref(), wishes);
+        let own = own.get(&target.service);
+        decide(target, &found, &state, own, wishes);
     }
     plan.drop_unneeded();
     images::find_copies(cx, registry, plan).await;
@@ -176,17 +178,30 @@ pub(super) async fn prepare(
     Ok(finish(plan, found, scanned, state))
 }
 
+/// The platforms that builders have for themselves, by the services that they build, where they are known.
+fn own_platforms(given: &Given<'_>, read: &Read, plan: &Plan) -> BTreeMap<String, Platform> {
+    let services = plan.targets.iter().map(|target| &target.service);
+    let known = services.filter_map(|service| {
+        let own = builders::own_platform(given, read.settings.service(service))?;
+        Some((service.clone(), own))
+    });
+    known.collect()
+}
+
 /// Reads the Dockerfiles of what may be reused.
 async fn scan(
     plan: &Plan,
-    own: Option<&Platform>,
+    own: &BTreeMap<String, Platform>,
 ) -> Result<BTreeMap<String, Result<Scanned, String>>, Error> {
     let targets: Vec<Target> = plan.targets.clone();
-    let own = own.cloned();
+    let own = own.clone();
     let scanned = tokio::task::spawn_blocking(move || {
         let targets = targets.iter().filter(|target| target.may_reuse);
         targets
-            .map(|target| (target.service.clone(), scan::scan(target, own.as_ref())))
+            .map(|target| {
+                let own = own.get(&target.service);
+                (target.service.clone(), scan::scan(target, own))
+            })
             .collect()
     });
     scanned
@@ -259,7 +274,7 @@ fn inputs(
     held: &Held,
     beneath: BTreeMap<String, Digest>,
     points: &Points,
-    own_platform: &str,
+    own: Option<&Platform>,
 ) -> Result<Fingerprint, String> {
     let mut named = held.named.clone();
     named.extend(beneath);
@@ -268,7 +283,7 @@ fn inputs(
         context: held.context.clone(),
         named,
         images: BTreeMap::new(),
-        own_platform: own_platform.to_owned(),
+        own_platform: own.map(ToString::to_string).unwrap_or_default(),
     };
     for image in &scanned.images {
         let digest = match (image.digest(), points.get(image)) {

@@ -45,6 +45,12 @@ pub(super) fn scan(target: &Target, own: Option<&Platform>) -> Result<Scanned, S
     if let Some(because) = never_reused(spec) {
         return Err(because);
     }
+    if spec.platforms.is_empty() && own.is_none() {
+        return Err(
+            "it names no platform, and its builder may have another one than this machine"
+                .to_owned(),
+        );
+    }
     let dockerfile = dockerfile(spec)?;
     let obscure = |obscure: inputs::Obscure| {
         format!("it cannot be told what its Dockerfile needs: {obscure}")
@@ -69,7 +75,7 @@ pub(super) fn scan(target: &Target, own: Option<&Platform>) -> Result<Scanned, S
     let contexts = spec.named_contexts.values();
     let named = contexts.filter_map(|context| match context {
         NamedContext::Remote(address) => image_of(address),
-        NamedContext::Local(_) | NamedContext::Service(_) => None,
+        NamedContext::Local(_) | NamedContext::Layout(_) | NamedContext::Service(_) => None,
     });
     let generator = spec.sbom.as_ref().map(Reference::canonical);
     let mut images = found.bases;

@@ -39,8 +39,10 @@ pub struct Survey {
     pub name: String,
     /// The platforms it can build for, natively or emulated, its own first.
     pub platforms: Vec<Platform>,
-    /// Whether it keeps and pushes multi-platform images, attestations and cache exports: true for
-    /// BuildKit with the containerd store, false for an Engine with the classic one.
+    /// Which BuildKit answered, where it says so: two ways that lead to one have the same.
+    pub identity: Option<String>,
+    /// Whether it pushes by digest, and makes images of several platforms, attestations and cache
+    /// exports: false for an Engine with the classic image store.
     pub full_exporter: bool,
 }
 
@@ -110,6 +112,8 @@ pub enum BuilderError {
         address: String,
         /// What was found instead.
         message: String,
+        /// What would help, where it is something particular.
+        hint: Option<String>,
     },
     /// The builder cannot do what the target asks for.
     #[error("builder {builder} cannot {what}")]
@@ -145,6 +149,12 @@ pub enum BuilderError {
         /// The last lines of the step's log.
         log: Vec<String>,
     },
+    /// Checks of the Dockerfile had something to say, and the target is strict about that.
+    #[error("its Dockerfile is remarked on {}, and --strict is in force", if *number == 1 { "once".to_owned() } else { format!("{number} times") })]
+    Remarks {
+        /// How many remarks there are.
+        number: usize,
+    },
     /// The image was built but could not be pushed.
     #[error("push to {}: {message}", repository.as_ref().map_or_else(|| "a registry".to_owned(), ToString::to_string))]
     Push {
@@ -168,10 +178,15 @@ impl BuilderError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreachable { .. } => Some(
-                "start the Docker Engine, or name another one with DOCKER_HOST or --builder"
-                    .to_owned(),
-            ),
+            Self::Unreachable { address, hint, .. } => Some(hint.clone().unwrap_or_else(|| {
+                let way = address.split_once(':').map_or("", |(way, _)| way);
+                match way {
+                    "ssh" => "try `ssh` to that machine by hand: it has to work without a question, and docker has to be there",
+                    "buildx" => "`docker buildx inspect --bootstrap` with the builder's name starts it, or shows what is wrong",
+                    _ => "start the Docker Engine, or name another one with DOCKER_HOST or --builder",
+                }
+                .to_owned()
+            })),
             Self::Unsupported { hint, .. } => Some(hint.clone()),
             Self::Input { hint, .. } => hint.clone(),
             Self::Failed { message, log, .. } => {
@@ -185,11 +200,15 @@ impl BuilderError {
                 "the builder does not trust the registry's certificate. `ca` in publish.toml is castoff's own trust: give the builder the CA, too (a Docker Engine looks in /etc/docker/certs.d/HOST/ca.crt)"
                     .to_owned(),
             ),
+            Self::Remarks { .. } => Some(
+                "heed the warnings above, or switch a check off with `# check=skip=NAME` on top of the Dockerfile"
+                    .to_owned(),
+            ),
             Self::Push { .. } => Some(
                 "nothing was tagged; repair the registry and run the same command again".to_owned(),
             ),
             Self::Lost { .. } => Some(
-                "did the Docker Engine stop? See its log, then run the same command again"
+                "did the builder or the network stop? See its log, then run the same command again"
                     .to_owned(),
             ),
             Self::Cancelled => None,

@@ -1,6 +1,13 @@
+use std::io;
+
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
 use crate::plan::retention::{Contents, Thing};
+
+/// An image as an archive, while it comes.
+pub type Archive = BoxStream<'static, io::Result<Bytes>>;
 
 /// The Docker Engine, as the keeper of images, containers and volumes on this machine.
 #[async_trait]
@@ -10,6 +17,10 @@ pub trait Engine: Send + Sync {
 
     /// Removes one thing, never by force. `false` where it is in use, or gone already.
     async fn remove(&self, thing: &Thing) -> Result<bool, EngineError>;
+
+    /// Takes an image in, with the names that the archive gives it. Holds no more of it than what
+    /// comes at a time.
+    async fn load(&self, archive: Archive) -> Result<(), EngineError>;
 }
 
 /// Why the Engine could not be asked.

@@ -8,11 +8,13 @@ mod credentials;
 mod engine;
 mod handed;
 mod inputs;
+mod no_builder;
 mod registry;
 
 pub use builder::{BuildOrder, Builder, BuilderError, Built, Output, Survey};
 pub use credentials::{Credential, CredentialError, Credentials};
-pub use engine::{Engine, EngineError};
+pub use engine::{Archive, Engine, EngineError};
 pub use handed::{Awaited, BuilderResult, HandOn, Handed, hand_on};
 pub use inputs::Inputs;
+pub use no_builder::NoBuilder;
 pub use registry::{Copied, Registry, RegistryError, RegistryFault, WriteTarget};

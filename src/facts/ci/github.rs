@@ -1,5 +1,6 @@
+use super::actions_cache;
 use super::payload::{self, Payload};
-use super::{Cache, Ci, Project, System, owned};
+use super::{Ci, Project, System, owned};
 use crate::facts::{Environment, Warning};
 
 /// Reads GitHub Actions' variables and the event's payload
@@ -62,7 +63,7 @@ pub(super) fn read(environment: &Environment, warnings: &mut Vec<Warning>) -> Ci
     Ci {
         system: System::GitHub,
         pull_request: reference.as_deref().and_then(pull_request_number),
-        cache: cache(environment, from_fork),
+        cache: actions_cache::read(environment, from_fork, crate::facts::timestamp()),
         project: Project {
             name,
             description: payload.repository.description,
@@ -114,16 +115,6 @@ fn sha(
         return head_of_request;
     }
     owned(environment, "GITHUB_SHA")
-}
-
-fn cache(environment: &Environment, from_fork: bool) -> Cache {
-    let is_set = |name| environment.non_empty(name).is_some();
-    let can_read = is_set("ACTIONS_RUNTIME_TOKEN")
-        && (is_set("ACTIONS_CACHE_URL") || is_set("ACTIONS_RESULTS_URL"));
-    Cache {
-        can_read,
-        can_write: can_read && !from_fork,
-    }
 }
 
 fn pull_request_number(reference: &str) -> Option<u64> {
@@ -195,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_for_a_fork_may_read_the_cache_and_not_write_it() {
+    fn a_request_of_another_repository_is_from_a_fork() {
         let (ci, _) = with_payload(
             REQUEST,
             &[
@@ -205,7 +196,7 @@ mod tests {
                 ("ACTIONS_RESULTS_URL", "https://results.example/"),
             ],
         );
-        assert!(ci.from_fork && ci.cache.can_read && !ci.cache.can_write);
+        assert!(ci.from_fork && !ci.cache.can_write);
         assert!(!format!("{ci:?}").contains("secret"));
     }
 

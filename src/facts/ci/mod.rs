@@ -2,6 +2,7 @@
 //!
 //! One shape for all systems, in GitHub's words; each system's file knows its variables.
 
+mod actions_cache;
 mod github;
 mod gitlab;
 mod payload;
@@ -58,13 +59,16 @@ pub struct Ci {
 }
 
 /// What the CI system's cache service (`type=gha`) lets this run do, as far as its variables say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cache {
-    /// The address and the token of the service are in the environment. Actions give them to
-    /// other actions only; a `run:` step has them when a step before it exported them.
+    /// The address of the service and a token that is good for it are in the environment. Actions
+    /// give them to other actions only; a `run:` step has them when a step before it exported them.
     pub can_read: bool,
-    /// The run may also write: a pull request of a fork may not.
+    /// The run may also write: a pull request of a fork may not, nor one whose token only reads.
     pub can_write: bool,
+    /// Why it cannot be read, in words that can be shown; `None` where it can, and where the system
+    /// has no such service.
+    pub trouble: Option<String>,
 }
 
 /// What the CI system knows of the repository's page.

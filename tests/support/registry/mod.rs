@@ -7,6 +7,7 @@
 mod access;
 mod api;
 mod line;
+mod pushing;
 mod script;
 mod serve;
 mod settings;
@@ -28,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::access::Tokens;
 use self::line::Line;
-pub use self::script::{Canned, Fault, Script, Seen, When};
+pub use self::pushing::Pushing;
+pub use self::script::{Canned, Fault, Reach, Script, Seen, When};
 pub use self::settings::{Access, Links, Settings, TokenServer};
 use self::store::Store;
 use super::images::{Image, Tree};
@@ -50,6 +52,10 @@ struct Inner {
     store: Mutex<Store>,
     tokens: Mutex<Tokens>,
 }
+
+/// What a registry held at one time.
+#[derive(Clone, Debug)]
+pub struct Saved(Store);
 
 /// How a registry speaks TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +134,21 @@ impl TestRegistry {
     /// Makes all tokens void.
     pub fn void_tokens(&self) {
         self.inner.tokens.lock().unwrap().void();
+    }
+
+    /// A way in for a builder of this process.
+    pub fn pushing(&self) -> Pushing {
+        Pushing::to(Arc::clone(&self.inner))
+    }
+
+    /// All that it holds now.
+    pub fn saved(&self) -> Saved {
+        Saved(self.inner.store.lock().unwrap().clone())
+    }
+
+    /// Makes it hold what it held then.
+    pub fn restore(&self, saved: &Saved) {
+        self.inner.store.lock().unwrap().clone_from(&saved.0);
     }
 
     /// Puts an image there, and a tag or digest to it.

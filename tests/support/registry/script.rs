@@ -15,6 +15,8 @@ struct State {
     rules: Vec<Rule>,
     log: Vec<Seen>,
     fired: u32,
+    /// The number of the request whose fault spreads, and to what.
+    reach: Option<(usize, Reach)>,
 }
 
 /// One request as it came.
@@ -110,6 +112,17 @@ impl When {
                 .is_none_or(|path| seen.path.contains(path))
             && self.host.as_ref().is_none_or(|host| *host == seen.host)
     }
+}
+
+/// What a fault concerns besides the request that it meets first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing else.
+    Once,
+    /// Every later request with the same method to the same place.
+    Same,
+    /// Every later request to the same registry.
+    Host,
 }
 
 #[derive(Debug)]
@@ -213,6 +226,18 @@ impl Script {
         self.state.lock().unwrap().rules.push(rule);
     }
 
+    /// Adds a rule for one request, by its number, and what is like it from then on.
+    pub fn on_request(&self, index: usize, fault: Fault, reach: Reach) {
+        self.on(When::request(index), fault);
+        self.state.lock().unwrap().reach = Some((index, reach));
+    }
+
+    /// The request that met the fault of [`on_request`](Self::on_request).
+    pub fn hit(&self, index: usize) -> Option<Seen> {
+        let state = self.state.lock().unwrap();
+        state.log.get(index - 1).cloned()
+    }
+
     /// Removes all rules, the log and the count.
     pub fn clear(&self) {
         *self.state.lock().unwrap() = State::default();
@@ -269,6 +294,19 @@ impl Script {
             if fault.is_none() && behind.is_some_and(|behind| behind < times) {
                 fault = Some(rule.fault.clone());
             }
+        }
+        if let Some((first, reach)) = state.reach
+            && reach != Reach::Once
+            && index == first
+            && let Some(fault) = fault.clone()
+        {
+            let mut when = When::any().at(&seen.host);
+            if reach == Reach::Same {
+                when.method = Some(seen.method.clone());
+                when.path = Some(seen.path.clone());
+            }
+            let hits = 0;
+            state.rules.push(Rule { when, fault, hits });
         }
         seen.fault.clone_from(&fault);
         state.log.push(seen);

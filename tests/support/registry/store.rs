@@ -6,7 +6,7 @@ use castoff::oci::Digest;
 use serde_json::Value;
 
 /// Repositories, blobs and uploads of one registry.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Store {
     pub repositories: BTreeMap<String, Stored>,
     blobs: HashMap<String, Vec<u8>>,
@@ -15,7 +15,7 @@ pub struct Store {
 }
 
 /// One repository.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Stored {
     /// Media type and bytes by digest.
     pub manifests: BTreeMap<String, (String, Vec<u8>)>,
