@@ -53,6 +53,9 @@ use shared::SharedContexts;
 use solve::{Loading, Solve};
 use status::Watch;
 
+/// How much longer than a cache's own limit castoff waits: what the builder says itself of a cache that
+/// does not answer is worth more.
+const CACHE_GRACE: Duration = Duration::from_secs(5);
 /// How long a builder may take to say what it can do. A program on the way may start it first.
 const SURVEY_LIMIT: Duration = Duration::from_mins(1);
 /// A label of every worker that runs steps itself (BuildKit, worker/label).
@@ -253,7 +256,7 @@ impl BuildKit {
             session,
             hand_on: order.hand_on.clone(),
             strict: order.spec.strict,
-            patience: order.spec.cache_timeout,
+            patience: order.spec.cache_timeout + CACHE_GRACE,
         };
         let answer = Box::pin(job.run(cx, &mut watch)).await;
         if let Ok(answer) = &answer {

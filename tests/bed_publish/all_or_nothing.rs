@@ -31,7 +31,7 @@ fn a_service_that_fails_to_build_leaves_no_tag_anywhere() {
     insta::assert_snapshot!(problem, @r#"
     build `web` at [3/3] RUN echo one line; echo another; exit 7
       caused by: process "/bin/sh -c echo one line; echo another; exit 7" did not complete successfully: exit code: 7
-     --> Dockerfile:4:1
+     --> web/Dockerfile:4:1
       |
     4 | RUN echo one line; echo another; exit 7
       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^

@@ -387,9 +387,9 @@ fn an_engine_that_is_not_there() {
     exit 3
     --- stdout
     --- stderr
-       0.0s  plan     1 service to build, 0 to reuse, 0 tags
-       0.0s  web      building with engine
-       0.0s  web      failed: cannot reach the builder at unix:///nonexistent/docker.sock: No such file or directory (os error 2)
+       [t]  plan     1 service to build, 0 to reuse, 0 tags
+       [t]  web      building with engine
+       [t]  web      failed: cannot reach the builder at unix:///nonexistent/docker.sock: No such file or directory (os error 2)
     error: build `web`
       caused by: cannot reach the builder at unix:///nonexistent/docker.sock: No such file or directory (os error 2)
     hint: start the Docker Engine, or name another one with DOCKER_HOST or --builder
