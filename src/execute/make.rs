@@ -1,12 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use futures_util::stream::{self, FuturesUnordered};
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::attempt::Log;
+use super::inspect::inspect;
 use super::links::{Link, Links};
 use super::ports::{BuildOrder, BuilderError, Built, Handed, Output, RegistryError};
 use super::preflight::parted;
@@ -14,11 +15,8 @@ use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
 use crate::ledger::{Entry, Uploaded};
-use crate::oci::{Descriptor, Digest, Parsed, Platform, RawManifest, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Platform, RawManifest, Reference, Repository};
 use crate::plan::{Action, Destination, INPUTS_LABEL, Plan, Target};
-
-/// How many manifests of an image are read at the same time.
-const AT_ONCE: usize = 8;
 
 /// A service's image, uploaded under its digest.
 #[derive(Clone, Debug)]
@@ -438,88 +436,4 @@ pub async fn build(
     } else {
         Err(causes(failures))
     }
-}
-
-/// Reads an image back: what it consists of, and how large it is.
-pub(super) async fn inspect(
-    cx: &Cx,
-    world: &World,
-    repository: &Repository,
-    digest: &Digest,
-) -> Result<Image, RegistryError> {
-    let manifest = fetch(cx, world, repository, digest).await?;
-    let mut image = Image {
-        service: String::new(),
-        children: Vec::new(),
-        platforms: Vec::new(),
-        attested: false,
-        size: 0,
-        reused: false,
-        says_inputs: true,
-        seconds: 0.0,
-        places: Vec::new(),
-        missing: Vec::new(),
-        manifest,
-    };
-    let mut blobs = BTreeSet::new();
-    let mut count = |descriptor: &Descriptor| {
-        if blobs.insert(descriptor.digest.clone()) {
-            image.size += descriptor.size;
-        }
-    };
-    let parsed = parse(&image.manifest, repository)?;
-    count(&image.manifest.descriptor());
-    let manifests = match parsed {
-        Parsed::Manifest(manifest) => vec![*manifest],
-        Parsed::Index(index) => {
-            index.manifests.iter().for_each(&mut count);
-            let read = index.manifests.iter().map(|child| async {
-                let raw = fetch(cx, world, repository, &child.digest).await?;
-                match parse(&raw, repository)? {
-                    Parsed::Manifest(manifest) => Ok(Some(*manifest)),
-                    Parsed::Index(_) => Ok(None),
-                }
-            });
-            let read: Vec<Result<_, RegistryError>> =
-                stream::iter(read).buffered(AT_ONCE).collect().await;
-            image.children = index.manifests;
-            let mut manifests = Vec::new();
-            for manifest in read {
-                manifests.extend(manifest?);
-            }
-            manifests
-        }
-    };
-    for manifest in &manifests {
-        count(&manifest.config);
-        manifest.layers.iter().for_each(&mut count);
-    }
-    image.attested = image.children.iter().any(Descriptor::is_attestation);
-    image.platforms = image
-        .children
-        .iter()
-        .filter(|child| !child.is_attestation())
-        .filter_map(|child| child.platform.clone())
-        .collect();
-    Ok(image)
-}
-
-async fn fetch(
-    cx: &Cx,
-    world: &World,
-    repository: &Repository,
-    digest: &Digest,
-) -> Result<RawManifest, RegistryError> {
-    let reference = repository.with_digest(digest.clone());
-    let found = world.registry.manifest(cx, &reference).await?;
-    found.ok_or_else(|| RegistryError::missing(&reference))
-}
-
-fn parse(manifest: &RawManifest, repository: &Repository) -> Result<Parsed, RegistryError> {
-    manifest.parse().map_err(|error| {
-        RegistryError::nonsense(
-            &repository.with_digest(manifest.digest().clone()),
-            error.to_string(),
-        )
-    })
 }

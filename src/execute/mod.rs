@@ -11,6 +11,7 @@ mod baseline;
 mod commit;
 mod failure;
 mod farm;
+mod inspect;
 mod links;
 mod look;
 mod make;

@@ -4,6 +4,7 @@ use futures_util::stream;
 use super::attempt::{Attempt, Log};
 use super::baseline::Baseline;
 use super::commit::Commit;
+use super::inspect::inspect;
 use super::make::{self, Image};
 use super::ports::{RegistryError, WriteTarget};
 use super::records::ARTIFACT_TYPE;
@@ -113,7 +114,7 @@ async fn copy(cx: &Cx, world: &World, promotion: &Promotion) -> Result<Image, Fa
         }
     };
     let source = &promotion.source;
-    let image = make::inspect(cx, world, source, &promotion.digest).await;
+    let image = inspect(cx, world, source, &promotion.digest).await;
     let mut image = image.map_err(|error| failed(source, error))?;
     image.service.clone_from(&promotion.service);
     image.reused = true;

@@ -201,7 +201,7 @@ impl Parts {
                 NamedContext::Remote(address) => self.text(&format!("context {name}"), address),
                 // The digest is what it holds, wherever it lies.
                 NamedContext::Layout(layout) => {
-                    self.json(&format!("context {name}"), &layout.digest)
+                    self.json(&format!("context {name}"), &layout.digest);
                 }
                 // What they hold is hashed.
                 NamedContext::Local(_) | NamedContext::Service(_) => {}

@@ -139,7 +139,10 @@ fn a_new_tag_of_an_unchanged_image_is_written_and_nothing_else() {
     assert_eq!(ran["moved"].as_array().unwrap().len(), 1);
     let tags = registry.tags();
     assert_eq!(tags["api:latest"], tags["api:next"]);
-    assert_eq!(registry.script().count("PUT", "/manifests/"), 1);
+    // The tag, and the record of the release, which is known by its digest alone.
+    assert_eq!(registry.script().count("PUT", "/manifests/next"), 1);
+    assert_eq!(registry.script().count("PUT", "/manifests/sha256:"), 1);
+    assert_eq!(registry.script().count("PUT", "/manifests/"), 2);
 }
 
 #[test]
