@@ -51,7 +51,7 @@ impl Shop {
             project = project.file(&dockerfile, "FROM scratch\nCOPY . /\n");
         }
         let shop = Self {
-            project: project.file(".gitignore", ".home\n"),
+            project: project.file(".gitignore", ".home\ngeneration\n"),
             builder,
             registries,
             script,
@@ -90,9 +90,19 @@ impl Shop {
             .args(["--builder", &builder, "--patience", self.patience])
     }
 
+    /// What is built from now on: another file in every context, that git does not see, and another
+    /// image.
+    pub fn turn_to(&self, generation: u64) {
+        self.builder.turn_to(generation);
+        for service in SERVICES {
+            let file = format!("{service}/generation");
+            self.project.write(&file, &generation.to_string());
+        }
+    }
+
     /// A publish of a generation: its images, and its version as a tag.
     pub fn publish(&self, generation: u64) -> Castoff {
-        self.builder.turn_to(generation);
+        self.turn_to(generation);
         self.castoff(["publish"])
             .env("VERSION", generation.to_string())
     }

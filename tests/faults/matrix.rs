@@ -154,7 +154,7 @@ fn kill(shop: &Shop, publish: &Castoff) -> Ran {
 
 /// The program with time enough, and nothing going wrong.
 fn patient(shop: &Shop, arguments: &[&str]) -> Castoff {
-    shop.builder.turn_to(2);
+    shop.turn_to(2);
     shop.project
         .castoff([])
         .args(arguments)

@@ -193,8 +193,10 @@ fn of_two_machines_at_the_same_time_the_slower_one_says_that_it_lost() {
     let slow = shop.publish(2).start();
     assert!(shop.script.wait_fired(1, Duration::from_secs(20)));
     let elsewhere = shop.project.join("elsewhere").display().to_string();
-    let fast = shop.publish(3).env("CASTOFF_STATE", elsewhere);
-    fast.run().exits(0);
+    // The other machine has files of its own, and those here stay as they are.
+    shop.builder.turn_to(3);
+    let fast = shop.castoff(["publish"]).env("VERSION", "3");
+    fast.env("CASTOFF_STATE", elsewhere).run().exits(0);
     let slow = slow.wait().exits(6);
     assert!(
         slow.stderr.contains("somebody else has moved"),
