@@ -26,6 +26,7 @@ mod release;
 #[path = "../support/mod.rs"]
 mod support;
 mod transfers;
+mod trees;
 mod views;
 mod ways;
 mod ways_broken;
