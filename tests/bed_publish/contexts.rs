@@ -8,6 +8,9 @@ use crate::support::bed::Bed;
 use crate::support::program::Castoff;
 use crate::support::project::Project;
 
+/// How many `COPY` steps the odd tree has.
+const COPIES: usize = 6;
+
 /// A tree with everything that is odd about files.
 fn odd_tree(seed: &str) -> Project {
     let base = Bed::base();
@@ -59,7 +62,7 @@ fn odd_tree(seed: &str) -> Project {
 }
 
 /// Builds with buildx, and gives the `COPY` steps that were not in the cache.
-fn buildx_misses(folder: &Path) -> Vec<String> {
+pub(crate) fn buildx_misses(folder: &Path, copies: usize) -> Vec<String> {
     let base = format!("BASE={}", Bed::base());
     let arguments = [
         "buildx",
@@ -77,7 +80,7 @@ fn buildx_misses(folder: &Path) -> Vec<String> {
         .filter(|line| line.contains("] COPY "))
         .filter_map(|line| line.split_once(' '))
         .collect();
-    assert_eq!(steps.len(), 6, "{said}");
+    assert_eq!(steps.len(), copies, "{said}");
     steps
         .into_iter()
         .filter(|(number, _)| !said.contains(&format!("{number} CACHED")))
@@ -86,7 +89,7 @@ fn buildx_misses(folder: &Path) -> Vec<String> {
 }
 
 /// Builds with castoff, and gives the `COPY` steps that were not in the cache.
-fn castoff_misses(folder: &Path) -> Vec<String> {
+pub(crate) fn castoff_misses(folder: &Path, copies: usize) -> Vec<String> {
     let events = folder.join(".home/events");
     Castoff::inside(folder)
         .envs(Bed::environment())
@@ -100,11 +103,11 @@ fn castoff_misses(folder: &Path) -> Vec<String> {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].clone())
         .collect();
     let of = |kind: &'static str| events.iter().filter(move |event| event["type"] == kind);
-    let copies: Vec<_> = of("step_started")
+    let steps: Vec<_> = of("step_started")
         .filter(|event| event["name"].as_str().unwrap().contains("] COPY "))
         .collect();
-    assert_eq!(copies.len(), 6);
-    copies
+    assert_eq!(steps.len(), copies);
+    steps
         .into_iter()
         .filter(|copy| {
             !of("step_finished")
@@ -117,13 +120,13 @@ fn castoff_misses(folder: &Path) -> Vec<String> {
 #[test]
 fn after_castoffs_build_buildx_finds_every_copy_in_the_cache() {
     let project = odd_tree(&Bed::unique("tree"));
-    assert_eq!(castoff_misses(project.path()).len(), 6);
-    assert_eq!(buildx_misses(project.path()), Vec::<String>::new());
+    assert_eq!(castoff_misses(project.path(), COPIES).len(), COPIES);
+    assert_eq!(buildx_misses(project.path(), COPIES), Vec::<String>::new());
 }
 
 #[test]
 fn after_buildxs_build_castoff_finds_every_copy_in_the_cache() {
     let project = odd_tree(&Bed::unique("tree"));
-    assert_eq!(buildx_misses(project.path()).len(), 6);
-    assert_eq!(castoff_misses(project.path()), Vec::<String>::new());
+    assert_eq!(buildx_misses(project.path(), COPIES).len(), COPIES);
+    assert_eq!(castoff_misses(project.path(), COPIES), Vec::<String>::new());
 }

@@ -27,6 +27,7 @@ mod reuse;
 #[path = "../support/mod.rs"]
 mod support;
 mod transfers;
+mod trees;
 mod views;
 mod ways;
 mod ways_broken;

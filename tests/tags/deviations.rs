@@ -52,11 +52,12 @@ fn created_is_the_date_of_the_commit() {
 fn an_unknown_time_zone_is_an_error() {
     let place = Place::github("refs/heads/main", "push");
     let rule = "--rule=type=raw,value={{date 'YYYY' tz='Asia/Tokio'}}";
-    insta::assert_snapshot!(place.shown(&["tags", rule]), @r"
+    insta::assert_snapshot!(place.shown(&["tags", rule]), @"
     exit code 2
     -- stderr
     error: tag rule 1 `type=raw,value={{date 'YYYY' tz='Asia/Tokio'}}`: `value`: unknown time zone `Asia/Tokio`
     hint: did you mean `Asia/Tokyo`?
+    ::error::tag rule 1 `type=raw,value={{date 'YYYY' tz='Asia/Tokio'}}`: `value`: unknown time zone `Asia/Tokio`
     ");
 }
 
