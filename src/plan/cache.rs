@@ -72,7 +72,7 @@ pub(super) fn caches(
         let (from, to) = match source {
             CacheSource::Gha => gha(of, settings, &lines, &mut caches),
             CacheSource::Registry => registry(of, settings, &lines, destinations)?,
-            CacheSource::Inline => inline(tags, destinations),
+            CacheSource::Inline => inline(tags, destinations, settings.write),
         };
         for cache in from {
             caches.read(cache);
@@ -401,15 +401,17 @@ fn registry_reference(
     })
 }
 
-/// The cache that the image carries in itself: read from the tag that moves along.
-fn inline(tags: &[PlannedTag], destinations: &[Destination]) -> Pair {
+/// The cache that the image carries in itself: read from the tag that moves along. It goes where the
+/// image goes and pushes out no other, so every branch and tag writes it where anybody does.
+fn inline(tags: &[PlannedTag], destinations: &[Destination], write: CacheWrite) -> Pair {
     let Some(tag) = tags.iter().find(|tag| tag.channel).or(tags.first()) else {
         return (Vec::new(), None);
     };
     let reference = tag.reference.to_string();
     let mut from = cache("registry", &[("ref", &reference)]);
     make_insecure(&mut from, &reference, destinations);
-    (vec![from], Some(cache("inline", &[])))
+    let is_written = write != CacheWrite::Branches(false);
+    (vec![from], is_written.then(|| cache("inline", &[])))
 }
 
 #[cfg(test)]

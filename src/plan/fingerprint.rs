@@ -168,7 +168,7 @@ impl Parts {
             sbom,
             // Where results come from does not change them.
             cache_from: _,
-            cache_to: _,
+            cache_to,
             cache_timeout: _,
             // What they pin is among the images.
             pins: _,
@@ -221,6 +221,9 @@ impl Parts {
         self.json("cgroup parent", cgroup_parent);
         self.json("entitlements", entitlements);
         self.json("pull", pull);
+        // What is kept within the image is a part of it.
+        let keeps_cache = cache_to.iter().any(|cache| cache.kind == "inline");
+        self.json("cache within", &keeps_cache);
         self.json("provenance", provenance);
         self.json("sbom", sbom);
     }

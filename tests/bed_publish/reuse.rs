@@ -320,7 +320,9 @@ fn cases() -> Vec<(&'static str, Expect, Change)> {
         ("two platforms", Build, |at| {
             at.write("publish.toml", &format!("{PUBLISH}[build]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n"));
         }),
-        ("cache", Reuse, |at| at.write("publish.toml", &format!("{PUBLISH}[cache]\nsources = [\"inline\"]\nwrite = false\n"))),
+        ("cache", Reuse, |at| at.write("publish.toml", &format!("{PUBLISH}[cache]\nsources = [\"registry\"]\nwrite = false\n"))),
+        ("cache that is only read", Reuse, |at| at.write("publish.toml", &format!("{PUBLISH}[cache]\nsources = [\"inline\"]\nwrite = false\n"))),
+        ("cache within the image", Build, |at| at.write("publish.toml", &format!("{PUBLISH}[cache]\nsources = [\"inline\"]\n"))),
         ("another tag", Reuse, |at| write(at, "publish.toml", "value=latest\"", "value=latest\", \"type=raw,value=more\"")),
         ("comment in the compose file", Reuse, |at| write(at, "compose.yaml", "name:", "# comment\nname:")),
         ("hosts", OPTIONS, |at| write(at, "compose.yaml", "      network", "      extra_hosts: [\"a:127.0.0.1\"]\n      network")),
