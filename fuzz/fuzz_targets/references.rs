@@ -2,7 +2,7 @@
 #![no_main]
 
 use castoff::oci::{
-    Digest, HumanDuration, Platform, Reference, Repository, Tag, parse_ram_in_bytes, parse_size,
+    Digest, HumanDuration, Platform, Reference, ReferenceError, Repository, Tag, parse_ram_in_bytes, parse_size,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -13,7 +13,11 @@ fuzz_target!(|text: &str| {
         assert_eq!(reference.canonical().canonical(), reference.canonical());
         let familiar = reference.repository().familiar();
         let repository = familiar.parse::<Repository>();
-        assert_eq!(repository.as_ref(), Ok(reference.repository()), "{familiar}");
+        // Docker shortens an official image whose name looks like an image id to something that it
+        // refuses to read (distribution/reference, `familiarizeName`), and so do we.
+        if !matches!(repository, Err(ReferenceError::LooksLikeId { .. })) {
+            assert_eq!(repository.as_ref(), Ok(reference.repository()), "{familiar}");
+        }
     }
     if let Ok(platform) = text.parse::<Platform>() {
         let printed = platform.to_string();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{HumanDuration, Platform, Reference, Repository};
+use super::{HumanDuration, Platform, Reference, ReferenceError, Repository};
 
 /// `text` as a value, which prints to a text of the same value and, from then on, to the same text;
 /// `None` where it is no value.
@@ -74,4 +74,15 @@ proptest! {
         let again: HumanDuration = printed.parse().unwrap();
         prop_assert_eq!(again.to_string(), printed);
     }
+}
+
+/// Found by fuzzing. Docker shortens such a name, too, and does not read what it wrote
+/// (distribution/reference, `familiarizeName`).
+#[test]
+fn an_official_name_that_looks_like_an_id_is_read_with_its_registry_only() {
+    let find = include_str!("../../tests/fuzz_corpus/references/name-like-an-id");
+    let repository: Repository = find.parse().unwrap();
+    assert!(repository.to_string().starts_with("docker.io/library/1a3f"));
+    let familiar = repository.familiar().parse::<Repository>();
+    assert!(matches!(familiar, Err(ReferenceError::LooksLikeId { .. })));
 }
