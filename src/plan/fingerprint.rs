@@ -172,8 +172,7 @@ impl Parts {
             cache_timeout: _,
             // What they pin is among the images.
             pins: _,
-            // Whether remarks are errors does not change what comes of it without any.
-            strict: _,
+            strict,
         } = spec;
         if let BuildContext::Remote(address) = context {
             self.text("context", address);
@@ -224,6 +223,8 @@ impl Parts {
         // What is kept within the image is a part of it.
         let keeps_cache = cache_to.iter().any(|cache| cache.kind == "inline");
         self.json("cache within", &keeps_cache);
+        // An image whose Dockerfile was not checked is not taken for one that passed.
+        self.json("strict", strict);
         self.json("provenance", provenance);
         self.json("sbom", sbom);
     }

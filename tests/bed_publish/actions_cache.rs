@@ -10,7 +10,7 @@ use crate::support::program::Castoff;
 
 /// A publish within a workflow, with the runtime's variables.
 fn in_workflow(shop: &Shop, cache: &ActionsCache, token: &str, new: bool) -> Castoff {
-    shop.castoff(["publish"])
+    shop.castoff(["publish", "--rebuild"])
         .env("GITHUB_ACTIONS", "true")
         .env("GITHUB_EVENT_NAME", "push")
         .env("GITHUB_REF", "refs/heads/x")

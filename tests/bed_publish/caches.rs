@@ -46,22 +46,22 @@ pub(crate) fn with_cache(sources: &str) -> Shop {
 #[test]
 fn a_registry_cache_is_written_and_read() {
     let shop = with_cache("\"registry\"");
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     let first = layers(&shop);
     let tags = Bed::tags(&shop.repository(&Bed::registry(), "api"));
     assert!(tags.contains(&"buildcache".to_owned()), "{tags:?}");
     forget(&shop);
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert_eq!(layers(&shop), first);
 }
 
 #[test]
 fn an_inline_cache_is_read_from_the_image() {
     let shop = with_cache("\"inline\"");
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     let first = layers(&shop);
     forget(&shop);
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert_eq!(layers(&shop), first);
 }
 
@@ -75,7 +75,7 @@ fn a_cache_that_cannot_be_read_or_written_is_a_warning() {
     );
     shop.project
         .write("publish.toml", &format!("{publish}{reference}"));
-    let ran = shop.castoff(["publish"]).run().exits(0);
+    let ran = shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert!(shop.latest(&Bed::registry(), "api").is_some());
     assert!(
         ran.stderr
@@ -88,7 +88,7 @@ fn a_cache_that_cannot_be_read_or_written_is_a_warning() {
 #[test]
 fn the_gha_cache_outside_of_github_is_left_out_and_said() {
     let shop = with_cache("\"gha\"");
-    let ran = shop.castoff(["publish"]).run().exits(0);
+    let ran = shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert!(
         ran.stderr.contains("the `gha` cache is left out"),
         "{}",
@@ -99,11 +99,11 @@ fn the_gha_cache_outside_of_github_is_left_out_and_said() {
 #[test]
 fn a_branch_reads_the_default_branchs_cache_and_writes_its_own() {
     let shop = with_cache("\"registry\"");
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     let first = layers(&shop);
     forget(&shop);
     shop.project.run_git(&["switch", "-q", "-c", "feature/x"]);
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert_eq!(layers(&shop), first);
     let repository = shop.repository(&Bed::registry(), "api");
     let tags = Bed::tags(&repository);
@@ -120,7 +120,7 @@ fn a_kind_of_cache_that_the_builder_does_not_have_is_a_warning() {
     let caches = "      cache_from: [\"type=s3,bucket=b,region=r\"]\n      cache_to: [\"type=s3,bucket=b,region=r\", \"type=azblob,name=n\"]\n";
     shop.project
         .write("compose.yaml", &format!("{compose}{caches}"));
-    let ran = shop.castoff(["publish"]).run().exits(0);
+    let ran = shop.castoff(["publish", "--rebuild"]).run().exits(0);
     for says in [
         "the `s3` cache is not written: the builder has no such cache",
         "the `azblob` cache is not written: the builder has no such cache",
@@ -133,7 +133,7 @@ fn a_kind_of_cache_that_the_builder_does_not_have_is_a_warning() {
 #[test]
 fn the_image_of_another_project_is_a_cache() {
     let shop = with_cache("\"inline\"");
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     let first = layers(&shop);
     forget(&shop);
     // Without a cache of its own, but with that image.
@@ -149,7 +149,7 @@ fn the_image_of_another_project_is_a_cache() {
         "compose.yaml",
         &format!("{compose}      cache_from: [\"{image}\"]\n"),
     );
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     let reference = image.replace("-a/", "-other/");
     let text = Bed::output("crane", &["manifest", "--insecure", &reference]);
     assert!(text.contains(first.last().unwrap()), "{text}");

@@ -41,7 +41,7 @@ fn buildx(shop: &Shop, more: &[&str]) -> String {
 #[test]
 fn a_local_cache_is_written_and_read() {
     let shop = with_local_cache();
-    let ran = shop.castoff(["publish"]).run().exits(0);
+    let ran = shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert!(!ran.stderr.contains("the cache"), "{}", ran.stderr);
     let index = std::fs::read_to_string(shop.project.join("cache/index.json")).unwrap();
     assert!(
@@ -50,14 +50,14 @@ fn a_local_cache_is_written_and_read() {
     );
     let first = layers(&shop);
     forget(&shop);
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert_eq!(layers(&shop), first);
 }
 
 #[test]
 fn buildx_reads_the_local_cache_that_castoff_wrote() {
     let shop = with_local_cache();
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     forget(&shop);
     let said = buildx(&shop, &["--cache-from", "type=local,src=cache"]);
     let run = said
@@ -77,7 +77,7 @@ fn castoff_reads_the_local_cache_that_buildx_wrote() {
         "{said}"
     );
     forget(&shop);
-    let ran = shop.castoff(["publish"]).run().exits(0);
+    let ran = shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert!(!ran.stderr.contains("the cache"), "{}", ran.stderr);
     let run = ran.stderr.lines().find(|line| line.contains("RUN echo"));
     assert!(run.unwrap().ends_with("  cached"), "{}", ran.stderr);
@@ -86,19 +86,19 @@ fn castoff_reads_the_local_cache_that_buildx_wrote() {
 #[test]
 fn a_local_cache_that_cannot_be_used_is_a_warning() {
     let shop = with_local_cache();
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     // One blob is not what it says it is.
     let index = std::fs::read_to_string(shop.project.join("cache/index.json")).unwrap();
     let index: serde_json::Value = serde_json::from_str(&index).unwrap();
     let digest = index["manifests"][0]["digest"].as_str().unwrap();
     let blob = format!("cache/blobs/{}", digest.replace(':', "/"));
     shop.project.write(&blob, "{}");
-    let ran = shop.castoff(["publish"]).run().exits(0);
+    let ran = shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert!(ran.stderr.contains("could not be read"), "{}", ran.stderr);
     // What is in the way is no folder.
     std::fs::remove_dir_all(shop.project.join("cache")).unwrap();
     shop.project.write("cache", "a file\n");
-    let ran = shop.castoff(["publish"]).run().exits(0);
+    let ran = shop.castoff(["publish", "--rebuild"]).run().exits(0);
     assert!(
         ran.stderr.contains("could not be written"),
         "{}",
@@ -152,7 +152,7 @@ fn digest(layout: &Path) -> String {
 fn an_image_layout_is_a_context_and_docker_finds_its_steps_in_the_cache() {
     let shop = with_layout("oci-layout://layout");
     let layout = layout(&shop, "layout");
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     let context = format!("lib=oci-layout://{}", layout.display());
     let said = buildx(&shop, &["--build-context", &context]);
     let copy = said
@@ -167,18 +167,18 @@ fn an_image_layout_is_a_context_and_docker_finds_its_steps_in_the_cache() {
 fn an_image_layout_is_named_by_tag_and_digest() {
     let shop = with_layout("oci-layout://layout:latest");
     let layout = layout(&shop, "layout");
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
     let compose = std::fs::read_to_string(shop.project.join("compose.yaml")).unwrap();
     let pinned = format!("layout@{}", digest(&layout));
     shop.project
         .write("compose.yaml", &compose.replace("layout:latest", &pinned));
-    shop.castoff(["publish"]).run().exits(0);
+    shop.castoff(["publish", "--rebuild"]).run().exits(0);
 }
 
 #[test]
 fn an_image_layout_that_is_wrong_fails_before_anything_is_built() {
     let shop = with_layout("oci-layout://layout:1.0");
-    let ran = shop.castoff(["publish"]).run();
+    let ran = shop.castoff(["publish", "--rebuild"]).run();
     assert!(
         ran.code != Some(0) && ran.stderr.contains("context `lib`"),
         "{}",
@@ -187,7 +187,7 @@ fn an_image_layout_that_is_wrong_fails_before_anything_is_built() {
     let layout = layout(&shop, "layout");
     let blob = layout.join("blobs").join(digest(&layout).replace(':', "/"));
     std::fs::write(blob, "{}").unwrap();
-    let ran = shop.castoff(["publish"]).run();
+    let ran = shop.castoff(["publish", "--rebuild"]).run();
     assert!(
         ran.code != Some(0) && ran.stderr.contains("does not have the digest"),
         "{}",
