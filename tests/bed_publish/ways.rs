@@ -21,7 +21,7 @@ pub(crate) fn docker_config(shop: &Shop) -> PathBuf {
 pub(crate) fn publish(shop: &Shop, extra: &[&str]) -> Castoff {
     let folder = docker_config(shop);
     shop.project
-        .castoff(["publish", "--format", "json"])
+        .castoff(["publish", "--rebuild", "--format", "json"])
         .args(extra)
         .env("DOCKER_CONFIG", folder.display().to_string())
         .env(
@@ -184,7 +184,7 @@ fn builders_of_buildx_by_name_by_variable_and_by_choice() {
 
     let again = |arguments: &[&str]| {
         shop.project
-            .castoff(["publish", "--format", "json"])
+            .castoff(["publish", "--rebuild", "--format", "json"])
             .args(arguments)
             .envs(Bed::environment())
             .env(
@@ -221,7 +221,10 @@ fn each_service_may_have_a_builder_of_its_own() {
     let shop = Shop::of(&["web", "api"]);
     let door = Door::socket(Behind::BuildKit);
     let own = format!("services.api.builder={}", door.address);
-    let ran = shop.castoff(["publish", "--set", &own]).run().exits(0);
+    let ran = shop
+        .castoff(["publish", "--rebuild", "--set", &own])
+        .run()
+        .exits(0);
     assert!(
         ran.stderr.contains("api      building with buildkitd"),
         "{}",
