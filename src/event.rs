@@ -154,6 +154,17 @@ pub enum Event {
         /// Why.
         because: String,
     },
+    /// A service's image is what other machines have built, put together.
+    Merged {
+        /// The service.
+        service: String,
+        /// The digest of its image.
+        digest: Digest,
+        /// The digests of its parts; one where it came whole.
+        parts: Vec<Digest>,
+        /// Which file has what of it.
+        because: String,
+    },
     /// A build failed.
     BuildFailed {
         /// The service.

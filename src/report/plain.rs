@@ -101,6 +101,15 @@ impl Plain {
                 let text = format!("reusing {}: {because}", digest(reused));
                 vec![self.line(service, &text)]
             }
+            Event::Merged {
+                service,
+                digest: merged,
+                because,
+                ..
+            } => {
+                let text = format!("merged into {}: {because}", digest(merged));
+                vec![self.line(service, &text)]
+            }
             Event::Uploaded {
                 service,
                 repository,
