@@ -20,6 +20,10 @@ use crate::plan::{Action, Destination, INPUTS_LABEL, Plan, Target};
 
 /// A service's image, uploaded under its digest.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of the image, and none follows from another"
+)]
 pub(super) struct Image {
     pub(super) service: String,
     /// Its manifest or index, byte for byte.

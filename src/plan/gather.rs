@@ -449,9 +449,13 @@ fn take(target: &mut Target, pieces: &[Piece<'_>]) {
     target.labels = first.map(|image| image.labels.clone()).unwrap_or_default();
     target.because = parts
         .iter()
-        .map(|part| match part.platforms.is_empty() {
-            true => part.files.join(" and "),
-            false => format!("{} of {}", list(&part.platforms), part.files.join(" and ")),
+        .map(|part| {
+            let files = part.files.join(" and ");
+            if part.platforms.is_empty() {
+                files
+            } else {
+                format!("{} of {files}", list(&part.platforms))
+            }
         })
         .collect();
     target.action = Action::Merge(parts);

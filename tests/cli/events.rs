@@ -91,6 +91,12 @@ fn every_kind() -> Vec<Event> {
             digest: digest(),
             because: "nothing changed".to_owned(),
         },
+        Event::Merged {
+            service: service(),
+            digest: digest(),
+            parts: vec![digest(), digest()],
+            because: "linux/amd64 of a.json; linux/arm64 of b.json".to_owned(),
+        },
         Event::BuildFailed {
             service: service(),
             message: "exit code 2".to_owned(),
