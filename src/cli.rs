@@ -180,7 +180,7 @@ pub enum Command {
     /// Build every service, push all of them everywhere, and then move the tags
     #[command(visible_alias = "release")]
     Publish(PublishArguments),
-    /// Build services and load them into the Docker Engine
+    /// Build services and load them into the Docker Engine, or build one machine's part of a release
     Build(BuildArguments),
     /// Show a publish that was interrupted: which tags moved, which did not, and what to do
     Status(StatusArguments),

@@ -79,6 +79,9 @@ pub struct HistoryArguments {
 
 /// `castoff promote`.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "castoff promote [OPTIONS] --to <TAG>... <RELEASE|TAG>\n       castoff promote [OPTIONS] --resume"
+)]
 pub struct PromoteArguments {
     /// A release of `castoff history`, or a tag that every service has
     #[arg(value_name = "RELEASE|TAG", required_unless_present = "resume")]

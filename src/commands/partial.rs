@@ -1,6 +1,6 @@
 //! `castoff build --partial`: one machine's part of a release, for `castoff publish --from`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -64,6 +64,7 @@ pub(super) fn run(
                 }
             };
             world.inputs = prepared.inputs.clone();
+            be_silent_about_tags(plan);
             tell_warnings(&cx, plan);
             plan.narrow(platforms);
             let whole = |service: &str| whole.get(service).cloned().unwrap_or_default();
@@ -94,6 +95,14 @@ pub(super) fn run(
     writable.write(&pretty(&partial))?;
     show(given, arguments, &partial);
     Ok(exit)
+}
+
+/// Leaves out what would be said about tags that move: here none does.
+fn be_silent_about_tags(plan: &mut Plan) {
+    let tags = plan.targets.iter().flat_map(|target| &target.tags);
+    let tags: BTreeSet<String> = tags.map(|tag| tag.reference.to_string()).collect();
+    let warnings = &mut plan.warnings;
+    warnings.retain(|warning| !tags.contains(&warning.subject));
 }
 
 /// What is to be built for some of the platforms.

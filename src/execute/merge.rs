@@ -211,9 +211,17 @@ pub(super) async fn missing(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding>
     findings.into_iter().flatten().collect()
 }
 
-/// The labels of an image's configuration (OCI image spec, config.md).
+/// What an image's configuration says of itself (OCI image spec, config.md).
 #[derive(Default, Deserialize)]
 struct Config {
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    variant: String,
+    #[serde(default, rename = "os.version")]
+    os_version: String,
     #[serde(default, rename = "config")]
     execution: Execution,
 }
@@ -304,33 +312,68 @@ async fn proof(
         if entry.is_attestation() {
             continue;
         }
-        let reference = repository.with_digest(entry.digest.clone());
-        let found = registry.manifest(cx, &reference).await?;
-        let raw = found.ok_or_else(|| RegistryError::missing(&reference))?;
-        let Ok(Parsed::Manifest(manifest)) = raw.parse() else {
+        let Some(config) = config(cx, registry, repository, entry).await? else {
             return Ok(Some(format!("{} is no image", entry.digest)));
         };
-        let config = registry
-            .blob(cx, repository, &manifest.config, LARGEST_CONFIG)
-            .await?;
-        let Ok(config) = serde_json::from_slice::<Config>(&config) else {
-            return Ok(Some(format!("{} has no configuration", entry.digest)));
-        };
-        let labels = config.execution.labels.unwrap_or_default();
-        let inputs = target.inputs.as_ref().map(Digest::as_str);
-        for (name, wanted) in [
-            (PROJECT_LABEL, Some(project)),
-            (SERVICE_LABEL, Some(target.service.as_str())),
-            (INPUTS_LABEL, inputs),
-        ] {
-            if labels.get(name).map(String::as_str) != wanted {
-                return Ok(Some(format!(
-                    "{} does not have the label {name} with {}",
-                    entry.digest,
-                    wanted.unwrap_or("nothing")
-                )));
-            }
+        if let Some(message) = untrue(project, target, part, entry, config) {
+            return Ok(Some(message));
         }
     }
     Ok(None)
+}
+
+/// The configuration of one platform's image; nothing where it is none.
+async fn config(
+    cx: &Cx,
+    registry: &dyn Registry,
+    repository: &Repository,
+    entry: &Descriptor,
+) -> Result<Option<Config>, RegistryError> {
+    let reference = repository.with_digest(entry.digest.clone());
+    let found = registry.manifest(cx, &reference).await?;
+    let raw = found.ok_or_else(|| RegistryError::missing(&reference))?;
+    let Ok(Parsed::Manifest(manifest)) = raw.parse() else {
+        return Ok(None);
+    };
+    let config = &manifest.config;
+    let config = registry
+        .blob(cx, repository, config, LARGEST_CONFIG)
+        .await?;
+    Ok(serde_json::from_slice(&config).ok())
+}
+
+/// What an image says of itself, and should not.
+fn untrue(
+    project: &str,
+    target: &Target,
+    part: &Part,
+    entry: &Descriptor,
+    config: Config,
+) -> Option<String> {
+    let platform = Platform::from_parts(
+        &config.os,
+        &config.architecture,
+        &config.variant,
+        &config.os_version,
+    );
+    let asked = part.platforms.iter();
+    let mut asked = asked.filter(|asked| entry.platform.as_ref().is_some_and(|it| is(asked, it)));
+    if !part.platforms.is_empty() && !asked.any(|asked| is(asked, &platform)) {
+        return Some(format!("{} is for {platform}", entry.digest));
+    }
+    let labels = config.execution.labels.unwrap_or_default();
+    let inputs = target.inputs.as_ref().map(Digest::as_str);
+    let wanted = [
+        (PROJECT_LABEL, Some(project)),
+        (SERVICE_LABEL, Some(target.service.as_str())),
+        (INPUTS_LABEL, inputs),
+    ];
+    let mut wanted = wanted.into_iter();
+    let (name, value) =
+        wanted.find(|(name, value)| labels.get(*name).map(String::as_str) != *value)?;
+    Some(format!(
+        "{} does not have the label {name} with {}",
+        entry.digest,
+        value.unwrap_or("nothing")
+    ))
 }

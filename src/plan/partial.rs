@@ -13,8 +13,10 @@ use crate::oci::{Digest, Platform, Repository};
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
-/// How many services a file may have, and how many platforms, manifests and repositories each of them.
-const MOST: usize = 10_000;
+/// How many services a file may have.
+const MOST_SERVICES: usize = 10_000;
+/// How many platforms, manifests and repositories each of them may have.
+const MOST: usize = 256;
 /// The longest name of a project, a service or a commit.
 const LONGEST_NAME: usize = 256;
 
@@ -182,7 +184,7 @@ impl Partial {
             ];
             lengths.into_iter().any(|length| length > MOST)
         };
-        let is_long = self.services.len() > MOST || self.services.iter().any(is_long);
+        let is_long = self.services.len() > MOST_SERVICES || self.services.iter().any(is_long);
         is_long.then(|| "a list in it is too long".to_owned())
     }
 }

@@ -343,6 +343,22 @@ fn a_part_that_is_gone_or_is_not_what_its_file_says_moves_no_tag() {
             "does not have the label dev.castoff.service with api",
         ],
     );
+    // An image of another platform, by its bare manifest.
+    let bare = forged(&shop, "amd64", |it| {
+        let other = part(&shop, "arm64")["services"][0]["manifests"][0].clone();
+        let image = &mut it["services"][0];
+        image["digest"] = other["digest"].clone();
+        image["manifests"] = json!([other]);
+        image["attestations"] = json!([]);
+    });
+    refused(
+        &shop,
+        from(&shop, [bare, "arm64.json"]).run(),
+        &[
+            "parts/forged.json is wrong about service `api`",
+            "is for linux/arm64",
+        ],
+    );
     // A platform that the image does not have.
     let other = forged(&shop, "amd64", |it| {
         it["services"][0]["platforms"] = json!(["linux/amd64", "linux/arm64"]);
@@ -385,6 +401,38 @@ fn a_service_and_a_platform_that_nobody_has_are_mistakes_and_an_empty_share_is_n
     from(&shop, ["empty.json", "amd64.json", "arm64.json"])
         .run()
         .exits(0);
+}
+
+#[test]
+fn a_service_that_names_no_platform_comes_whole_and_once() {
+    let shop = Shop::new();
+    shop.builder.be_faithful();
+    shop.project
+        .write(".gitignore", ".home\ngeneration\nparts\n");
+    std::fs::create_dir_all(shop.project.join("parts")).unwrap();
+    shop.project.commit();
+    shop.turn_to(1);
+    job(&shop, "one", &["api", "web"]).run().exits(0);
+    job(&shop, "two", &["worker"]).run().exits(0);
+    let ran = job(&shop, "odd", &["--platform", "linux/amd64"])
+        .run()
+        .exits(2);
+    assert!(
+        ran.stderr
+            .contains("no service is published for linux/amd64"),
+        "{}",
+        ran.stderr
+    );
+    let other = forged(&shop, "two", |it| {
+        it["services"][0]["digest"] = json!(digest('1'));
+    });
+    refused(
+        &shop,
+        from(&shop, ["one.json", "two.json", other]).run(),
+        &["both have the builder's own platform of service `worker`"],
+    );
+    from(&shop, ["one.json", "two.json"]).run().exits(0);
+    assert_eq!(shop.world().len(), 18);
 }
 
 #[test]
