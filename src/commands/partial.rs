@@ -64,7 +64,7 @@ pub(super) fn run(
                 }
             };
             world.inputs = prepared.inputs.clone();
-            be_silent_about_tags(plan);
+            forget_tags(plan);
             tell_warnings(&cx, plan);
             plan.narrow(platforms);
             let whole = |service: &str| whole.get(service).cloned().unwrap_or_default();
@@ -97,10 +97,16 @@ pub(super) fn run(
     Ok(exit)
 }
 
-/// Leaves out what would be said about tags that move: here none does.
-fn be_silent_about_tags(plan: &mut Plan) {
-    let tags = plan.targets.iter().flat_map(|target| &target.tags);
-    let tags: BTreeSet<String> = tags.map(|tag| tag.reference.to_string()).collect();
+/// Leaves out the tags, which have told what can be reused, and what is to be said about their moves: here
+/// none moves.
+fn forget_tags(plan: &mut Plan) {
+    let mut tags = BTreeSet::new();
+    for target in &mut plan.targets {
+        tags.extend(target.tags.drain(..).map(|tag| tag.reference.to_string()));
+        for place in &mut target.destinations {
+            place.tags.clear();
+        }
+    }
     let warnings = &mut plan.warnings;
     warnings.retain(|warning| !tags.contains(&warning.subject));
 }
@@ -132,8 +138,8 @@ fn chosen(read: &Read, arguments: &BuildArguments, platforms: &[Platform]) -> Re
             }),
         });
     }
-    let unnamed = plan.targets.iter().find(|it| it.platforms.is_empty());
-    if let Some(unnamed) = unnamed {
+    let mut wanted = plan.targets.iter().filter(|target| target.wanted);
+    if let Some(unnamed) = wanted.find(|target| target.platforms.is_empty()) {
         return Err(Error::Usage {
             message: format!(
                 "service `{}` names no platform, so no part of it can be built",

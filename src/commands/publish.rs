@@ -88,7 +88,8 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             if matches!(outcome.exit, Exit::Done | Exit::AfterwardsFailed) {
                 prepared.keep(&outcome.release);
             }
-            if !arguments.no_prune {
+            // Where nothing was built there is nothing to clean up.
+            if !arguments.no_prune && arguments.from.is_empty() {
                 clean_up(&cx, given, read, world, &mut outcome).await;
             }
             let exit = outcome.exit;

@@ -24,6 +24,10 @@ impl Plan {
         let wanted = platforms.iter().map(Platform::normalized);
         let wanted: BTreeSet<Platform> = wanted.collect();
         let kept = self.targets.iter().filter(|target| {
+            // What others build on goes along with them, for whatever they are built for.
+            if !target.wanted && target.platforms.is_empty() {
+                return true;
+            }
             let mut own = target.platforms.iter().map(Platform::normalized);
             own.any(|platform| wanted.contains(&platform))
         });

@@ -8,11 +8,17 @@ use serde_json::{Value, json};
 
 use crate::harness::{SERVICES, Shop};
 use crate::support::program::{Castoff, Ran};
-use crate::support::registry::{Fault, When};
+use crate::support::registry::{Fault, Reach, When};
 
 /// A shop whose services are for two platforms.
 fn shop() -> Shop {
+    shop_with(&[])
+}
+
+/// The same where the registries with these numbers are not required.
+fn shop_with(best_effort: &[usize]) -> Shop {
     let shop = Shop::new();
+    shop.configure(best_effort);
     shop.builder.be_faithful();
     let path = shop.project.join("publish.toml");
     let mut publish = std::fs::read_to_string(path).unwrap();
@@ -559,6 +565,80 @@ fn a_publish_of_parts_that_is_killed_is_finished_or_taken_back() {
     }
     println!("{requests} requests: {endings:?} old, mixed, new");
     assert!(endings.iter().all(|count| *count > 0), "{endings:?}");
+}
+
+#[test]
+fn no_fault_at_a_publish_of_parts_leaves_a_mixed_world_without_a_word() {
+    let shop = shop();
+    shop.castoff(["publish"]).run().exits(0);
+    let old = shop.world();
+    shop.turn_to(2);
+    for architecture in ["amd64", "arm64"] {
+        let platform = format!("linux/{architecture}");
+        job(&shop, architecture, &["--platform", &platform])
+            .env("VERSION", "2")
+            .run()
+            .exits(0);
+    }
+    let base = shop.snapshot();
+    shop.script.clear();
+    let publish = || from(&shop, ["amd64.json", "arm64.json"]).env("VERSION", "2");
+    publish().run().exits(0);
+    let new = shop.world();
+    let requests = shop.script.log().len();
+    let kinds = [
+        (Fault::status(403), Reach::Same),
+        (Fault::WrongBody, Reach::Once),
+        (Fault::WrongDigest, Reach::Same),
+        (Fault::Truncate(1), Reach::Once),
+        (Fault::status(503), Reach::Once),
+    ];
+    let mut exits: std::collections::BTreeMap<i32, usize> = std::collections::BTreeMap::new();
+    for (turn, index) in (1..=requests).step_by(7).enumerate() {
+        shop.restore(&base);
+        let (fault, reach) = kinds[turn % kinds.len()].clone();
+        shop.script.on_request(index, fault.clone(), reach);
+        let ran = publish().args(["--patience", "0.6"]).run();
+        let code = ran.code.unwrap();
+        *exits.entry(code).or_default() += 1;
+        let world = shop.world();
+        shop.script.clear();
+        let said = format!("request {index}, {fault:?}: {}", ran.stderr);
+        match code {
+            0 | 7 => assert_eq!(world, new, "{said}"),
+            3 | 5 => assert_eq!(world, old, "{said}"),
+            6 => assert!(
+                world == old || world == new || ran.stderr.contains("castoff status"),
+                "{said}"
+            ),
+            _ => panic!("{said}"),
+        }
+        publish().args(["--resume"]).run().exits(0);
+        assert_eq!(shop.world(), new, "{said}");
+    }
+    println!("{requests} requests: {exits:?}");
+    assert!(exits.len() >= 3, "{exits:?}");
+}
+
+#[test]
+fn a_registry_that_is_not_required_and_lacks_a_part_gets_the_whole_image() {
+    let shop = shop_with(&[1]);
+    let host = shop.registries[1].host().to_owned();
+    let upload = When::is("PUT", "/manifests/").at(&host);
+    shop.script.on(upload, Fault::status(403));
+    let amd64 = ["--platform", "linux/amd64"];
+    job(&shop, "amd64", &amd64).run().exits(0);
+    shop.script.clear();
+    job(&shop, "arm64", &["--platform", "linux/arm64"])
+        .run()
+        .exits(0);
+    let missing = part(&shop, "amd64")["services"][0]["missing"].clone();
+    assert_eq!(missing, json!([format!("{host}/api")]));
+    let ran = from(&shop, ["amd64.json", "arm64.json"]).run().exits(0);
+    assert_eq!(shop.world().len(), 18, "{}", ran.stderr);
+    for service in SERVICES {
+        assert!(shop.registries[1].is_whole(service, "latest"));
+    }
 }
 
 #[test]
