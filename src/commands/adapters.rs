@@ -63,6 +63,7 @@ pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Res
         jobs: given.global.jobs.into(),
         inputs: Arc::new(NotHashed),
         keep_going: false,
+        given_up: BTreeMap::new(),
     })
 }
 
@@ -82,6 +83,7 @@ pub(super) fn world_without_builder(
         jobs: given.global.jobs.into(),
         inputs: Arc::new(NotHashed),
         keep_going: false,
+        given_up: BTreeMap::new(),
     })
 }
 

@@ -24,13 +24,21 @@ pub(super) struct Baseline {
 }
 
 impl Baseline {
-    /// Asks for every tag of these places, each with its service. What an interrupted run has written down counts more than what
-    /// is there now, which it may have put there.
+    /// Asks for every tag of these places, each with its service, but for those in registries that are given
+    /// up.
     pub(super) async fn read<'a>(
         cx: &Cx,
         world: &World,
         places: impl Iterator<Item = (&'a str, &'a Destination)>,
     ) -> Result<Self, Failure> {
+        let given_up = world.given_up.iter();
+        let mut baseline = Self {
+            missed: given_up
+                .map(|(registry, error)| (registry.clone(), error.clone()))
+                .collect(),
+            ..Self::default()
+        };
+        let places = places.filter(|(_, place)| !world.given_up.contains_key(&place.registry));
         let asked = places.flat_map(|(service, place)| {
             place.tags.iter().map(move |tag| async move {
                 let reference = place.repository.with_tag(tag.clone());
@@ -42,7 +50,6 @@ impl Baseline {
         if cx.cancel.is_cancelled() {
             return Err(Failure::Interrupted { step: "preflight" });
         }
-        let mut baseline = Self::default();
         let mut images = BTreeMap::new();
         for (service, place, reference, found) in answers {
             match found {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::ports::{Registry, RegistryError, RegistryFault};
 use crate::cx::Cx;
 use crate::oci::{Descriptor, Digest, Manifest, Parsed, Platform, Reference, Repository};
-use crate::plan::{INPUTS_LABEL, ImageFacts};
+use crate::plan::{INPUTS_LABEL, ImageFacts, VERSION_LABEL};
 use crate::printable::one_line;
 
 /// How many references are asked for at the same time.
@@ -48,19 +48,21 @@ pub async fn resolve(
         .await
 }
 
-/// Asks what images say of themselves. Those that cannot be read are left out: nothing is decided by them.
+/// What images say of themselves; `None` of what is no image.
+pub type Facts = BTreeMap<Digest, Result<Option<ImageFacts>, RegistryError>>;
+
+/// Asks what images say of themselves.
 pub async fn facts(
     cx: &Cx,
     registry: &dyn Registry,
     images: BTreeMap<Digest, Repository>,
-) -> BTreeMap<Digest, ImageFacts> {
+) -> Facts {
     let asked = images.into_iter().map(|(digest, repository)| async move {
         let found = read(cx, registry, &repository, &digest).await;
-        Some((digest, found.ok().flatten()?))
+        (digest, found)
     });
     stream::iter(asked)
         .buffer_unordered(AT_ONCE)
-        .filter_map(|found| async { found })
         .collect()
         .await
 }
@@ -148,6 +150,9 @@ async fn read(
     facts.inputs = labels.get(INPUTS_LABEL).and_then(|it| it.parse().ok());
     facts.revision = label("revision");
     facts.version = label("version");
+    facts.published_as = labels
+        .get(VERSION_LABEL)
+        .map(|value| one_line(value, LONGEST_LABEL));
     facts.created = label("created");
     Ok(Some(facts))
 }

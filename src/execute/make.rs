@@ -207,6 +207,10 @@ async fn one(
     }
     image.places = places;
     for place in target.best_effort() {
+        if let Some(error) = world.given_up.get(&place.registry) {
+            image.missing.push((place.clone(), error.clone()));
+            continue;
+        }
         match world
             .registry
             .copy(cx, &source, &made.digest, &place.repository)

@@ -33,13 +33,13 @@ use std::sync::Arc;
 pub use attempt::Attempt;
 pub use failure::Failure;
 pub use farm::{Farm, Node};
-pub use look::{Points, facts, resolve};
+pub use look::{Facts, Points, facts, resolve};
 pub use make::build;
 pub use outcome::Outcome;
 pub use parts::build_parts;
 pub use preflight::check;
 pub use promote::{Promotion, promote};
-pub use records::{ARTIFACT_TYPE, Found, find};
+pub use records::{ARTIFACT_TYPE, Found, find, latest};
 pub use rollback::{Undoing, roll_back, take_back};
 pub use unchanged::unchanged;
 
@@ -49,9 +49,9 @@ use crate::oci::Reference;
 use crate::plan::Plan;
 use attempt::Log;
 use baseline::Baseline;
-use commit::{Commit, Order, Wish};
+use commit::{Commit, Committed, Order, Wish};
 use make::Image;
-use ports::{Builder, Inputs, Registry};
+use ports::{Builder, Inputs, Registry, RegistryError};
 
 /// What a publish works with.
 #[derive(Clone)]
@@ -68,6 +68,9 @@ pub struct World {
     pub inputs: Arc<dyn Inputs>,
     /// Whether the other services are built and uploaded after one has failed. No tag moves then either.
     pub keep_going: bool,
+    /// Registries that are not required and have failed already, by name, and how. They are left out: each
+    /// question to one that does not answer takes as long as patience has it.
+    pub given_up: BTreeMap<String, RegistryError>,
 }
 
 /// What builds each service.
@@ -93,8 +96,8 @@ pub async fn publish(cx: &Cx, plan: &Plan, world: &World, attempt: &Attempt) -> 
     let mut outcome = Outcome::new(plan, attempt);
     match prepare(cx, plan, world, attempt).await {
         Err(failures) => outcome.fail(cx, failures),
-        Ok((baseline, log)) => {
-            let images = match make::everything(cx, plan, world, Some(&log)).await {
+        Ok((world, baseline, log)) => {
+            let images = match make::everything(cx, plan, &world, Some(&log)).await {
                 Ok(images) => images,
                 Err(failures) => return outcome.fail(cx, failures),
             };
@@ -103,30 +106,35 @@ pub async fn publish(cx: &Cx, plan: &Plan, world: &World, attempt: &Attempt) -> 
                 let mut tags = plan.targets.iter().flat_map(|target| &target.tags);
                 tags.any(|tag| tag.channel && tag.reference == *reference)
             });
-            let commit = Commit::new(cx, world, &log);
-            go_live(cx, world, outcome, &images, &wishes, (commit, &baseline)).await
+            let commit = Commit::new(cx, &world, &log);
+            go_live(cx, &world, outcome, &images, &wishes, (commit, &baseline)).await
         }
     }
 }
 
-/// What comes before the first build: is everything ready, where do the tags point, and a journal.
+/// What comes before the first build: is everything ready, where do the tags point, and a journal. Gives the
+/// world without the registries that the publish goes ahead without.
 async fn prepare(
     cx: &Cx,
     plan: &Plan,
     world: &World,
     attempt: &Attempt,
-) -> Result<(Baseline, Log), Vec<Failure>> {
+) -> Result<(World, Baseline, Log), Vec<Failure>> {
     let one = |failure| vec![failure];
-    preflight::pass(cx, plan, world).await.map_err(one)?;
+    let world = World {
+        given_up: preflight::pass(cx, plan, world).await.map_err(one)?,
+        ..world.clone()
+    };
     let places = plan.targets.iter().flat_map(|target| {
         let places = target.destinations.iter();
         places.map(|place| (target.service.as_str(), place))
     });
-    let baseline = Baseline::read(cx, world, places).await.map_err(one)?;
+    let baseline = Baseline::read(cx, &world, places).await.map_err(one)?;
     let tags = plan.targets.iter().flat_map(|target| &target.tags);
     let tags = tags.map(|tag| tag.reference.clone()).collect();
-    let log = Log::open(world, attempt, &plan.project, tags).await;
-    Ok((baseline.of(attempt), log.map_err(one)?))
+    let log = Log::open(&world, attempt, &plan.project, tags).await;
+    let log = log.map_err(one)?;
+    Ok((world, baseline.of(attempt), log))
 }
 
 /// From images that are up everywhere to a release that is live: the tags move, are read back, and the
@@ -134,7 +142,7 @@ async fn prepare(
 async fn go_live(
     cx: &Cx,
     world: &World,
-    mut outcome: Outcome,
+    outcome: Outcome,
     images: &[Image],
     wishes: &[Wish],
     (mut commit, baseline): (Commit<'_>, &Baseline),
@@ -149,6 +157,20 @@ async fn go_live(
     if let Err(failures) = commit.run(wishes, Order::ChannelsLast).await {
         return outcome.fail(cx, failures);
     }
+    let homes = |done: &Committed| records::homes(images, done);
+    settle(cx, world, outcome, commit, images, homes).await
+}
+
+/// What comes after the tags have moved, whatever moved them: they are read back, or taken back where that
+/// shows something else, and what is live then is recorded by the images in `homes`.
+async fn settle(
+    cx: &Cx,
+    world: &World,
+    mut outcome: Outcome,
+    mut commit: Commit<'_>,
+    images: &[Image],
+    homes: impl FnOnce(&Committed) -> records::Homes,
+) -> Outcome {
     outcome.committed(&mut commit.done);
     let mut failures = verify::verify(cx, world, images, &commit.done).await;
     // Somebody else writes the same tags, or a registry does not keep what it took. One that only
@@ -164,8 +186,7 @@ async fn go_live(
     if let Err(failure) = commit.end().await {
         outcome.afterwards(failure.after_all());
     }
-    let homes = records::homes(images, &commit.done);
-    records::keep(cx, world, &mut outcome, &homes).await;
+    records::keep(cx, world, &mut outcome, &homes(&commit.done)).await;
     outcome
 }
 

@@ -148,6 +148,7 @@ impl Outcome {
             self.release.images.push(ReleasedImage {
                 service: image.service.clone(),
                 digest: image.digest().clone(),
+                version: target.and_then(|target| target.version.clone()),
                 reused: image.reused,
                 repositories: image
                     .places

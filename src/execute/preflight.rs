@@ -1,16 +1,16 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::Instant;
 
-use super::ports::{Builder, RegistryFault, Survey};
+use super::ports::{Builder, RegistryError, RegistryFault, Survey};
 use super::{Failure, World, merge};
 use crate::cx::Cx;
 use crate::event::{Event, Finding};
-use crate::oci::{Platform, Repository};
-use crate::plan::{Action, Plan, Target};
+use crate::oci::Platform;
+use crate::plan::{Action, Destination, Plan, Target};
 
 /// How many repositories are asked at the same time.
 const AT_ONCE: usize = 16;
@@ -18,8 +18,15 @@ const AT_ONCE: usize = 16;
 /// Looks at everything that a publish needs before anything is built. Gives all of what is wrong
 /// together.
 pub async fn check(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
+    look(cx, plan, world).await.0
+}
+
+/// Registries that are not required and that nothing is sent to, by name, and why.
+type GivenUp = BTreeMap<String, RegistryError>;
+
+async fn look(cx: &Cx, plan: &Plan, world: &World) -> (Vec<Finding>, GivenUp) {
     let begun = Instant::now();
-    let (builders, registries, missing) = tokio::join!(
+    let (builders, (registries, given_up), missing) = tokio::join!(
         builders(plan, world),
         registries(cx, plan, world),
         merge::missing(cx, plan, world)
@@ -31,19 +38,20 @@ pub async fn check(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
         findings: findings.clone(),
         seconds: begun.elapsed().as_secs_f64(),
     });
-    findings
+    (findings, given_up)
 }
 
-/// Whether a publish can go ahead.
-pub(super) async fn pass(cx: &Cx, plan: &Plan, world: &World) -> Result<(), Failure> {
-    let findings = check(cx, plan, world).await;
+/// Whether a publish can go ahead. Gives the registries that it goes ahead without.
+pub(super) async fn pass(cx: &Cx, plan: &Plan, world: &World) -> Result<GivenUp, Failure> {
+    let (findings, given_up) = look(cx, plan, world).await;
     if cx.cancel.is_cancelled() {
         return Err(Failure::Interrupted { step: "preflight" });
     }
     if findings.iter().any(|finding| finding.fatal) {
         return Err(Failure::NotReady(findings));
     }
-    merge::prove(cx, plan, world).await
+    merge::prove(cx, plan, world).await?;
+    Ok(given_up)
 }
 
 /// Whether every builder answers, and can do what it is asked for.
@@ -145,54 +153,61 @@ fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
     findings
 }
 
-/// Whether every repository that has to be written may be. Only a required one is in the way of a publish.
-async fn registries(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
-    let mut repositories: Vec<(&Repository, bool)> = Vec::new();
-    let places = plan.targets.iter().flat_map(|target| {
-        let places = target.destinations.iter();
-        places.filter(|place| target.writes_to(place))
-    });
-    for place in places {
-        match repositories
-            .iter_mut()
-            .find(|(repository, _)| **repository == place.repository)
-        {
-            Some((_, required)) => *required |= place.required,
-            None => repositories.push((&place.repository, place.required)),
+/// Whether every repository that has to be written may be. Only a required one is in the way of a publish;
+/// the registries of the others are given up, and those that are given up already are not asked again.
+async fn registries(cx: &Cx, plan: &Plan, world: &World) -> (Vec<Finding>, GivenUp) {
+    let mut places: Vec<&Destination> = Vec::new();
+    for target in &plan.targets {
+        for place in &target.destinations {
+            let is_known = |known: &&Destination| known.repository == place.repository;
+            if target.writes_to(place) && !places.iter().any(is_known) {
+                places.push(place);
+            }
         }
     }
-    let checks = repositories
-        .into_iter()
-        .map(|(repository, required)| async move {
-            let result = world.registry.check_write(cx, repository).await;
-            (repository, required, result.err())
-        });
+    let checks = places.into_iter().map(|place| async move {
+        let error = match world.given_up.get(&place.registry) {
+            Some(error) => Some(error.clone()),
+            None => {
+                let checked = world.registry.check_write(cx, &place.repository);
+                checked.await.err()
+            }
+        };
+        (place, error)
+    });
     let answers: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
     let mut findings: Vec<Finding> = Vec::new();
+    let mut given_up = world.given_up.clone();
     let mut down = BTreeSet::new();
-    for (repository, required, error) in answers {
+    for (place, error) in answers {
         let Some(error) = error else { continue };
         if matches!(error.fault, RegistryFault::Cancelled) {
             continue;
         }
+        if !place.required {
+            let registry = place.registry.clone();
+            given_up.entry(registry).or_insert_with(|| error.clone());
+        }
         // A registry that does not answer is one finding, and not one for every service.
-        let is_host = matches!(
-            error.fault,
-            RegistryFault::Unreachable { .. } | RegistryFault::Tls { .. }
-        );
-        if is_host && !down.insert(repository.domain()) {
+        let is_host = world.given_up.contains_key(&place.registry)
+            || matches!(
+                error.fault,
+                RegistryFault::Unreachable { .. } | RegistryFault::Tls { .. }
+            );
+        let domain = place.repository.domain();
+        if is_host && !down.insert(domain) {
             continue;
         }
         findings.push(Finding {
-            fatal: required,
+            fatal: place.required,
             subject: if is_host {
-                repository.domain().to_owned()
+                domain.to_owned()
             } else {
-                repository.to_string()
+                place.repository.to_string()
             },
             message: error.fault.to_string(),
             hint: error.hint(),
         });
     }
-    findings
+    (findings, given_up)
 }

@@ -213,6 +213,42 @@ pub async fn find(
     found
 }
 
+/// The latest records, at most `most`, that are tied to any of these images, each in a repository of the
+/// same registry; latest first.
+pub async fn latest(
+    cx: &Cx,
+    registry: &dyn Registry,
+    images: &[(Repository, Digest)],
+    most: usize,
+) -> Result<Vec<Release>, RegistryError> {
+    let asked = images.iter().map(|(repository, digest)| async move {
+        let referrers = registry.referrers(cx, repository, digest).await?;
+        let records = referrers.into_iter().filter(is_record);
+        let named = records.map(|record| (repository, record));
+        Ok(named.collect::<Vec<_>>())
+    });
+    let answers: Vec<Result<Vec<_>, RegistryError>> =
+        stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let mut records = Vec::new();
+    for answer in answers {
+        records.extend(answer?);
+    }
+    let age = |record: &Descriptor| -> Option<jiff::Timestamp> {
+        record.annotations.get(CREATED)?.parse().ok()
+    };
+    records.sort_by_key(|(_, record)| std::cmp::Reverse(age(record)));
+    records.truncate(most);
+    let read = records
+        .iter()
+        .map(|(repository, record)| read(cx, registry, repository, &record.digest));
+    let read: Vec<_> = stream::iter(read).buffered(AT_ONCE).collect().await;
+    let mut releases = Vec::new();
+    for found in read {
+        releases.extend(found?.map(|(release, _)| release));
+    }
+    Ok(releases)
+}
+
 async fn find_in(
     cx: &Cx,
     registry: &dyn Registry,

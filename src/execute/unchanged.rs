@@ -57,6 +57,7 @@ fn released(target: &Target) -> Option<ReleasedImage> {
     Some(ReleasedImage {
         service: target.service.clone(),
         digest: digest.clone(),
+        version: target.version.clone(),
         reused: true,
         repositories: target.repositories.clone(),
         tags,

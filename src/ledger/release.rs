@@ -35,7 +35,8 @@ pub struct Release {
     /// The tags that moved.
     pub moved: Vec<Move>,
     /// The tags that point neither where they did before nor where they should, or of which that is
-    /// not known. Empty unless the exit code is 6.
+    /// not known. Empty unless the exit code is 6, or that of a rollback is 7: new tags that could not be
+    /// deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<LeftTag>,
     /// The releases that this one took back, as a rollback does.
@@ -132,6 +133,10 @@ pub struct ReleasedImage {
     pub service: String,
     /// The digest: of the index where there are several platforms or attestations.
     pub digest: Digest,
+    /// The whole version that it was published as, where there was one: a reused image says itself that of
+    /// its first release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Whether it was taken as it was, without a build.
     pub reused: bool,
     /// The repositories that hold it.

@@ -2,20 +2,32 @@
 
 use std::cmp::Ordering;
 
+use jiff::Timestamp;
+
 use super::reuse::ImageFacts;
 use super::{PlannedTag, Target};
 use crate::oci::Digest;
-use crate::tags::Channel;
+use crate::tags::{Channel, Order};
 
-/// How the commit of this run relates to the one that a tag's image was built from.
+/// How the commit of this run relates to the one that a tag was published from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ancestry {
-    /// This run's commit is an ancestor of the image's: it is older.
+    /// This run's commit is an ancestor of it: it is older.
     Older,
     /// It is not: the same, newer, or of another branch.
     NotOlder,
-    /// The repository here does not have the image's commit, or its history was cut off.
+    /// The repository here does not have that commit, or its history was cut off.
     Unknown,
+}
+
+/// What the latest record says that put a tag where it points now. A reused image cannot say it: it has
+/// the labels of its first release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// The commit.
+    pub revision: Option<String>,
+    /// The whole version.
+    pub version: Option<String>,
 }
 
 /// What decides whether a tag may move.
@@ -23,34 +35,103 @@ pub enum Ancestry {
 pub struct Present<'a> {
     /// What the tag's image says of itself.
     pub facts: &'a ImageFacts,
-    /// How the commit of this run relates to its.
+    /// What the latest record says, where one is known.
+    pub published: Option<&'a Published>,
+    /// How the commit of this run relates to the one that is published.
     pub ancestry: Ancestry,
     /// A later version whose own tag points to the same image.
     pub later: Option<String>,
+    /// The date of this run's commit.
+    pub own_time: Option<Timestamp>,
 }
 
-/// Why `tag` would go backwards; `None` where it would not, or nobody can tell.
-pub fn backwards(tag: &PlannedTag, present: &Present<'_>) -> Option<String> {
-    let facts = present.facts;
-    if let Some(order) = tag.kind.order() {
-        if let Some(later) = &present.later {
-            return Some(format!("it points to {later}, and this is {order}"));
-        }
-        let version = facts.version.as_deref().filter(|it| !it.is_empty())?;
-        if order.compare(version) == Some(Ordering::Less) {
-            return Some(format!("it points to {version}, and this is {order}"));
-        }
-        // A version here and none there: there is no order between them.
-        return None;
+impl Present<'_> {
+    /// The commit that the tag was published from last.
+    pub fn revision(&self) -> Option<&str> {
+        let recorded = self.published.and_then(|it| it.revision.as_deref());
+        let said = recorded.or(self.facts.revision.as_deref());
+        said.filter(|revision| !revision.is_empty())
     }
-    if tag.kind.follows_commits() && present.ancestry == Ancestry::Older {
-        let revision = facts.revision.as_deref().unwrap_or_default();
-        let brief: String = revision.chars().take(12).collect();
-        return Some(format!(
+
+    /// The version that the tag was published as last.
+    pub fn version(&self) -> Option<&str> {
+        let recorded = self.published.and_then(|it| it.version.as_deref());
+        recorded.or(self.facts.ordered_as())
+    }
+}
+
+/// Where a tag would go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Not backwards, or it has no order.
+    Ahead,
+    /// Backwards, and why.
+    Backwards(String),
+    /// Nobody can tell: why, and what to do about it.
+    Unknown(String, String),
+}
+
+/// Where `tag` would go from `present`.
+pub fn course(tag: &PlannedTag, present: &Present<'_>) -> Course {
+    match tag.kind.order() {
+        Some(order) => by_version(order, present),
+        None if tag.kind.follows_commits() => by_commit(present),
+        None => Course::Ahead,
+    }
+}
+
+fn by_version(order: &Order, present: &Present<'_>) -> Course {
+    if let Some(later) = &present.later {
+        return Course::Backwards(format!("it points to {later}, and this is {order}"));
+    }
+    let Some(version) = present.version() else {
+        return Course::Unknown(
+            format!(
+                "the image that it points to does not say its version, so {order} may be older"
+            ),
+            "look at what it is before this is published: afterwards its version is known"
+                .to_owned(),
+        );
+    };
+    match order.compare(version) {
+        Some(Ordering::Less) => {
+            Course::Backwards(format!("it points to {version}, and this is {order}"))
+        }
+        Some(_) => Course::Ahead,
+        None => Course::Unknown(
+            format!(
+                "it points to `{version}`, which cannot be compared to {order}, which may be older"
+            ),
+            "look at what it is before this is published: afterwards its version is known"
+                .to_owned(),
+        ),
+    }
+}
+
+fn by_commit(present: &Present<'_>) -> Course {
+    let revision = present.revision().unwrap_or_default();
+    let brief: String = revision.chars().take(12).collect();
+    match present.ancestry {
+        Ancestry::Older => Course::Backwards(format!(
             "it points to commit {brief}, which is newer than this one"
-        ));
+        )),
+        Ancestry::NotOlder => Course::Ahead,
+        Ancestry::Unknown => {
+            // Where git does not know, dates may: not well enough to decide, and enough to say so.
+            let created = present.facts.created.as_deref();
+            let made: Option<Timestamp> = created.and_then(|it| it.parse().ok());
+            match made.zip(present.own_time) {
+                Some((made, own)) if made > own => Course::Unknown(
+                    format!(
+                        "it points to an image of {made}, later than this commit, and git does not know here which of them is newer"
+                    ),
+                    "fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0` for actions/checkout"
+                        .to_owned(),
+                ),
+                _ => Course::Ahead,
+            }
+        }
     }
-    None
 }
 
 /// Whether a tag's image has to be looked at before the tag moves.

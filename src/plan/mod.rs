@@ -29,7 +29,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use backwards::{Ancestry, Present, aim, backwards, has_order, refuse};
+pub use backwards::{Ancestry, Course, Present, Published, aim, course, has_order, refuse};
 pub use build::{
     AnnotationLevel, BuildContext, BuildSpec, CacheRef, Compression, CompressionKind, Dockerfile,
     ImageOptions, NamedContext, Provenance, SecretMount, SecretSource, ServiceContext, SshMount,
@@ -55,6 +55,11 @@ use crate::tags::{self, Channel, Computed, RuleSet};
 pub const PROJECT_LABEL: &str = "dev.castoff.project";
 /// The label that says which service of its project an image belongs to.
 pub const SERVICE_LABEL: &str = "dev.castoff.service";
+/// The label with the whole version that an image was first published as, empty where it was published
+/// without one: what a base image says must not show through. It decides what goes backwards, as
+/// `org.opencontainers.image.version` may be a part of the version, or somebody's own text. Like the labels
+/// of the OCI specification it is no part of an image's inputs.
+pub const VERSION_LABEL: &str = "dev.castoff.version";
 
 /// What a publish will do.
 #[derive(Clone, Debug, Serialize)]
@@ -121,6 +126,9 @@ pub struct Target {
     /// Whether the image is wanted for itself, and not only for others that build on it.
     #[serde(skip)]
     pub wanted: bool,
+    /// The whole version that it is published as in this run, where there is one.
+    #[serde(skip)]
+    pub version: Option<String>,
 }
 
 /// What the user wrote on an image, as it is written: expressions are not evaluated.

@@ -20,6 +20,10 @@ pub struct ImageFacts {
     pub revision: Option<String>,
     /// Its version (`org.opencontainers.image.version`).
     pub version: Option<String>,
+    /// The whole version that castoff published it as (`dev.castoff.version`): empty where that was none,
+    /// `None` where the image does not say.
+    #[serde(default)]
+    pub published_as: Option<String>,
     /// When it, or its commit, was made (`org.opencontainers.image.created`).
     pub created: Option<String>,
     /// Its platforms.
@@ -28,6 +32,14 @@ pub struct ImageFacts {
     pub attested: bool,
     /// Its size in bytes: all platforms, each layer counted once.
     pub size: u64,
+}
+
+impl ImageFacts {
+    /// The version by which it is ordered: what castoff has said of it, else what whoever made it has.
+    pub fn ordered_as(&self) -> Option<&str> {
+        let said = self.published_as.as_deref().or(self.version.as_deref());
+        said.filter(|version| !version.is_empty())
+    }
 }
 
 /// An image that a publish could take as it is.

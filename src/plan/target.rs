@@ -9,7 +9,7 @@ use super::places::{Places, places};
 use super::reading::Reading;
 use super::{
     Action, AnnotationLevel, BuildSpec, Declared, ImageOptions, PROJECT_LABEL, Provenance,
-    SERVICE_LABEL, Subject, Target, Warning,
+    SERVICE_LABEL, Subject, Target, VERSION_LABEL, Warning,
 };
 use crate::compose::Service;
 use crate::config::{CreatedFrom, DirtyTree, Reuse};
@@ -45,10 +45,13 @@ pub(super) fn to_registries(
             service: service.name.clone(),
         });
     }
-    let mut version = None;
+    let mut versions = Versions::default();
     if let Some(computed) = computed {
         tell(service, &computed.warnings, warnings);
-        version = computed.version;
+        versions = Versions {
+            main: computed.version,
+            whole: computed.ordered,
+        };
     }
     let of = cache::Of {
         project,
@@ -56,7 +59,7 @@ pub(super) fn to_registries(
         facts,
     };
     let caches = caches(&of, &own.cache, &destinations, &tags)?;
-    let mut target = target(subject, version.as_deref(), caches, warnings)?;
+    let mut target = target(subject, &versions, caches, warnings)?;
     target.repositories = destinations
         .iter()
         .map(|place| place.repository.clone())
@@ -83,7 +86,7 @@ pub(super) fn for_others(
     subject: &Subject<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Target, Error> {
-    let mut target = target(subject, None, only_read(subject), warnings)?;
+    let mut target = target(subject, &Versions::default(), only_read(subject), warnings)?;
     target.because = vec!["others build on it".to_owned()];
     target.wanted = false;
     target.build.provenance = Provenance::Off;
@@ -99,7 +102,7 @@ pub(super) fn to_engine(
     wanted: bool,
     warnings: &mut Vec<Warning>,
 ) -> Result<Target, Error> {
-    let mut target = target(subject, None, only_read(subject), warnings)?;
+    let mut target = target(subject, &Versions::default(), only_read(subject), warnings)?;
     target.wanted = wanted;
     target.platforms = Vec::new();
     target.build.platforms = Vec::new();
@@ -111,10 +114,19 @@ pub(super) fn to_engine(
     Ok(target)
 }
 
+/// The versions that an image is published as.
+#[derive(Default)]
+struct Versions {
+    /// As the first tag has it: what the image says to everybody.
+    main: Option<String>,
+    /// The whole version: what it says to castoff.
+    whole: Option<String>,
+}
+
 /// What is the same for every purpose.
 fn target(
     subject: &Subject<'_>,
-    version: Option<&str>,
+    versions: &Versions,
     caches: Caches,
     warnings: &mut Vec<Warning>,
 ) -> Result<Target, Error> {
@@ -134,7 +146,7 @@ fn target(
         });
     }
     let own = settings.service(&service.name);
-    let labels = labels(subject, version, warnings)?;
+    let labels = labels(subject, versions, warnings)?;
     warnings.extend(caches.warnings);
     let reading = Reading {
         service,
@@ -142,7 +154,7 @@ fn target(
         directory: &subject.project.directory,
     };
     let mut spec = reading.spec(own, warnings)?;
-    spec.annotations = annotations(subject, &spec, version, warnings)?;
+    spec.annotations = annotations(subject, &spec, versions.main.as_deref(), warnings)?;
     spec.labels.clone_from(&labels);
     let is_dated = spec.args.contains_key(EPOCH);
     date(subject, &mut spec, warnings);
@@ -170,6 +182,7 @@ fn target(
         reused: None,
         may_reuse: own.reuse == Reuse::Unchanged,
         wanted: true,
+        version: versions.whole.clone(),
     })
 }
 
@@ -180,6 +193,8 @@ fn declared(subject: &Subject<'_>) -> Declared {
     labels.extend(own.labels.clone());
     labels.insert(PROJECT_LABEL.to_owned(), subject.project.name.clone());
     labels.insert(SERVICE_LABEL.to_owned(), subject.service.name.clone());
+    // Whatever the user wrote there is not what the image says.
+    labels.remove(VERSION_LABEL);
     Declared {
         labels,
         annotation_levels: own.annotation_levels.clone(),
@@ -254,7 +269,7 @@ fn tell(service: &Service, odd: &[tags::Warning], warnings: &mut Vec<Warning>) {
 /// The labels of the image: castoff's, then those of the compose file, then those of publish.toml.
 fn labels(
     subject: &Subject<'_>,
-    version: Option<&str>,
+    versions: &Versions,
     warnings: &mut Vec<Warning>,
 ) -> Result<BTreeMap<String, String>, Error> {
     let Subject {
@@ -276,7 +291,7 @@ fn labels(
         .collect();
     let input = LabelInput {
         own: &own,
-        version,
+        version: versions.main.as_deref(),
         created: created(settings.created),
     };
     let found = tags::labels(&input, facts, &names);
@@ -301,6 +316,8 @@ fn labels(
     }
     labels.insert(PROJECT_LABEL.to_owned(), project.name.clone());
     labels.insert(SERVICE_LABEL.to_owned(), service.name.clone());
+    let whole = versions.whole.clone().unwrap_or_default();
+    labels.insert(VERSION_LABEL.to_owned(), whole);
     Ok(labels)
 }
 

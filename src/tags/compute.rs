@@ -23,6 +23,9 @@ const DIRTY_SUFFIX: &str = "-dirty";
 pub struct Computed {
     /// The main version: the first tag. `None` where no rule gave a tag.
     pub version: Option<String>,
+    /// The whole version that the tags are ordered by, whatever part of it their patterns show. `None`
+    /// where no rule gave one.
+    pub ordered: Option<String>,
     /// The tags in the order of the action's output: the main version, the further ones, `latest`.
     pub tags: Vec<ComputedTag>,
     /// What each rule came to, in the order in which they were asked.
@@ -213,6 +216,7 @@ impl Assembly<'_> {
                 suffix: first.map(|it| it.suffix.clone()).unwrap_or_default(),
             }
         };
+        let whole = self.whole();
         let of_latest = {
             let ordered = self.first.as_ref().and_then(|it| it.ordered.clone());
             Channel::Latest(ordered.map(&order))
@@ -266,11 +270,19 @@ impl Assembly<'_> {
         }
         Computed {
             version: tags.first().map(|first| first.tag.to_string()),
+            ordered: whole,
             tags,
             explanations: self.explanations,
             latest: reason,
             warnings: self.warnings,
         }
+    }
+
+    /// The version of the first result, else of the first one that has one.
+    fn whole(&self) -> Option<String> {
+        let first = self.first.as_ref().and_then(|first| first.ordered.clone());
+        let given = || self.tags.iter().find_map(|(_, _, given)| ordered(given));
+        first.or_else(given).map(|version| version.to_string())
     }
 
     /// The first result alone decides under `auto`; without one there is nothing to decide.

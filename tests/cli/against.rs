@@ -321,6 +321,50 @@ fn a_version_does_not_go_backwards_and_the_rest_goes_ahead() {
 }
 
 #[test]
+fn the_version_that_castoff_has_written_counts_and_not_what_is_for_everybody() {
+    let registry = TestRegistry::start();
+    let project = project(&[&registry], "\"type=semver,pattern={{major}}.{{minor}}\"");
+    project.run_git(&["tag", "v1.1.5"]);
+    project.run_git(&["checkout", "-q", "v1.1.5"]);
+    let own = "dev.castoff.version";
+    let looked = |labels: &[(&str, &str)]| {
+        registry.put("api", "latest", &labelled(1, labels));
+        let plan = castoff(&project, ["plan", "--format", "json"]);
+        let plan = plan.env(
+            "CASTOFF_STATE",
+            project.join(".home/new").display().to_string(),
+        );
+        let ran = plan.run().exits(0);
+        let _ = std::fs::remove_dir_all(project.join(".home/new"));
+        let latest = ran.json()["targets"][0]["tags"][1].clone();
+        assert!(latest["reference"].as_str().unwrap().ends_with(":latest"));
+        (latest["refused"].as_str().map(str::to_owned), ran.stderr)
+    };
+    let newer = Some("it points to 2.2.0, and this is 1.1.5".to_owned());
+    assert_eq!(looked(&[(own, "2.2.0"), (VERSION, "2.2")]).0, newer);
+    // A text of the user's own is no version of castoff's.
+    assert_eq!(looked(&[(own, "1.1.0"), (VERSION, "7.0.0")]).0, None);
+    // Of images of others there is nothing better.
+    assert_eq!(looked(&[(VERSION, "2.2.0")]).0, newer);
+    // What cannot be compared is not passed over without a word.
+    for (labels, said) in [
+        (
+            vec![(VERSION, "2.2")],
+            "it points to `2.2`, which cannot be compared to 1.1.5",
+        ),
+        (
+            vec![(own, ""), (VERSION, "3.0.0")],
+            "does not say its version",
+        ),
+        (vec![], "does not say its version"),
+    ] {
+        let (refused, stderr) = looked(&labels);
+        assert_eq!(refused, None);
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}
+
+#[test]
 fn a_version_that_was_reused_for_a_later_one_does_not_go_back_either() {
     let registry = TestRegistry::start();
     let rules = "\"type=semver,pattern={{version}}\",\"type=semver,pattern={{major}}\"";

@@ -6,7 +6,9 @@ use super::images;
 use super::state::State;
 use super::{Found, Wishes};
 use crate::oci::Platform;
-use crate::plan::{self, Action, Candidate, INPUTS_LABEL, ImageFacts, Known, Target};
+use crate::plan::{
+    self, Action, Candidate, INPUTS_LABEL, ImageFacts, Known, Target, VERSION_LABEL,
+};
 
 /// The labels that castoff computes for each commit: a reused image keeps those it has.
 const OF_THE_COMMIT: [&str; 3] = ["revision", "version", "created"];
@@ -97,13 +99,16 @@ fn label(target: &mut Target) {
     }
     let Some(reused) = &target.reused else { return };
     let facts = &reused.facts;
-    for name in OF_THE_COMMIT {
+    let of_the_commit = OF_THE_COMMIT.map(|name| {
         let value = match name {
             "revision" => &facts.revision,
             "version" => &facts.version,
             _ => &facts.created,
         };
-        let key = format!("org.opencontainers.image.{name}");
+        (format!("org.opencontainers.image.{name}"), value)
+    });
+    let own = (VERSION_LABEL.to_owned(), &facts.published_as);
+    for (key, value) in of_the_commit.into_iter().chain([own]) {
         match value {
             Some(value) => target.labels.insert(key, value.clone()),
             None => target.labels.remove(&key),

@@ -6,7 +6,7 @@ use super::PATIENCE;
 use super::state::State;
 use crate::cx::Cx;
 use crate::execute;
-use crate::execute::ports::Registry;
+use crate::execute::ports::{Registry, RegistryError};
 use crate::oci::{Digest, Repository};
 use crate::plan::{Action, ImageFacts, Plan, Target};
 
@@ -27,14 +27,19 @@ pub(super) fn present(target: &Target) -> Vec<(Digest, Repository)> {
     found
 }
 
-/// Finds out what the images say of themselves that could be reused, or are in the way.
+/// Finds out what the images say of themselves that could be reused, or are in the way, and which cannot be
+/// read.
 pub(super) async fn look(
     cx: &Cx,
     registry: &dyn Registry,
     plan: &Plan,
     state: &State,
-) -> BTreeMap<Digest, ImageFacts> {
+) -> (
+    BTreeMap<Digest, ImageFacts>,
+    BTreeMap<Digest, RegistryError>,
+) {
     let mut known = state.images();
+    let mut unread = BTreeMap::new();
     let mut wanted: BTreeMap<Digest, Repository> = BTreeMap::new();
     for target in &plan.targets {
         wanted.extend(present(target));
@@ -55,15 +60,32 @@ pub(super) async fn look(
         .map(|(digest, repository)| (digest.clone(), repository.clone()))
         .collect();
     if !unknown.is_empty() {
-        known.extend(execute::facts(cx, registry, unknown).await);
+        for (digest, found) in execute::facts(cx, registry, unknown).await {
+            match found {
+                Ok(Some(facts)) => {
+                    known.insert(digest, facts);
+                }
+                // What is no image says nothing, and that is known.
+                Ok(None) => {}
+                Err(error) => {
+                    unread.insert(digest, error);
+                }
+            }
+        }
         state.keep_images(&known);
     }
     known.retain(|digest, _| wanted.contains_key(digest));
-    known
+    (known, unread)
 }
 
 /// Finds out which repositories hold the images that are reused.
-pub(super) async fn find_copies(cx: &Cx, registry: &dyn Registry, plan: &mut Plan) {
+/// Those that are given up are not asked.
+pub(super) async fn find_copies(
+    cx: &Cx,
+    registry: &dyn Registry,
+    plan: &mut Plan,
+    given_up: &BTreeMap<String, RegistryError>,
+) {
     let mut asked = BTreeSet::new();
     for target in &mut plan.targets {
         let (Action::Reuse(digest), Some(reused)) = (&target.action, &mut target.reused) else {
@@ -74,7 +96,7 @@ pub(super) async fn find_copies(cx: &Cx, registry: &dyn Registry, plan: &mut Pla
             let points_to_it = target.tags.iter().any(|tag| {
                 tag.reference.repository() == repository && tag.from.as_ref() == Some(digest)
             });
-            if reused.held.contains(repository) {
+            if reused.held.contains(repository) || given_up.contains_key(&place.registry) {
                 continue;
             }
             if points_to_it {

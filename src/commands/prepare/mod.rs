@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::order::Kept;
 pub(super) use self::scan::NotHashed;
 use self::scan::{Again, Held, Scanned};
 use self::state::State;
@@ -18,13 +19,13 @@ use super::read::Read;
 use super::{Given, adapters, builders};
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::execute::ports::{Inputs, Registry, RegistryFault};
+use crate::execute::ports::{Inputs, Registry, RegistryError, RegistryFault};
 use crate::execute::{self, Points};
 use crate::ledger::Release;
 use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{
     self, Action, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, LastInputs, NamedContext, Plan,
-    Target, Warning,
+    Target, VERSION_LABEL, Warning,
 };
 
 /// How long a registry may take to say where one reference points, retries included. One that takes longer
@@ -48,6 +49,12 @@ pub(super) struct Prepared {
     pub(super) inputs: Arc<dyn Inputs>,
     /// The digest of what the files and arguments of this run decide, by service.
     pub(super) contents: BTreeMap<String, Digest>,
+    /// Registries that are not required and have failed, and how: they are left out of this run.
+    pub(super) given_up: BTreeMap<String, RegistryError>,
+    /// Tags of which nobody can tell whether they would go backwards, and why.
+    pub(super) blind: Vec<(Reference, String)>,
+    /// Whether a release that moves no tag says more than the records so far.
+    pub(super) is_news: bool,
     last: BTreeMap<String, (Fingerprint, BTreeMap<String, String>)>,
     state: State,
 }
@@ -75,6 +82,7 @@ impl Prepared {
                 inputs: Some(inputs),
                 revision: label("revision").cloned(),
                 version: label("version").cloned(),
+                published_as: image.labels.get(VERSION_LABEL).cloned(),
                 created: label("created").cloned(),
                 platforms: image.platforms.clone(),
                 attested: !image.attestations.is_empty(),
@@ -112,6 +120,12 @@ struct Found {
     held: BTreeMap<String, Held>,
     points: Points,
     facts: BTreeMap<Digest, ImageFacts>,
+    /// The images that cannot be read.
+    unread: BTreeMap<Digest, RegistryError>,
+    /// Registries that are not required and have failed.
+    given_up: BTreeMap<String, RegistryError>,
+    /// The releases that this machine knows.
+    releases: Vec<Release>,
 }
 
 /// Looks at everything, and completes the plan: what is built and what reused, where tags point and will
@@ -124,8 +138,10 @@ pub(super) async fn prepare(
     registry: &dyn Registry,
     wishes: Wishes,
 ) -> Result<Prepared, Error> {
-    let folder = adapters::ledger(given, read).ok();
-    let state = State::new(folder.map(|ledger| ledger.folder().to_owned()));
+    let ledger = adapters::ledger(given, read).ok();
+    // A ledger that cannot be read is in the way of a publish, and not of this.
+    let releases = ledger.as_ref().and_then(|ledger| ledger.releases().ok());
+    let state = State::new(ledger.map(|ledger| ledger.folder().to_owned()));
     let own = own_platforms(given, read, plan);
     let scanned = scan(plan, &own, wishes).await?;
     let references = references(plan, &scanned);
@@ -138,13 +154,16 @@ pub(super) async fn prepare(
         execute::resolve(cx, registry, references, PATIENCE)
     );
     let held = held.map_err(|error| Error::Internal(error.to_string()))?;
-    show_tags(plan, &points);
+    let given_up = show_tags(plan, &points);
     let mut found = Found {
         inputs: BTreeMap::new(),
         contents: BTreeMap::new(),
         held: BTreeMap::new(),
         points,
         facts: BTreeMap::new(),
+        unread: BTreeMap::new(),
+        given_up,
+        releases: releases.unwrap_or_default(),
     };
     // Those that others build on come first.
     for service in plan.order.concat() {
@@ -173,19 +192,20 @@ pub(super) async fn prepare(
         }
         found.inputs.insert(service, fingerprint);
     }
-    found.facts = images::look(cx, registry, plan, &state).await;
+    (found.facts, found.unread) = images::look(cx, registry, plan, &state).await;
     for target in plan.targets.iter_mut().filter(|target| target.wanted) {
         let own = own.get(&target.service);
         decide::decide(target, &found, &state, own, wishes);
     }
     plan.drop_unneeded();
-    images::find_copies(cx, registry, plan).await;
+    images::find_copies(cx, registry, plan, &found.given_up).await;
     aim(plan);
+    let mut kept = Kept::default();
     if !wishes.allow_backwards {
-        order::keep(cx, given, read, plan, registry, &found.facts).await;
+        kept = order::keep(cx, given, read, plan, registry, &mut found).await;
     }
     warn_of_fixed(plan);
-    Ok(finish(plan, found, scanned, state))
+    Ok(finish(plan, found, kept, scanned, state))
 }
 
 /// The platforms that builders have for themselves, by the services that they build, where they are known.
@@ -238,27 +258,47 @@ fn references(
         .collect()
 }
 
-/// Says where tags point now. A registry that does not answer is a warning: a publish finds out for
-/// itself whether it may go ahead.
-fn show_tags(plan: &mut Plan, points: &Points) {
+fn is_cancelled(error: &RegistryError) -> bool {
+    matches!(error.fault, RegistryFault::Cancelled)
+}
+
+fn warning(subject: String, error: &RegistryError) -> Warning {
+    Warning {
+        subject,
+        message: format!("what its tags point to is not known: {}", error.fault),
+        hint: error.hint(),
+    }
+}
+
+/// Says where tags point now. A registry that does not answer is a warning; gives those of them that are
+/// not required, and are not asked again.
+fn show_tags(plan: &mut Plan, points: &Points) -> BTreeMap<String, RegistryError> {
     let mut warnings: Vec<Warning> = Vec::new();
-    for tag in plan.targets.iter_mut().flat_map(|target| &mut target.tags) {
-        match points.get(&tag.reference) {
-            Some(Ok(found)) => tag.from.clone_from(found),
-            Some(Err(error)) if !matches!(error.fault, RegistryFault::Cancelled) => {
-                let warning = Warning {
-                    subject: tag.reference.repository().domain().to_owned(),
-                    message: format!("what its tags point to is not known: {}", error.fault),
-                    hint: error.hint(),
-                };
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
+    let mut given_up = BTreeMap::new();
+    for target in &mut plan.targets {
+        for tag in &mut target.tags {
+            let repository = tag.reference.repository();
+            match points.get(&tag.reference) {
+                Some(Ok(found)) => tag.from.clone_from(found),
+                Some(Err(error)) if !is_cancelled(error) => {
+                    let warning = warning(repository.domain().to_owned(), error);
+                    if !warnings.contains(&warning) {
+                        warnings.push(warning);
+                    }
+                    let mut places = target.destinations.iter();
+                    let place = places.find(|place| place.repository == *repository);
+                    if let Some(place) = place.filter(|place| !place.required) {
+                        given_up
+                            .entry(place.registry.clone())
+                            .or_insert_with(|| error.clone());
+                    }
                 }
+                Some(Err(_)) | None => {}
             }
-            Some(Err(_)) | None => {}
         }
     }
     plan.warnings.extend(warnings);
+    given_up
 }
 
 /// The inputs of the services that a target builds on, by the names of the contexts that they are.
@@ -391,6 +431,7 @@ fn warn_of_fixed(plan: &mut Plan) {
 fn finish(
     plan: &Plan,
     found: Found,
+    kept: Kept,
     mut scanned: BTreeMap<String, Result<Scanned, String>>,
     state: State,
 ) -> Prepared {
@@ -398,6 +439,7 @@ fn finish(
         inputs,
         held,
         contents,
+        given_up,
         ..
     } = found;
     let mut hashed = BTreeMap::new();
@@ -419,6 +461,9 @@ fn finish(
     Prepared {
         inputs: Arc::new(Again::new(hashed, &state)),
         contents,
+        given_up,
+        blind: kept.blind,
+        is_news: kept.is_news,
         last,
         state,
     }
