@@ -113,6 +113,9 @@ pub struct RollbackArguments {
     /// Forget an interrupted publish, and leave its tags where they are
     #[arg(long, conflicts_with = "release")]
     pub forget: bool,
+    /// Take back even the first release of a service, so that no tag is left of it
+    #[arg(long, conflicts_with = "forget")]
+    pub unpublish: bool,
     /// The form of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

@@ -18,7 +18,8 @@ use crate::report::{Problem, history_table};
 /// A release with what became of it.
 #[derive(Serialize)]
 struct Shown<'a> {
-    /// `live`, `rolled back`, `failed`, or `done` for what only took others back.
+    /// `live`, `rolled back`, `failed`, or `done` for what only took others back; `partly rolled back` and
+    /// `partly done` where tags are left that could not be deleted.
     state: &'static str,
     #[serde(flatten)]
     release: &'a Release,
@@ -32,9 +33,17 @@ pub(super) fn run(given: &Given<'_>, arguments: &HistoryArguments) -> Result<Exi
     if !arguments.offline {
         let repositories = undertaking::repositories(&read, &releases)?;
         let (found, ended) = ask(given, &read, &repositories)?;
-        exit = ended;
         releases = undertaking::merged(releases, found.releases);
-        for error in &found.errors {
+        let (optional, errors): (Vec<_>, Vec<_>) = found
+            .errors
+            .into_iter()
+            .partition(|error| undertaking::is_optional(&read, &error.host));
+        exit = match ended {
+            Exit::Done if !errors.is_empty() => Exit::NotReady,
+            ended => ended,
+        };
+        undertaking::unasked(given, &optional);
+        for error in &errors {
             given.printer.problem(&Problem {
                 hint: error.hint(),
                 ..Problem::error(error)
@@ -68,10 +77,8 @@ fn ask(
                 let found = execute::find(&cx, registries, project, repositories).await;
                 let exit = if cx.cancel.is_cancelled() {
                     Exit::Interrupted
-                } else if found.errors.is_empty() {
-                    Exit::Done
                 } else {
-                    Exit::NotReady
+                    Exit::Done
                 };
                 (found, exit)
             }
@@ -86,15 +93,26 @@ fn states(releases: &[Release]) -> Vec<Shown<'_>> {
         .iter()
         .map(|release| release.release.as_str())
         .collect();
+    // A tag that could not be deleted is still there, and so is what it leads to.
+    let partial = releases
+        .iter()
+        .filter(|release| release.is_live() && !release.left.is_empty());
+    let partial: BTreeSet<&str> = partial
+        .flat_map(|release| release.undid.iter().map(String::as_str))
+        .collect();
     let shown = releases.iter().rev().map(|release| Shown {
         state: if live.contains(release.release.as_str()) {
             "live"
         } else if !release.is_live() {
             "failed"
+        } else if partial.contains(release.release.as_str()) {
+            "partly rolled back"
         } else if release.undid.is_empty() {
             "rolled back"
-        } else {
+        } else if release.left.is_empty() {
             "done"
+        } else {
+            "partly done"
         },
         release,
     });

@@ -6,7 +6,7 @@ use crate::cli::{Format, RollbackArguments};
 use crate::error::Error;
 use crate::execute::{self, Attempt, Outcome, Undoing, World};
 use crate::exit::Exit;
-use crate::ledger::{Release, Unfinished, live, undo};
+use crate::ledger::{Release, Unfinished, emptied, live, undo};
 use crate::plan::{Purpose, RegistryPlan};
 use crate::report::{registries_table, rollback_table};
 
@@ -28,7 +28,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &RollbackArguments) -> Result<Ex
             return Err(undertaking::stuck(&unfinished));
         }
         Some(unfinished) => restore(given, &read, &world, &unfinished)?,
-        None => roll_back(given, &read, &world, arguments.release.as_deref())?,
+        None => roll_back(given, &read, &world, arguments)?,
     };
     complain(given, &outcome.failures);
     let mut release = outcome.release;
@@ -104,20 +104,29 @@ fn finish(
     carry_out(given, read, world, &undoing, &Attempt::of(unfinished))
 }
 
-/// Takes back the last release, or all that came after `to`.
+/// Takes back the last release, or all that came after the one that is named.
 fn roll_back(
     given: &Given<'_>,
     read: &Read,
     world: &World,
-    to: Option<&str>,
+    arguments: &RollbackArguments,
 ) -> Result<(Outcome, Exit), Error> {
-    let releases = undertaking::known(given, read, world)?;
-    let releases = chosen(&releases, to)?;
+    let known = undertaking::known(given, read, world)?;
+    let (stay, releases) = chosen(&known, arguments.release.as_deref())?;
     let moves = undo(&releases);
     if moves.is_empty() {
         return Err(Error::NoRelease {
             message: "there is nothing to take back: no tag has moved since".to_owned(),
             hint: None,
+        });
+    }
+    let emptied = emptied(&moves, &releases, &stay);
+    if let Some(service) = emptied.first().filter(|_| !arguments.unpublish) {
+        return Err(Error::NoRelease {
+            message: format!(
+                "nothing of service `{service}` would be left: no earlier release of it is known"
+            ),
+            hint: Some("`castoff rollback --unpublish` deletes its tags all the same".to_owned()),
         });
     }
     let mut attempt = undertaking::begin(&world.ledger, read, "rollback")?;
@@ -133,25 +142,34 @@ fn roll_back(
     carry_out(given, read, world, &undoing, &attempt)
 }
 
-/// The releases to be taken back, oldest first.
-fn chosen<'a>(releases: &'a [Release], to: Option<&str>) -> Result<Vec<&'a Release>, Error> {
-    let live = live(releases);
-    let Some(to) = to else {
-        let Some(last) = live.last() else {
-            return Err(Error::NoRelease {
-                message: "no release is known that could be taken back".to_owned(),
-                hint: Some("`castoff history` shows the releases that are known".to_owned()),
-            });
-        };
-        return Ok(vec![last]);
+/// Releases, oldest first.
+type Releases<'a> = Vec<&'a Release>;
+
+/// The releases that stay, and those to be taken back: the last one that moved a tag, and what came after
+/// it, or all after `to`.
+fn chosen<'a>(
+    releases: &'a [Release],
+    to: Option<&str>,
+) -> Result<(Releases<'a>, Releases<'a>), Error> {
+    let mut stay = live(releases);
+    let position = match to {
+        None => stay.iter().rposition(|release| !release.moved.is_empty()),
+        Some(to) => {
+            let at = stay.iter().position(|release| release.release == to);
+            at.map(|at| at + 1)
+        }
     };
-    let Some(at) = live.iter().position(|release| release.release == to) else {
+    let Some(position) = position else {
         return Err(Error::NoRelease {
-            message: format!("{to} is no release that tags could go back to"),
+            message: match to {
+                None => "no release is known that could be taken back".to_owned(),
+                Some(to) => format!("{to} is no release that tags could go back to"),
+            },
             hint: Some("`castoff history` shows the releases that are known".to_owned()),
         });
     };
-    Ok(live.into_iter().skip(at + 1).collect())
+    let back = stay.split_off(position);
+    Ok((stay, back))
 }
 
 fn carry_out(

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::read::Read;
-use super::{Given, quietly, session};
+use super::{Given, adapters, quietly, session};
 use crate::error::Error;
+use crate::execute::ports::RegistryError;
 use crate::execute::{self, Attempt, World};
 use crate::exit::Exit;
 use crate::facts;
 use crate::ledger::{Holder, Ledger, Lock, Release, Unfinished};
 use crate::oci::{Reference, Repository};
 use crate::plan::{self, Action, Plan};
+use crate::report::{Problem, Severity};
 
 /// Takes the lock of the project, or says who has it.
 pub(super) fn lock(ledger: &Ledger, command: &str) -> Result<Lock, Error> {
@@ -220,8 +222,26 @@ pub(super) fn merged(mut here: Vec<Release>, elsewhere: Vec<Release>) -> Vec<Rel
     here
 }
 
-/// All releases that this machine or a registry knows. Every registry has to answer: a release that is not
-/// known of would be taken for one that was not made.
+/// Says that registries which are not required were not asked for releases.
+pub(super) fn unasked(given: &Given<'_>, errors: &[RegistryError]) {
+    for error in errors {
+        given.printer.problem(&Problem {
+            severity: Severity::Warning,
+            hint: error.hint(),
+            ..Problem::error(error)
+        });
+    }
+}
+
+/// Whether publish.toml names the registry at `host` as one that is not required.
+pub(super) fn is_optional(read: &Read, host: &str) -> bool {
+    let mut registries = read.settings.registries.iter();
+    let found = registries.find(|registry| adapters::domain(registry) == Some(host));
+    found.is_some_and(|registry| !registry.required)
+}
+
+/// All releases that this machine or a registry knows. Every registry that is required has to answer: a
+/// release that is not known of would be taken for one that was not made.
 pub(super) fn known(given: &Given<'_>, read: &Read, world: &World) -> Result<Vec<Release>, Error> {
     let here = world.ledger.releases().map_err(Error::Ledger)?;
     let repositories = repositories(read, &here)?;
@@ -241,7 +261,14 @@ pub(super) fn known(given: &Given<'_>, read: &Read, world: &World) -> Result<Vec
             }
         })
     })?;
-    match found.errors.into_iter().next() {
+    let (optional, errors): (Vec<_>, Vec<_>) = found
+        .errors
+        .into_iter()
+        .partition(|error| is_optional(read, &error.host));
+    if exit == Exit::Done {
+        unasked(given, &optional);
+    }
+    match errors.into_iter().next() {
         Some(error) => Err(error.into()),
         None if exit == Exit::Done => Ok(merged(here, found.releases)),
         None => Err(Error::NoRelease {

@@ -274,7 +274,7 @@ impl Failure {
                     .to_owned(),
             ),
             Self::Undeletable { reference, .. } => Some(format!(
-                "nobody needs it: remove {reference} in the registry's own way"
+                "remove {reference} in the registry's own way; until then `castoff status` and `castoff history` name it"
             )),
             Self::Elsewhere { .. } => Some(
                 "somebody has moved it on purpose, or not: `castoff history` shows what was released"

@@ -25,7 +25,7 @@ pub(super) struct Restored {
     pub(super) made: Vec<Move>,
     /// The tags that are not, and can be tried again.
     pub(super) stranded: Vec<Failure>,
-    /// New tags that their registry does not let go: nothing more can be done about them here.
+    /// New tags that their registry does not let go: somebody has to remove them there.
     pub(super) undeletable: Vec<Failure>,
 }
 
@@ -33,10 +33,15 @@ impl Restored {
     /// What the journal should say of it.
     pub(super) fn entries(&mut self) -> Vec<Entry> {
         let mut entries = std::mem::take(&mut self.entries);
-        if self.stranded.is_empty() {
+        if self.is_complete() {
             entries.push(Entry::TakenBack);
         }
         entries
+    }
+
+    /// Whether every tag is where it was before.
+    pub(super) fn is_complete(&self) -> bool {
+        self.stranded.is_empty() && self.undeletable.is_empty()
     }
 
     /// All that is not as it was before.

@@ -2,9 +2,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::attempt::{Attempt, Log, blocking};
-use super::commit::{Commit, Order, Wish};
+use super::commit::{Commit, Committed, Order, Wish};
 use super::ports::RegistryError;
-use super::{Failure, Outcome, World, records, restore, verify};
+use super::{Failure, Outcome, World, records, restore, settle};
 use crate::cx::Cx;
 use crate::ledger::{Move, Unfinished};
 use crate::oci::RawManifest;
@@ -58,7 +58,7 @@ pub async fn take_back(
     if cx.cancel.is_cancelled() {
         failures.push(Failure::Interrupted { step: "the tags" });
     }
-    let is_back = restored.stranded.is_empty() && failures.is_empty();
+    let is_back = restored.is_complete() && failures.is_empty();
     outcome.release.moved = std::mem::take(&mut restored.made);
     failures.extend(restored.failures());
     if is_back {
@@ -77,9 +77,9 @@ pub async fn take_back(
 /// not exist are deleted where their registry allows it. As with a publish all of them move, or none;
 /// it is a release of its own, with a journal and a record.
 pub async fn roll_back(cx: &Cx, world: &World, undoing: &Undoing, attempt: &Attempt) -> Outcome {
-    let mut outcome = Outcome::of(&undoing.project, &undoing.registries, attempt);
-    let wishes = match look(cx, world, undoing, attempt).await {
-        Ok(wishes) => wishes,
+    let outcome = Outcome::of(&undoing.project, &undoing.registries, attempt);
+    let (wishes, missed) = match look(cx, world, undoing, attempt).await {
+        Ok(looked) => looked,
         Err(failures) => return outcome.fail(cx, failures),
     };
     let tags = wishes.iter().map(|wish| wish.reference.clone()).collect();
@@ -88,58 +88,57 @@ pub async fn roll_back(cx: &Cx, world: &World, undoing: &Undoing, attempt: &Atte
         Err(failure) => return outcome.fail(cx, vec![failure]),
     };
     let mut commit = Commit::new(cx, world, &log);
+    for (registry, error) in missed {
+        commit.give_up(&registry, error);
+    }
     if let Err(failures) = commit.run(&wishes, Order::ChannelsFirst).await {
         return outcome.fail(cx, failures);
     }
-    outcome.committed(&mut commit.done);
-    let mut failures = verify::verify(cx, world, &[], &commit.done).await;
-    if failures.iter().any(Failure::is_mismatch) {
+    if commit.done.moved.is_empty() && !commit.done.stranded.is_empty() {
+        // No tag went anywhere, and so nothing was taken back. The journal ends with that.
+        let mut failures = std::mem::take(&mut commit.done.stranded);
         failures.extend(commit.take_back().await);
-        outcome.taken_back();
-    }
-    if !failures.is_empty() {
         return outcome.fail(cx, failures);
     }
-    outcome.finish();
-    if let Err(failure) = commit.end().await {
-        outcome.afterwards(failure.after_all());
-    }
-    let homes = records::homes_of(&wishes, &commit.done);
-    records::keep(cx, world, &mut outcome, &homes).await;
-    outcome
+    let homes = |done: &Committed| records::homes_of(&wishes, done);
+    settle(cx, world, outcome, commit, &[], homes).await
 }
 
 /// Looks at everything before anything moves: is each tag where it should be, and is the image still
-/// there that it goes back to?
+/// there that it goes back to? Gives the registries that are not required and do not say, and why: there
+/// nothing moves.
 async fn look(
     cx: &Cx,
     world: &World,
     undoing: &Undoing,
     attempt: &Attempt,
-) -> Result<Vec<Wish>, Vec<Failure>> {
+) -> Result<(Vec<Wish>, Vec<(String, RegistryError)>), Vec<Failure>> {
     let looked = undoing
         .moves
         .iter()
-        .map(|moved| look_at(cx, world, undoing, moved));
+        .map(|moved| async move { (moved, look_at(cx, world, undoing, moved).await) });
     let looked: Vec<_> = stream::iter(looked).buffered(AT_ONCE).collect().await;
     if cx.cancel.is_cancelled() {
         return Err(vec![Failure::Interrupted { step: "preflight" }]);
     }
     let mut wishes = Vec::new();
     let mut failures = Vec::new();
+    let mut missed: Vec<(String, RegistryError)> = Vec::new();
     let resumed = attempt.resumes.iter().flat_map(|resumes| &resumes.moves);
     let earlier: std::collections::BTreeSet<_> = resumed.map(|moved| &moved.reference).collect();
-    for result in looked {
+    for (moved, result) in looked {
+        let (registry, required) = undoing.registry(moved);
         match result {
             Ok(wish) => wishes.push(Wish {
                 earlier: earlier.contains(&wish.reference),
                 ..wish
             }),
+            Err(Failure::Unread { error, .. }) if !required => missed.push((registry, error)),
             Err(failure) => failures.push(failure),
         }
     }
     if failures.is_empty() {
-        Ok(wishes)
+        Ok((wishes, missed))
     } else {
         Err(failures)
     }

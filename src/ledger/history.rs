@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Move, Release};
-use crate::oci::Reference;
+use crate::oci::{Reference, Repository};
 
 /// The releases that are live or were replaced by later ones, oldest first: not those that failed, those
 /// that were rolled back, and the rollbacks themselves.
@@ -38,8 +38,29 @@ pub fn undo(releases: &[&Release]) -> Vec<Move> {
     moves.filter(|moved| moved.from != moved.to).collect()
 }
 
+/// The services of which nothing would be live once `moves` have taken `back` these releases: their tags are
+/// only deleted, and none of the releases that `stay` has any of theirs.
+pub fn emptied<'a>(moves: &[Move], back: &[&'a Release], stay: &[&Release]) -> BTreeSet<&'a str> {
+    let mut services: BTreeMap<&str, BTreeSet<&Repository>> = BTreeMap::new();
+    for image in back.iter().flat_map(|release| &release.images) {
+        let repositories = services.entry(image.service.as_str()).or_default();
+        repositories.extend(&image.repositories);
+    }
+    services.retain(|service, repositories| {
+        let is_own = |moved: &&Move| repositories.contains(moved.reference.repository());
+        let mut own = moves.iter().filter(is_own).peekable();
+        let stays = stay.iter().flat_map(|release| &release.images);
+        let mut stays = stays.filter(|image| image.service == *service);
+        own.peek().is_some()
+            && own.all(|moved| moved.to.is_none())
+            && !stays.any(|image| !image.tags.is_empty())
+    });
+    services.into_keys().collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::ReleasedImage;
     use super::*;
     use crate::oci::Digest;
 
@@ -107,6 +128,44 @@ mod tests {
                 ("latest".to_owned(), digest("b"), digest("old"))
             ]
         );
+    }
+
+    #[test]
+    fn only_the_first_release_of_a_service_leaves_nothing_of_it() {
+        let with_image = |mut release: Release| {
+            release.images = vec![ReleasedImage {
+                service: "a".to_owned(),
+                digest: Digest::of(b"a"),
+                version: None,
+                reused: false,
+                repositories: vec!["h.example/a".parse().unwrap()],
+                tags: release
+                    .moved
+                    .iter()
+                    .map(|it| it.reference.clone())
+                    .collect(),
+                platforms: Vec::new(),
+                labels: BTreeMap::new(),
+                annotations: BTreeMap::new(),
+                attestations: Vec::new(),
+                signed: false,
+                size: 1,
+                seconds: 0.0,
+            }];
+            release
+        };
+        let one = with_image(release("1", 0, &[("main", None, "a")]));
+        let two = release("2", 0, &[("main", Some("a"), "b"), ("2", None, "b")]);
+        let two = with_image(two);
+        let three = with_image(release("3", 0, &[("3", None, "c")]));
+        let nothing_left = |back: &[&Release], stay: &[&Release]| {
+            let moves = undo(back);
+            !emptied(&moves, back, stay).is_empty()
+        };
+        assert!(nothing_left(&[&one], &[]));
+        assert!(nothing_left(&[&one, &two], &[]));
+        assert!(!nothing_left(&[&two], &[&one]));
+        assert!(!nothing_left(&[&three], &[&one, &two]));
     }
 
     #[test]

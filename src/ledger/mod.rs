@@ -14,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use history::{live, undo};
+pub use history::{emptied, live, undo};
 pub use journal::{Begun, Entry, Journal, Move, Next, Place, Promoted, Uploaded, VERSION};
 pub use lock::{Holder, Lock};
 pub use release::{LeftTag, RecordError, RegistryOutcome, RegistryState, Release, ReleasedImage};

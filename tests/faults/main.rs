@@ -12,6 +12,7 @@
 mod elsewhere;
 mod harness;
 mod matrix;
+mod order;
 mod recovery;
 mod resume;
 mod split;

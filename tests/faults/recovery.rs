@@ -173,6 +173,12 @@ fn two_runs_for_one_project_exclude_each_other() {
         "{}",
         status.stdout
     );
+    // Whatever it would advise, the lock would refuse.
+    assert!(
+        status.stdout.contains("wait until it has ended") && !status.stdout.contains("--resume"),
+        "{}",
+        status.stdout
+    );
     shop.castoff(["history"]).run().exits(0);
     first.signal("KILL");
     first.wait();
@@ -295,7 +301,7 @@ fn a_rollback_that_is_killed_is_finished_by_the_next() {
 }
 
 #[test]
-fn new_tags_that_cannot_be_deleted_are_named_and_are_no_obstacle() {
+fn new_tags_that_cannot_be_deleted_are_named_until_somebody_has_decided() {
     let shop = Shop::with(&Settings {
         delete_tags: false,
         ..Settings::default()
@@ -323,9 +329,55 @@ fn new_tags_that_cannot_be_deleted_are_named_and_are_no_obstacle() {
     let mut now = shop.world();
     now.retain(|reference, _| reference.ends_with(":latest"));
     assert_eq!(now, latest(1));
+    // They are there, so it is not over.
+    let left_as = |state: &str| {
+        let status = shop.castoff(["status", "--format", "json"]).run().exits(0);
+        let tags = status.json()["interrupted"]["tags"].clone();
+        let tags = tags.as_array().into_iter().flatten();
+        tags.filter(|tag| tag["state"] == state).count()
+    };
+    assert_eq!(left_as("moved"), 9);
+    shop.publish(3).run().exits(3);
+    shop.castoff(["rollback"]).run().exits(6);
+    assert_eq!(left_as("moved"), 9);
+    let after = shop.snapshot();
     // The same release goes through once the registry takes it.
-    shop.publish(2).run().exits(0);
+    shop.publish(2).args(["--resume"]).run().exits(0);
     assert_eq!(shop.world(), shop.all(2));
+    assert_eq!(left_as("moved"), 0);
+    // Or somebody removes them in the registry's own way, and it never was.
+    shop.restore(&after);
+    for registry in &shop.registries {
+        registry.set(|settings| settings.delete_tags = true);
+    }
+    shop.castoff(["rollback"]).run().exits(0);
+    assert_eq!(shop.world(), shop.all(1));
+    assert_eq!(left_as("moved"), 0);
+}
+
+#[test]
+fn what_could_not_be_taken_back_is_not_said_to_be_rolled_back() {
+    let shop = Shop::with(&Settings {
+        delete_tags: false,
+        ..Settings::default()
+    });
+    let states = |shop: &Shop| -> Vec<String> {
+        let history = shop.castoff(["history", "--format", "json"]).run().exits(0);
+        let history = history.json();
+        let shown = history.as_array().unwrap().iter();
+        shown
+            .map(|release| release["state"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    shop.publish(1).run().exits(0);
+    // No tag can go anywhere: nothing has happened.
+    shop.castoff(["rollback", "--unpublish"]).run().exits(6);
+    assert_eq!(shop.world(), shop.all(1));
+    assert_eq!(states(&shop), ["live"]);
+    shop.publish(2).run().exits(0);
+    // `latest` goes back, and the new version stays.
+    shop.castoff(["rollback"]).run().exits(7);
+    assert_eq!(states(&shop), ["partly done", "partly rolled back", "live"]);
 }
 
 #[test]
