@@ -42,7 +42,8 @@ struct Interrupted {
     /// The services whose images are up.
     uploaded: Vec<String>,
     tags: Vec<Tag>,
-    /// The command lines that end the interruption: what goes on to the end, and what takes it back.
+    /// The command lines that end the interruption: what goes on to the end, and what takes it back. None
+    /// while another run is under way.
     next: Vec<String>,
     hint: String,
 }
@@ -81,7 +82,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &StatusArguments) -> Result<Exit
             exit = ended;
             now
         };
-        interrupted = Some(shown(unfinished, now));
+        interrupted = Some(shown(unfinished, now, running.as_ref()));
     }
     let status = Status {
         project: &read.project.name,
@@ -139,7 +140,7 @@ async fn now(cx: &Cx, registry: &dyn Registry, moves: &[Move]) -> Vec<Option<Fou
     stream::iter(asked).buffered(AT_ONCE).collect().await
 }
 
-fn shown(unfinished: Unfinished, now: Vec<Option<Found>>) -> Interrupted {
+fn shown(unfinished: Unfinished, now: Vec<Option<Found>>, running: Option<&Holder>) -> Interrupted {
     let next = unfinished.next();
     let uploaded = unfinished.uploaded.into_iter().map(|image| image.service);
     let tags = unfinished.moves.into_iter().zip(now);
@@ -157,7 +158,13 @@ fn shown(unfinished: Unfinished, now: Vec<Option<Found>>) -> Interrupted {
             now: now.and_then(|Found(now)| now),
         })
         .collect();
-    let hint = if tags.is_empty() {
+    let hint = if let Some(running) = running {
+        // Whatever was typed now, the lock would refuse it.
+        format!(
+            "`castoff {}` is under way: wait until it has ended, and look again",
+            running.command
+        )
+    } else if tags.is_empty() {
         format!(
             "no tag has moved: `{}` goes on with it, and nothing has to be taken back",
             next.finish
@@ -165,9 +172,12 @@ fn shown(unfinished: Unfinished, now: Vec<Option<Found>>) -> Interrupted {
     } else {
         unfinished_hint(&next)
     };
-    let mut commands = vec![next.finish];
-    if !tags.is_empty() && !commands.contains(&next.undo) {
-        commands.push(next.undo);
+    let mut commands = Vec::new();
+    if running.is_none() {
+        commands.push(next.finish);
+        if !tags.is_empty() && !commands.contains(&next.undo) {
+            commands.push(next.undo);
+        }
     }
     Interrupted {
         release: unfinished.begun.release,

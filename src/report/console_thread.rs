@@ -166,8 +166,17 @@ impl Shown {
                 }
             }
             Progress::Json => self.text.push_str(&json),
-            Progress::Live => self.interrupt(&envelope.event),
-            Progress::Quiet => {}
+            Progress::Live => {
+                if let Some(problem) = warned(&envelope.event) {
+                    self.interrupt(&problem);
+                }
+            }
+            Progress::Quiet => {
+                let problem = warned(&envelope.event).or_else(|| refused(&envelope.event));
+                if let Some(problem) = problem {
+                    self.printer.problem(&problem);
+                }
+            }
         }
     }
 
@@ -181,27 +190,9 @@ impl Shown {
     }
 
     /// What stays on the terminal above the picture.
-    fn interrupt(&mut self, event: &Event) {
-        let Event::Warned {
-            subject,
-            message,
-            hint,
-        } = event
-        else {
-            return;
-        };
-        let problem = Problem {
-            severity: Severity::Warning,
-            message: if subject.is_empty() {
-                message.clone()
-            } else {
-                format!("{subject}: {message}")
-            },
-            hint: hint.clone(),
-            ..Problem::default()
-        };
+    fn interrupt(&mut self, problem: &Problem) {
         self.erase();
-        self.printer.problem(&problem);
+        self.printer.problem(problem);
     }
 
     fn draw(&mut self) {
@@ -255,6 +246,41 @@ impl Shown {
         self.erase();
         self.printer.problem(&Problem::warning(message));
     }
+}
+
+/// The warning that an event is.
+fn warned(event: &Event) -> Option<Problem> {
+    let Event::Warned {
+        subject,
+        message,
+        hint,
+    } = event
+    else {
+        return None;
+    };
+    Some(Problem {
+        severity: Severity::Warning,
+        message: if subject.is_empty() {
+            message.clone()
+        } else {
+            format!("{subject}: {message}")
+        },
+        hint: hint.clone(),
+        ..Problem::default()
+    })
+}
+
+/// The same of a tag that is left alone, where nothing else shows it.
+fn refused(event: &Event) -> Option<Problem> {
+    let Event::TagRefused {
+        reference, because, ..
+    } = event
+    else {
+        return None;
+    };
+    Some(Problem::warning(format!(
+        "{reference} is left alone: {because}"
+    )))
 }
 
 #[cfg(test)]
