@@ -29,7 +29,7 @@ use crate::plan::{
 };
 
 /// How long a registry may take to say where one reference points, retries included. One that takes longer
-/// costs a build, and not the publish.
+/// costs a build, and the publish only where the answer decides whether a tag goes backwards.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is asked for on the command line.

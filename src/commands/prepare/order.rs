@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{Found, PATIENCE, is_cancelled, warning};
 use crate::commands::Given;
@@ -16,6 +17,8 @@ use crate::plan::{
     self, Ancestry, Course, ImageFacts, Plan, PlannedTag, Present, Published, Target, Warning,
 };
 
+/// How long a registry may take the second time to say what a tag points to that has an order.
+const MORE_PATIENCE: Duration = Duration::from_mins(1);
 /// How many later versions of one repository are looked at, for one tag.
 const LATER_VERSIONS: usize = 50;
 /// How many records of releases are read from one registry, the latest first.
@@ -59,6 +62,7 @@ pub(super) async fn keep(
     registry: &dyn Registry,
     found: &mut Found,
 ) -> Kept {
+    ask_again(cx, plan, registry, found).await;
     let tags = plan.targets.iter().flat_map(|target| &target.tags);
     let images = tags.filter_map(|tag| {
         let repository = tag.reference.repository().clone();
@@ -114,6 +118,43 @@ pub(super) async fn keep(
     }
     plan.warnings.extend(asked.warnings);
     kept
+}
+
+/// Asks once more for the tags that decide whether anything is published, where they were not read.
+async fn ask_again(cx: &Cx, plan: &mut Plan, registry: &dyn Registry, found: &mut Found) {
+    let mut asked = BTreeSet::new();
+    for target in &plan.targets {
+        let required: Vec<&Repository> = target.required().map(|it| &it.repository).collect();
+        for tag in &target.tags {
+            let is_required = required.contains(&tag.reference.repository());
+            if is_required && plan::has_order(&tag.kind) && unread(tag, found).is_some() {
+                asked.insert(tag.reference.clone());
+            }
+        }
+    }
+    if asked.is_empty() {
+        return;
+    }
+    let points = execute::resolve(cx, registry, asked, MORE_PATIENCE).await;
+    let mut images = BTreeMap::new();
+    for tag in plan.targets.iter_mut().flat_map(|target| &mut target.tags) {
+        if let Some(Ok(point)) = points.get(&tag.reference) {
+            tag.from.clone_from(point);
+            let repository = tag.reference.repository().clone();
+            images.extend(point.clone().map(|image| (image, repository)));
+        }
+    }
+    found.points.extend(points);
+    images.retain(|image, _| !found.facts.contains_key(image));
+    for (image, facts) in execute::facts(cx, registry, images).await {
+        found.unread.remove(&image);
+        match facts {
+            Ok(facts) => found.facts.extend(facts.map(|facts| (image, facts))),
+            Err(error) => {
+                found.unread.insert(image, error);
+            }
+        }
+    }
 }
 
 /// Why it is not known what a tag points to, where that could not be read.
@@ -181,8 +222,8 @@ impl Asked<'_> {
             .await;
         let is_settled = match way {
             Way::Back(_) => true,
-            Way::Known => !tag.moves(),
-            Way::New | Way::Unknown(..) => false,
+            Way::Known | Way::Unknown(..) => !tag.moves(),
+            Way::New => false,
         };
         if !is_settled {
             let everywhere = self.everywhere(tag.reference.repository().domain()).await;
@@ -222,7 +263,9 @@ impl Asked<'_> {
                 let known = present
                     .revision()
                     .zip(self.read.facts.context.sha.as_deref());
-                known.is_some_and(|(published, own)| published != own)
+                // Where git cannot tell which of them is newer, a record would only claim it.
+                let is_told = present.ancestry == Ancestry::NotOlder;
+                is_told && known.is_some_and(|(published, own)| published != own)
             }
         };
         match plan::course(tag, &present) {
