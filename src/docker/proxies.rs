@@ -13,13 +13,18 @@ struct ConfigFile {
 
 /// The proxies for what is built and run by one Engine (docker/cli, `configfile.ProxyConfig`).
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct Proxies {
-    http_proxy: String,
-    https_proxy: String,
-    no_proxy: String,
-    ftp_proxy: String,
-    all_proxy: String,
+    #[serde(rename = "httpProxy")]
+    http: String,
+    #[serde(rename = "httpsProxy")]
+    https: String,
+    #[serde(rename = "noProxy")]
+    none: String,
+    #[serde(rename = "ftpProxy")]
+    ftp: String,
+    #[serde(rename = "allProxy")]
+    all: String,
 }
 
 impl Docker {
@@ -38,11 +43,11 @@ impl Docker {
             return Ok(arguments);
         };
         for (name, value) in [
-            ("HTTP_PROXY", proxies.http_proxy),
-            ("HTTPS_PROXY", proxies.https_proxy),
-            ("NO_PROXY", proxies.no_proxy),
-            ("FTP_PROXY", proxies.ftp_proxy),
-            ("ALL_PROXY", proxies.all_proxy),
+            ("HTTP_PROXY", proxies.http),
+            ("HTTPS_PROXY", proxies.https),
+            ("NO_PROXY", proxies.none),
+            ("FTP_PROXY", proxies.ftp),
+            ("ALL_PROXY", proxies.all),
         ] {
             if !value.is_empty() {
                 arguments.insert(name.to_lowercase(), value.clone());
