@@ -95,7 +95,6 @@ fn every_kill(
             assert_eq!(interrupted(shop), Value::Null, "request {index}");
         }
     }
-    println!("{requests} requests: {endings:?}");
     endings
 }
 
@@ -111,6 +110,7 @@ fn a_promotion_that_is_killed_is_finished_or_taken_back_as_status_says() {
             .args(["--to-registry", "one", "--to-repository", &live])
     };
     let endings = every_kill(&shop, &promote, &old);
+    println!("kills that left the world so: {endings:?}");
     assert_eq!(endings.len(), 3, "{endings:?}");
     // The record of one that was gone on with tells of all its images.
     shop.publish(2).run().exits(0);
@@ -133,6 +133,7 @@ fn a_rollback_that_is_killed_is_finished_as_status_says() {
     shop.publish(2).run().exits(0);
     let old = shop.world();
     let endings = every_kill(&shop, &|| shop.castoff(["rollback"]), &old);
+    println!("kills that left the world so: {endings:?}");
     assert_eq!(endings.len(), 3, "{endings:?}");
 }
 
