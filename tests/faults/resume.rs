@@ -46,7 +46,7 @@ fn typed(shop: &Shop, line: &str) -> Ran {
         .run()
 }
 
-/// Kills `run` at one request of three, and does each time what status says: first it is finished, then, from
+/// Kills `run` at one request of five, and does each time what status says: first it is finished, then, from
 /// the same place, taken back. Gives how often the world was old, mixed and new.
 fn every_kill(
     shop: &Shop,
@@ -60,7 +60,7 @@ fn every_kill(
     let requests = shop.script.log().len();
     let mut endings = BTreeMap::new();
     // An odd stride, so that kills before and after a request take turns.
-    for index in (1..=requests).step_by(3) {
+    for index in (1..=requests).step_by(5) {
         shop.restore(&base);
         killed(shop, index, &run());
         let now = shop.world();

@@ -529,7 +529,7 @@ fn a_publish_of_parts_that_is_killed_is_finished_or_taken_back() {
     let requests = shop.script.log().len();
     assert!(requests > 100, "{requests}");
     let mut endings = [0; 3];
-    for index in (1..=requests).step_by(5) {
+    for index in (1..=requests).step_by(9) {
         shop.restore(&base);
         let fault = if index % 2 == 0 {
             Fault::Hang
@@ -597,7 +597,7 @@ fn no_fault_at_a_publish_of_parts_leaves_a_mixed_world_without_a_word() {
         (Fault::status(503), Reach::Once),
     ];
     let mut exits: std::collections::BTreeMap<i32, usize> = std::collections::BTreeMap::new();
-    for (turn, index) in (1..=requests).step_by(7).enumerate() {
+    for (turn, index) in (1..=requests).step_by(13).enumerate() {
         shop.restore(&base);
         let (fault, reach) = kinds[turn % kinds.len()].clone();
         shop.script.on_request(index, fault.clone(), reach);
