@@ -1,11 +1,13 @@
 //! The command line as it is typed: types for clap, and no decisions.
 
+mod build;
 mod release;
 
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+pub use build::BuildArguments;
 pub use release::{
     HistoryArguments, PromoteArguments, PublishArguments, RollbackArguments, StatusArguments,
 };
@@ -178,7 +180,7 @@ pub enum Command {
     /// Build every service, push all of them everywhere, and then move the tags
     #[command(visible_alias = "release")]
     Publish(PublishArguments),
-    /// Build services and load them into the Docker Engine
+    /// Build services and load them into the Docker Engine, or build one machine's part of a release
     Build(BuildArguments),
     /// Show a publish that was interrupted: which tags moved, which did not, and what to do
     Status(StatusArguments),
@@ -273,20 +275,6 @@ pub enum PlanFormat {
     Json,
     /// For a comment on a pull request
     Markdown,
-}
-
-/// `castoff build`.
-#[derive(Debug, Args)]
-pub struct BuildArguments {
-    /// The services; all that are built, where none is named
-    #[arg(value_name = "SERVICE")]
-    pub services: Vec<String>,
-    /// The form of the result
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-    /// Take what BuildKit's checks remark about a Dockerfile for an error
-    #[arg(long)]
-    pub strict: bool,
 }
 
 /// `castoff config`.

@@ -67,6 +67,8 @@ pub enum Error {
         release: String,
         /// How many tags it is about.
         tags: usize,
+        /// What to type.
+        next: ledger::Next,
     },
     /// What was interrupted cannot be gone on with from here.
     #[error("cannot go on with {release}: {why}")]
@@ -117,6 +119,17 @@ pub enum Error {
         /// What is different now.
         differences: Vec<String>,
     },
+    /// What another machine has built cannot be read.
+    #[error("{}: {message}", path.display())]
+    Partial {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// What other machines have built makes no whole.
+    #[error("what was built in parts cannot be put together: {}", told(.0))]
+    Parts(Vec<plan::PartialError>),
     /// What only a broken machine or a mistake of ours makes happen.
     #[error("{0}")]
     Internal(String),
@@ -150,6 +163,8 @@ impl Error {
             | Self::MissingInput { .. }
             | Self::Usage { .. }
             | Self::SavedPlan { .. }
+            | Self::Partial { .. }
+            | Self::Parts(_)
             | Self::Output { .. } => Exit::BadInput,
             Self::Internal(_) => Exit::Internal,
         }
@@ -159,6 +174,13 @@ impl Error {
     pub fn problems(&self) -> Vec<Problem> {
         if let Self::Config(config::Error::Several(all)) = self {
             return all.iter().map(config_problem).collect();
+        }
+        if let Self::Parts(all) = self {
+            let problem = |error: &plan::PartialError| Problem {
+                hint: Some(error.hint()),
+                ..Problem::error(error)
+            };
+            return all.iter().map(problem).collect();
         }
         let mut problem = Problem::error(self);
         match self {
@@ -188,9 +210,7 @@ impl Error {
                 problem.hint.clone_from(hint);
             }
             Self::DoesNotFit { hint, .. } => problem.hint = Some(hint.clone()),
-            Self::Unfinished { command, .. } => {
-                problem.hint = Some(unfinished_hint(command).to_owned());
-            }
+            Self::Unfinished { next, .. } => problem.hint = Some(unfinished_hint(next)),
             Self::Registry(error) => problem.hint = error.hint(),
             Self::Builder(error) => problem.hint = error.hint(),
             Self::Engine(error) => problem.hint = error.hint(),
@@ -198,21 +218,32 @@ impl Error {
             Self::SavedPlan { .. } | Self::OutOfDate { .. } => {
                 problem.hint = Some("make a new one with `castoff plan --out FILE`".to_owned());
             }
-            Self::Output { .. } | Self::Internal(_) => {}
+            Self::Partial { .. } => {
+                problem.hint = Some(
+                    "give the files that `castoff build --partial` has written, whole".to_owned(),
+                );
+            }
+            Self::Parts(_) | Self::Output { .. } | Self::Internal(_) => {}
         }
         vec![problem]
     }
 }
 
+/// All mistakes in one line.
+fn told(errors: &[plan::PartialError]) -> String {
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    errors.join("; ")
+}
+
 /// What to do about a release that was interrupted.
-pub fn unfinished_hint(command: &str) -> &'static str {
-    match command {
-        "publish" => {
-            "`castoff publish --resume` finishes it, `castoff rollback` takes it back, `castoff status` shows where its tags are"
-        }
-        "rollback" => "`castoff rollback` finishes it, `castoff status` shows where its tags are",
-        _ => "`castoff rollback` takes it back, `castoff status` shows where its tags are",
-    }
+pub fn unfinished_hint(next: &ledger::Next) -> String {
+    let ledger::Next { finish, undo } = next;
+    let takes = if finish == undo {
+        String::new()
+    } else {
+        format!("`{undo}` takes it back, ")
+    };
+    format!("`{finish}` finishes it, {takes}`castoff status` shows where its tags are")
 }
 
 fn config_problem(error: &config::Error) -> Problem {

@@ -154,6 +154,17 @@ pub enum Event {
         /// Why.
         because: String,
     },
+    /// A service's image is what other machines have built, put together.
+    Merged {
+        /// The service.
+        service: String,
+        /// The digest of its image.
+        digest: Digest,
+        /// The digests of its parts; one where it came whole.
+        parts: Vec<Digest>,
+        /// Which file has what of it.
+        because: String,
+    },
     /// A build failed.
     BuildFailed {
         /// The service.
@@ -311,6 +322,9 @@ pub struct PlannedTarget {
     pub service: String,
     /// Whether it will be built (or its image reused).
     pub build: bool,
+    /// Whether it was built elsewhere, in parts that will be put together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge: bool,
     /// The platforms.
     pub platforms: Vec<Platform>,
     /// Where its image goes.

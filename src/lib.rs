@@ -24,6 +24,11 @@
 //! registries are asked where base images and tags point now. What follows from that (build or reuse, which
 //! tags stay) is decided in [`plan`] again.
 //!
+//! A release can be built on several machines. Each carries its part of the plan out up to the uploads
+//! ([`execute::build_parts`]) and keeps what it made in a file ([`plan::Partial`]); whether such files make
+//! a whole is decided in the plan of the machine that publishes ([`plan::Plan::take`]), whose images are
+//! then put together and not built.
+//!
 //! # The promise
 //!
 //! No tag is written before every required image is in every required registry under its digest, and

@@ -32,9 +32,13 @@ pub struct PublishArguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["services", "rebuild", "allow_backwards", "resume", "only_registries"]
+        conflicts_with_all = ["services", "rebuild", "allow_backwards", "resume", "only_registries", "from"]
     )]
     pub plan: Option<PathBuf>,
+    /// Build nothing: publish what `castoff build --partial` has built on this or other machines. A
+    /// folder stands for the .json files in it
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "rebuild")]
+    pub from: Vec<PathBuf>,
     /// Take what BuildKit's checks remark about a Dockerfile for an error
     #[arg(long)]
     pub strict: bool,
@@ -75,13 +79,19 @@ pub struct HistoryArguments {
 
 /// `castoff promote`.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "castoff promote [OPTIONS] --to <TAG>... <RELEASE|TAG>\n       castoff promote [OPTIONS] --resume"
+)]
 pub struct PromoteArguments {
     /// A release of `castoff history`, or a tag that every service has
-    #[arg(value_name = "RELEASE|TAG")]
-    pub what: String,
+    #[arg(value_name = "RELEASE|TAG", required_unless_present = "resume")]
+    pub what: Option<String>,
     /// A tag that will point to it; can be given again
-    #[arg(long, value_name = "TAG", required = true, num_args = 1..)]
+    #[arg(long, value_name = "TAG", required_unless_present = "resume", num_args = 1..)]
     pub to: Vec<String>,
+    /// Go on with the promotion that was interrupted
+    #[arg(long, conflicts_with_all = ["what", "to", "to_registries", "to_repositories"])]
+    pub resume: bool,
     /// Only to this registry of publish.toml, which is required then; can be given again
     #[arg(long = "to-registry", value_name = "NAME")]
     pub to_registries: Vec<String>,

@@ -67,15 +67,19 @@ pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Res
 }
 
 /// What a command works with that changes tags and builds nothing.
-pub(super) fn world_without_builder(given: &Given<'_>, read: &Read) -> Result<World, Error> {
+pub(super) fn world_without_builder(
+    given: &Given<'_>,
+    read: &Read,
+    plan: Option<&Plan>,
+) -> Result<World, Error> {
     Ok(World {
         builders: Builders {
             general: Arc::new(NoBuilder),
             services: BTreeMap::new(),
         },
-        registry: Arc::new(registries(given, &read.settings, None)),
+        registry: Arc::new(registries(given, &read.settings, plan)),
         ledger: ledger(given, read)?,
-        jobs: 1,
+        jobs: given.global.jobs.into(),
         inputs: Arc::new(NotHashed),
         keep_going: false,
     })

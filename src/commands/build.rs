@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::publish::tell_warnings;
 use super::read::read;
-use super::{Given, adapters, complain, pretty, session};
+use super::{Given, adapters, complain, partial, pretty, session};
 use crate::cli::{BuildArguments, Format};
 use crate::error::Error;
 use crate::execute;
@@ -21,6 +21,9 @@ struct Built {
 }
 
 pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit, Error> {
+    if let Some(file) = &arguments.partial {
+        return partial::run(given, arguments, file);
+    }
     let mut read = read(given, Purpose::Load)?;
     if arguments.strict {
         read.settings.be_strict();

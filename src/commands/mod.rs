@@ -11,6 +11,8 @@ mod check;
 mod config;
 mod history;
 mod ls;
+mod partial;
+mod partials;
 mod plan;
 mod prepare;
 mod promote;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::prepare::{Wishes, prepare};
-use super::read::{read, warn};
+use super::read::{Read, read, warn};
 use super::{Given, adapters, builders, pretty, session};
 use crate::cli::{Global, PlanArguments, PlanFormat, ProgressKind};
 use crate::error::Error;
@@ -18,13 +18,8 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
         given.printer.result(&pretty(&shares(&plan, count.into())));
         return Ok(Exit::Done);
     }
-    if let Some((index, count)) = arguments.shard {
-        let share = share(&plan, index, count);
-        if share.is_empty() {
-            plan.retain(|_| false);
-        } else {
-            plan = read.plan(&share)?;
-        }
+    if let Some(shard) = arguments.shard {
+        plan = of_shard(&read, plan, shard)?;
     }
     builders::look_up(given, &read, &plan)?;
     let mut exit = Exit::Done;
@@ -46,6 +41,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
         let wishes = Wishes {
             rebuild: arguments.rebuild,
             allow_backwards: arguments.allow_backwards,
+            contents: false,
         };
         let (seen, ended) = session::run(&quiet, "plan", &project, |cx| {
             let (read, registries) = (&read, &registries);
@@ -105,6 +101,20 @@ fn shares(plan: &Plan, count: usize) -> Vec<Share> {
         })
         .filter(|share| !share.services.is_empty())
         .collect()
+}
+
+/// What one job of several has of `plan`.
+pub(super) fn of_shard(
+    read: &Read,
+    mut plan: Plan,
+    (index, count): (usize, usize),
+) -> Result<Plan, Error> {
+    let share = share(&plan, index, count);
+    if !share.is_empty() {
+        return read.plan(&share);
+    }
+    plan.retain(|_| false);
+    Ok(plan)
 }
 
 /// The services of job `index` of `count`: in turn, in the order of their names, so that every job comes

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::read::{Read, read};
-use super::{Given, adapters, complain, pretty, session, undertaking};
+use super::{Given, adapters, again, complain, pretty, session, undertaking};
 use crate::cli::{Format, PromoteArguments};
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::execute::{self, Promotion, World};
+use crate::execute::{self, Attempt, Promotion, World};
 use crate::exit::Exit;
 use crate::ledger::Release;
 use crate::oci::{Digest, Repository, Tag};
@@ -23,36 +23,13 @@ struct Source {
 
 pub(super) fn run(given: &Given<'_>, arguments: &PromoteArguments) -> Result<Exit, Error> {
     let read = read(given, Purpose::Publish)?;
-    let tags = tags(&arguments.to)?;
-    let planned = plan::destinations(&read.project, &read.settings)?;
-    let world = adapters::world_without_builder(given, &read)?;
+    let world = adapters::world_without_builder(given, &read, None)?;
     let _lock = undertaking::lock(&world.ledger, "promote")?;
-    let mut attempt = undertaking::begin(&world.ledger, &read, "promote")?;
-    let sources = match release(given, &read, &world, &arguments.what)? {
-        Some(release) => {
-            attempt.revision.clone_from(&release.revision);
-            of_release(&release)
-        }
-        None => {
-            // Which commit a tag was made of is not known here.
-            attempt.revision = None;
-            of_tag(given, &read, &world, &planned, &arguments.what)?
-        }
+    let attempt = match &arguments.what {
+        Some(what) => begin(given, &read, &world, what, arguments)?,
+        None => resume(&world)?,
     };
-    let mut promotions = Vec::new();
-    for source in sources {
-        let places = places(&read, &planned, &source, arguments)?;
-        let places = places.into_iter().map(|place| Destination {
-            tags: tags.clone(),
-            ..place
-        });
-        promotions.push(Promotion {
-            service: source.service,
-            source: source.repository,
-            digest: source.digest,
-            places: places.collect(),
-        });
-    }
+    let promotions: Vec<Promotion> = attempt.promoted.iter().map(Promotion::of).collect();
     let project = &read.project.name;
     let (outcome, exit) = session::run(given, "promote", project, |cx| {
         let (world, promotions, attempt) = (&world, &promotions, &attempt);
@@ -75,6 +52,58 @@ pub(super) fn run(given: &Given<'_>, arguments: &PromoteArguments) -> Result<Exi
         }
     }
     Ok(exit)
+}
+
+/// A new promotion of `what`.
+fn begin(
+    given: &Given<'_>,
+    read: &Read,
+    world: &World,
+    what: &str,
+    arguments: &PromoteArguments,
+) -> Result<Attempt, Error> {
+    let tags = tags(&arguments.to)?;
+    let planned = plan::destinations(&read.project, &read.settings)?;
+    let mut attempt = undertaking::begin(&world.ledger, read, "promote")?;
+    attempt.next = Some(again::promote(given.global));
+    let sources = match release(given, read, world, what)? {
+        Some(release) => {
+            attempt.revision.clone_from(&release.revision);
+            of_release(&release)
+        }
+        None => {
+            // Which commit a tag was made of is not known here.
+            attempt.revision = None;
+            of_tag(given, read, world, &planned, what)?
+        }
+    };
+    for source in sources {
+        let places = places(read, &planned, &source, arguments)?;
+        let places = places.into_iter().map(|place| Destination {
+            tags: tags.clone(),
+            ..place
+        });
+        let promotion = Promotion {
+            service: source.service,
+            source: source.repository,
+            digest: source.digest,
+            places: places.collect(),
+        };
+        attempt.promoted.push(promotion.kept());
+    }
+    Ok(attempt)
+}
+
+/// The promotion that was interrupted: what it is about stands in its journal.
+fn resume(world: &World) -> Result<Attempt, Error> {
+    match world.ledger.unfinished().map_err(Error::Ledger)? {
+        Some(unfinished) if unfinished.begun.command == "promote" => Ok(Attempt::of(unfinished)),
+        Some(unfinished) if unfinished.has_moved() => Err(undertaking::stuck(&unfinished)),
+        _ => Err(Error::NoRelease {
+            message: "no promotion was interrupted".to_owned(),
+            hint: Some("`castoff status` shows what was".to_owned()),
+        }),
+    }
 }
 
 fn tags(texts: &[String]) -> Result<Vec<Tag>, Error> {

@@ -1,18 +1,20 @@
 //! `castoff publish`: the whole protocol.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::prepare::{Wishes, prepare};
 use super::read::{Read, read};
-use super::{Given, adapters, complain, pretty, prune, session, undertaking};
+use super::{Given, adapters, again, complain, partials, pretty, prune, session, undertaking};
 use crate::cli::{Format, PublishArguments};
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::event::Event;
-use crate::execute::{self, Failure, Outcome, World};
+use crate::execute::{self, Attempt, Failure, Outcome, World};
 use crate::exit::Exit;
 use crate::facts::System;
-use crate::plan::{Plan, Purpose, SavedPlan};
+use crate::oci::Digest;
+use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan};
 use crate::report::{GithubFiles, Problem, registries_table, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
@@ -25,16 +27,28 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
         .as_ref()
         .map_or(&arguments.services, |saved| &saved.services);
     let mut plan = read.plan(services)?;
+    let partials = partials::read(&arguments.from)?;
+    if !partials.is_empty() {
+        take(&read, &mut plan, &partials)?;
+    }
     plan.only(&arguments.only_registries)?;
     let mut world = World {
         keep_going: arguments.keep_going,
-        ..adapters::world(given, &read, &plan)?
+        ..if partials.is_empty() {
+            adapters::world(given, &read, &plan)?
+        } else {
+            adapters::world_without_builder(given, &read, Some(&plan))?
+        }
     };
     let _lock = undertaking::lock(&world.ledger, "publish")?;
     let attempt = if arguments.resume {
         undertaking::resume(&world.ledger, &read, &plan)?
     } else {
         undertaking::begin(&world.ledger, &read, "publish")?
+    };
+    let attempt = Attempt {
+        next: Some(again::publish(given.global, arguments, services)),
+        ..attempt
     };
     // What another run has left behind is cleared away by one that writes a journal of its own.
     let may_do_nothing = !arguments.resume && undertaking::is_clean(&world.ledger)?;
@@ -48,7 +62,8 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             let prepared = prepare(&cx, given, read, plan, &*registry, wishes).await;
             let prepared = prepared.and_then(|prepared| {
                 let holds = held.map_or(Ok(()), |(saved, path)| holds(saved, path, plan, read));
-                holds.map(|()| prepared)
+                holds.and_then(|()| as_built(plan, &prepared.contents))?;
+                Ok(prepared)
             });
             let prepared = match prepared {
                 Ok(prepared) => prepared,
@@ -60,7 +75,10 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             world.inputs = prepared.inputs.clone();
             tell_warnings(&cx, plan);
             tell_refused(&cx, plan);
-            undertaking::reuse(&cx, plan, world, attempt).await;
+            if let Err(error) = undertaking::reuse(&cx, plan, world, attempt).await {
+                let exit = error.exit();
+                return (Err(error), exit);
+            }
             let has_nothing_to_do = may_do_nothing && plan.changes_nothing();
             let mut outcome = if has_nothing_to_do && !cx.cancel.is_cancelled() {
                 execute::unchanged(&cx, plan, attempt)
@@ -70,7 +88,8 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             if matches!(outcome.exit, Exit::Done | Exit::AfterwardsFailed) {
                 prepared.keep(&outcome.release);
             }
-            if !arguments.no_prune {
+            // Where nothing was built there is nothing to clean up.
+            if !arguments.no_prune && arguments.from.is_empty() {
                 clean_up(&cx, given, read, world, &mut outcome).await;
             }
             let exit = outcome.exit;
@@ -81,6 +100,39 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
     complain(given, &outcome.failures);
     report(given, arguments, &read, outcome, exit);
     Ok(exit)
+}
+
+/// Lets the plan be what other machines have built.
+fn take(read: &Read, plan: &mut Plan, partials: &[Named]) -> Result<(), Error> {
+    let built = plan::destinations(&read.project, &read.settings)?;
+    let mut published: BTreeSet<String> = built.into_keys().collect();
+    published.extend(plan.targets.iter().map(|target| target.service.clone()));
+    let here = read.facts.context.sha.as_deref();
+    plan.take(partials, here, &published).map_err(Error::Parts)
+}
+
+/// Whether what other machines have built from trees with changes is what there is here: else tags and
+/// labels would be of one thing, and the image of another.
+fn as_built(plan: &Plan, contents: &BTreeMap<String, Digest>) -> Result<(), Error> {
+    let mut errors = Vec::new();
+    for target in &plan.targets {
+        let Action::Merge(parts) = &target.action else {
+            continue;
+        };
+        let dirty = parts.iter().find(|part| part.dirty);
+        let is_same = target.contents.as_ref() == contents.get(&target.service);
+        if let Some(dirty) = dirty.filter(|_| !is_same) {
+            errors.push(PartialError::Changed {
+                file: dirty.files.join(" and "),
+                service: target.service.clone(),
+            });
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Parts(errors))
+    }
 }
 
 /// Tells what a user should know before it begins.
@@ -100,10 +152,12 @@ fn wishes(arguments: &PublishArguments, saved: Option<&SavedPlan>) -> Wishes {
         Some(saved) => Wishes {
             rebuild: saved.rebuild,
             allow_backwards: saved.allow_backwards,
+            contents: true,
         },
         None => Wishes {
             rebuild: arguments.rebuild,
             allow_backwards: arguments.allow_backwards,
+            contents: true,
         },
     }
 }

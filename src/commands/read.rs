@@ -26,6 +26,11 @@ pub(super) struct Read {
 
 /// Reads publish.toml, the compose files, git and the rest of the world, as far as `purpose` needs it.
 pub(super) fn read(given: &Given<'_>, purpose: Purpose) -> Result<Read, Error> {
+    read_with(given, purpose, Wants::default())
+}
+
+/// The same with facts that are wanted in any case.
+pub(super) fn read_with(given: &Given<'_>, purpose: Purpose, wants: Wants) -> Result<Read, Error> {
     let (settings, _, project) = settings(given)?;
     let facts = facts::gather(&Ask {
         directory: project.directory.clone(),
@@ -33,8 +38,8 @@ pub(super) fn read(given: &Given<'_>, purpose: Purpose) -> Result<Read, Error> {
         reference: given.global.reference.clone(),
         event: given.global.event.clone(),
         wants: match purpose {
-            Purpose::Publish => plan::wants(&settings),
-            Purpose::Load => Wants::default(),
+            Purpose::Publish => plan::wants(&settings) | wants,
+            Purpose::Load => wants,
         },
     })?;
     let mut warnings = project_warnings(&project);

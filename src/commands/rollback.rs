@@ -1,7 +1,7 @@
 //! `castoff rollback`: an interrupted publish is taken back, else releases are.
 
 use super::read::{Read, read};
-use super::{Given, adapters, complain, pretty, session, undertaking};
+use super::{Given, adapters, again, complain, pretty, session, undertaking};
 use crate::cli::{Format, RollbackArguments};
 use crate::error::Error;
 use crate::execute::{self, Attempt, Outcome, Undoing, World};
@@ -12,7 +12,7 @@ use crate::report::{registries_table, rollback_table};
 
 pub(super) fn run(given: &Given<'_>, arguments: &RollbackArguments) -> Result<Exit, Error> {
     let read = read(given, Purpose::Publish)?;
-    let world = adapters::world_without_builder(given, &read)?;
+    let world = adapters::world_without_builder(given, &read, None)?;
     let _lock = undertaking::lock(&world.ledger, "rollback")?;
     let unfinished = world.ledger.unfinished().map_err(Error::Ledger)?;
     let unfinished = unfinished.filter(Unfinished::has_moved);
@@ -121,6 +121,7 @@ fn roll_back(
         });
     }
     let mut attempt = undertaking::begin(&world.ledger, read, "rollback")?;
+    attempt.next = Some(again::rollback(given.global));
     attempt.undid = releases
         .iter()
         .map(|release| release.release.clone())

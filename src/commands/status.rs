@@ -42,7 +42,9 @@ struct Interrupted {
     /// The services whose images are up.
     uploaded: Vec<String>,
     tags: Vec<Tag>,
-    hint: &'static str,
+    /// The command lines that end the interruption: what goes on to the end, and what takes it back.
+    next: Vec<String>,
+    hint: String,
 }
 
 #[derive(Serialize)]
@@ -138,6 +140,7 @@ async fn now(cx: &Cx, registry: &dyn Registry, moves: &[Move]) -> Vec<Option<Fou
 }
 
 fn shown(unfinished: Unfinished, now: Vec<Option<Found>>) -> Interrupted {
+    let next = unfinished.next();
     let uploaded = unfinished.uploaded.into_iter().map(|image| image.service);
     let tags = unfinished.moves.into_iter().zip(now);
     let tags: Vec<Tag> = tags
@@ -155,10 +158,17 @@ fn shown(unfinished: Unfinished, now: Vec<Option<Found>>) -> Interrupted {
         })
         .collect();
     let hint = if tags.is_empty() {
-        "no tag has moved: `castoff publish --resume` goes on with it, `castoff publish` begins anew"
+        format!(
+            "no tag has moved: `{}` goes on with it, and nothing has to be taken back",
+            next.finish
+        )
     } else {
-        unfinished_hint(&unfinished.begun.command)
+        unfinished_hint(&next)
     };
+    let mut commands = vec![next.finish];
+    if !tags.is_empty() && !commands.contains(&next.undo) {
+        commands.push(next.undo);
+    }
     Interrupted {
         release: unfinished.begun.release,
         command: unfinished.begun.command,
@@ -166,6 +176,7 @@ fn shown(unfinished: Unfinished, now: Vec<Option<Found>>) -> Interrupted {
         revision: unfinished.begun.revision,
         uploaded: uploaded.collect(),
         tags,
+        next: commands,
         hint,
     }
 }
@@ -204,7 +215,7 @@ fn text(status: &Status<'_>) -> String {
     if !interrupted.tags.is_empty() {
         lines.push(format!("\n{}", tags(interrupted)));
     }
-    lines.push(interrupted.hint.to_owned());
+    lines.push(interrupted.hint.clone());
     lines.join("\n") + "\n"
 }
 

@@ -71,6 +71,7 @@ pub(super) fn stuck(unfinished: &Unfinished) -> Error {
         command: unfinished.begun.command.clone(),
         release: unfinished.begun.release.clone(),
         tags: unfinished.moves.len(),
+        next: unfinished.next(),
     }
 }
 
@@ -99,6 +100,14 @@ pub(super) fn resume(ledger: &Ledger, read: &Read, plan: &Plan) -> Result<Attemp
     Ok(attempt)
 }
 
+fn does_not_fit(attempt: &Attempt, why: String) -> Error {
+    Error::DoesNotFit {
+        release: attempt.release.clone(),
+        why,
+        hint: "go back to what it was begun with, or take it back with `castoff rollback` and publish anew".to_owned(),
+    }
+}
+
 fn last(ledger: &Ledger) -> Result<Option<Release>, Error> {
     Ok(ledger.releases().map_err(Error::Ledger)?.pop())
 }
@@ -111,13 +120,7 @@ fn check_fit(
     then: &BTreeSet<&Reference>,
     is_all: bool,
 ) -> Result<(), Error> {
-    let wrong = |why: String| {
-        Error::DoesNotFit {
-        release: attempt.release.clone(),
-        why,
-        hint: "go back to what it was begun with, or take it back with `castoff rollback` and publish anew".to_owned(),
-    }
-    };
+    let wrong = |why: String| does_not_fit(attempt, why);
     let now = revision(read);
     if attempt.revision != now {
         let show = |commit: &Option<String>| commit.clone().unwrap_or("no commit".to_owned());
@@ -139,10 +142,16 @@ fn check_fit(
     Ok(())
 }
 
-/// Takes the images that the interrupted run has uploaded, where they still are.
-pub(super) async fn reuse(cx: &crate::cx::Cx, plan: &mut Plan, world: &World, attempt: &Attempt) {
+/// Takes the images that the interrupted run has uploaded, where they still are and what they were built
+/// from has not changed. Once tags have begun to move there is no other image for them.
+pub(super) async fn reuse(
+    cx: &crate::cx::Cx,
+    plan: &mut Plan,
+    world: &World,
+    attempt: &Attempt,
+) -> Result<(), Error> {
     let Some(unfinished) = &attempt.resumes else {
-        return;
+        return Ok(());
     };
     for target in &mut plan.targets {
         let mut uploaded = unfinished.uploaded.iter();
@@ -153,6 +162,18 @@ pub(super) async fn reuse(cx: &crate::cx::Cx, plan: &mut Plan, world: &World, at
             continue;
         };
         if !image.repositories.contains(source) {
+            continue;
+        }
+        if image.contents.is_some() && image.contents != target.contents {
+            if unfinished.has_moved() {
+                return Err(does_not_fit(
+                    attempt,
+                    format!(
+                        "what service `{}` is built from has changed since, and its tags are on their way",
+                        target.service
+                    ),
+                ));
+            }
             continue;
         }
         let reference = source.with_digest(image.digest.clone());
@@ -166,6 +187,7 @@ pub(super) async fn reuse(cx: &crate::cx::Cx, plan: &mut Plan, world: &World, at
         }
     }
     plan.drop_unneeded();
+    Ok(())
 }
 
 /// The repositories of the project: those of the plan, else those of the releases that are known here.

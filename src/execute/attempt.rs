@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 
 use super::{Failure, World};
-use crate::ledger::{Begun, Entry, Journal, Release, Unfinished, VERSION};
+use crate::ledger::{Begun, Entry, Journal, Next, Promoted, Release, Unfinished, VERSION};
 use crate::oci::Reference;
 
 /// Which release a run makes, and what it goes on with.
@@ -19,6 +19,10 @@ pub struct Attempt {
     pub revision: Option<String>,
     /// The releases that it takes back, where it is a rollback.
     pub undid: Vec<String>,
+    /// What is promoted, where it is a promotion.
+    pub promoted: Vec<Promoted>,
+    /// What to type should it be interrupted.
+    pub next: Option<Next>,
     /// The release that was interrupted, and is finished now.
     pub resumes: Option<Unfinished>,
     /// The record of the release that is live already, where only what is not required is missing.
@@ -34,6 +38,8 @@ impl Attempt {
             at,
             revision,
             undid: Vec::new(),
+            promoted: Vec::new(),
+            next: None,
             resumes: None,
             earlier: None,
         }
@@ -47,6 +53,8 @@ impl Attempt {
             at: unfinished.begun.at,
             revision: unfinished.begun.revision.clone(),
             undid: unfinished.begun.undid.clone(),
+            promoted: unfinished.begun.promoted.clone(),
+            next: unfinished.begun.next.clone(),
             resumes: Some(unfinished),
             earlier: None,
         }
@@ -87,6 +95,8 @@ impl Log {
             revision: attempt.revision.clone(),
             tags,
             undid: attempt.undid.clone(),
+            promoted: attempt.promoted.clone(),
+            next: attempt.next.clone(),
         };
         let journal = blocking(move || match resumes {
             Some(unfinished) => ledger.go_on(&unfinished, begun),

@@ -46,6 +46,16 @@ pub enum Failure {
         #[source]
         error: RegistryError,
     },
+    /// A file of another machine's work does not say what the registry holds.
+    #[error("{file} is wrong about service `{service}`: {message}")]
+    Partial {
+        /// The file, or the files that say the same.
+        file: String,
+        /// The service.
+        service: String,
+        /// What is wrong.
+        message: String,
+    },
     /// Somebody else moved a tag while this run was under way.
     #[error(
         "somebody else has moved {reference} since this run began: from {} to {}",
@@ -227,7 +237,8 @@ impl Failure {
             Self::Build {
                 error: BuilderError::Input { .. },
                 ..
-            } => Exit::BadInput,
+            }
+            | Self::Partial { .. } => Exit::BadInput,
             Self::Build { .. } => Exit::BuildFailed,
             Self::Tag { .. }
             | Self::Overtaken { .. }
@@ -267,6 +278,10 @@ impl Failure {
             )),
             Self::Elsewhere { .. } => Some(
                 "somebody has moved it on purpose, or not: `castoff history` shows what was released"
+                    .to_owned(),
+            ),
+            Self::Partial { .. } => Some(
+                "somebody has changed the file, or mixed files up: run the job again that wrote it"
                     .to_owned(),
             ),
             Self::Prune(_) => Some("run `castoff prune local` to see why".to_owned()),

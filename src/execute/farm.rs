@@ -11,17 +11,14 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::OnceCell;
 
+use super::merge::{Piece, merge};
 use super::ports::{
     BuildOrder, Builder, BuilderError, Built, Handed, Output, Registry, RegistryError, Survey,
     WriteTarget,
 };
 use crate::cx::Cx;
-use crate::oci::{Descriptor, Index, Parsed, Platform, RawManifest, Repository, media_type};
+use crate::oci::{Descriptor, Platform, RawManifest, Repository};
 use crate::plan::retention::CacheRecord;
-use crate::plan::{AnnotationLevel, BuildSpec};
-
-/// What an index consists of when it is made here (OCI image-spec, image-index).
-const SCHEMA_VERSION: u32 = 2;
 
 /// A builder of several nodes.
 pub struct Farm {
@@ -133,7 +130,7 @@ impl Farm {
         };
         let work = shares.into_iter().enumerate().map(|(number, share)| {
             let order = BuildOrder {
-                spec: part(&order.spec, &share.platforms),
+                spec: order.spec.part(&share.platforms),
                 ..order.clone()
             };
             let others = &others;
@@ -164,64 +161,6 @@ impl Farm {
             .collect())
     }
 
-    /// Puts together what the nodes pushed to `repository`: the images in the order of the platforms
-    /// that were asked for, then the attestations.
-    async fn merge(
-        &self,
-        cx: &Cx,
-        repository: &Repository,
-        spec: &BuildSpec,
-        parts: &[(Vec<Platform>, Built)],
-    ) -> Result<RawManifest, RegistryError> {
-        let mut entries: Vec<Descriptor> = Vec::new();
-        for (platforms, built) in parts {
-            let Some(digest) = &built.digest else {
-                continue;
-            };
-            let reference = repository.with_digest(digest.clone());
-            let found = self.registry.manifest(cx, &reference).await?;
-            let raw = found.ok_or_else(|| RegistryError::missing(&reference))?;
-            let parsed = raw.parse();
-            match parsed.map_err(|error| RegistryError::nonsense(&reference, error.to_string()))? {
-                Parsed::Index(index) => entries.extend(index.manifests),
-                // One platform without attestations needs no index.
-                Parsed::Manifest(_) => entries.push(Descriptor {
-                    platform: platforms.first().cloned(),
-                    ..raw.descriptor()
-                }),
-            }
-        }
-        let extra = spec.annotations.get(&AnnotationLevel::ManifestDescriptor);
-        for entry in entries.iter_mut().filter(|entry| !entry.is_attestation()) {
-            entry.annotations.extend(extra.cloned().unwrap_or_default());
-        }
-        entries.sort_by_key(|entry| {
-            let platform = entry.platform.as_ref().map(Platform::normalized);
-            let mut asked = spec.platforms.iter();
-            let at = asked.position(|asked| Some(asked.normalized()) == platform);
-            (entry.is_attestation(), at.unwrap_or(usize::MAX))
-        });
-        let media_type = if spec.image.docker_media_types {
-            media_type::DOCKER_LIST
-        } else {
-            media_type::OCI_INDEX
-        };
-        let index = Index {
-            schema_version: SCHEMA_VERSION,
-            media_type: Some(media_type.to_owned()),
-            manifests: entries,
-            annotations: spec
-                .annotations
-                .get(&AnnotationLevel::Index)
-                .cloned()
-                .unwrap_or_default(),
-            subject: None,
-        };
-        // Its fields are texts and numbers: there is nothing in it that JSON cannot say.
-        let bytes = serde_json::to_vec(&index).unwrap_or_default();
-        Ok(RawManifest::new(media_type, bytes))
-    }
-
     /// Brings the merged index to every repository; the images are there already.
     async fn push(
         &self,
@@ -245,7 +184,15 @@ impl Farm {
             let index = match &index {
                 Some(index) => index,
                 None => {
-                    let merged = self.merge(cx, repository, &order.spec, parts).await;
+                    let pieces: Vec<Piece<'_>> = parts
+                        .iter()
+                        .filter_map(|(platforms, built)| {
+                            let digest = built.digest.as_ref()?;
+                            Some(Piece { platforms, digest })
+                        })
+                        .collect();
+                    let registry = &*self.registry;
+                    let merged = merge(cx, registry, repository, &order.spec, &pieces).await;
                     index.insert(merged.map_err(failed(repository))?)
                 }
             };
@@ -255,17 +202,6 @@ impl Farm {
         }
         Ok(index.map(|index| index.descriptor()))
     }
-}
-
-/// What a node is asked for: some of the platforms, and nothing that is written on the index.
-fn part(spec: &BuildSpec, platforms: &[Platform]) -> BuildSpec {
-    let mut part = BuildSpec {
-        platforms: platforms.to_vec(),
-        ..spec.clone()
-    };
-    part.annotations
-        .retain(|level, _| *level == AnnotationLevel::Manifest);
-    part
 }
 
 #[async_trait]

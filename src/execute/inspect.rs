@@ -30,6 +30,7 @@ pub(super) async fn inspect(
         size: 0,
         reused: false,
         says_inputs: true,
+        is_steady: true,
         seconds: 0.0,
         places: Vec::new(),
         missing: Vec::new(),

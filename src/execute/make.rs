@@ -11,7 +11,7 @@ use super::inspect::inspect;
 use super::links::{Link, Links};
 use super::ports::{BuildOrder, BuilderError, Built, Handed, Output, RegistryError};
 use super::preflight::parted;
-use super::{Failure, World};
+use super::{Failure, World, merge};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
 use crate::ledger::{Entry, Uploaded};
@@ -20,6 +20,10 @@ use crate::plan::{Action, Destination, INPUTS_LABEL, Plan, Target};
 
 /// A service's image, uploaded under its digest.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of the image, and none follows from another"
+)]
 pub(super) struct Image {
     pub(super) service: String,
     /// Its manifest or index, byte for byte.
@@ -34,6 +38,8 @@ pub(super) struct Image {
     pub(super) reused: bool,
     /// Whether it says what it was built from, as the plan has it.
     pub(super) says_inputs: bool,
+    /// Whether what it was built from stayed as it was until it was built.
+    pub(super) is_steady: bool,
     pub(super) seconds: f64,
     /// The destinations that hold it.
     pub(super) places: Vec<Destination>,
@@ -56,6 +62,7 @@ pub(super) fn announce(cx: &Cx, plan: &Plan) {
             .map(|target| PlannedTarget {
                 service: target.service.clone(),
                 build: target.action == Action::Build,
+                merge: matches!(target.action, Action::Merge(_)),
                 platforms: target.platforms.clone(),
                 repositories: target.repositories.clone(),
                 tags: target
@@ -68,13 +75,14 @@ pub(super) fn announce(cx: &Cx, plan: &Plan) {
     });
 }
 
-/// Builds every target and uploads it to all its destinations. The first failure stops the others, as
+/// Builds every target and uploads it to all its destinations, and notes in the log, where there is one,
+/// what is up. The first failure stops the others, as
 /// there will be no release, unless the world is to keep going and all of them are to be known.
 pub(super) async fn everything(
     cx: &Cx,
     plan: &Plan,
     world: &World,
-    log: &Log,
+    log: Option<&Log>,
 ) -> Result<Vec<Image>, Vec<Failure>> {
     announce(cx, plan);
     let others = Cx {
@@ -93,7 +101,7 @@ pub(super) async fn everything(
     drop(links);
     while let Some(result) = done.next().await {
         let result = match result {
-            Ok(Some(image)) => note(log, &image).await.map(|()| Some(image)),
+            Ok(Some(image)) => note(log, plan, &image).await.map(|()| Some(image)),
             other => other,
         };
         match result {
@@ -117,12 +125,19 @@ pub(super) async fn everything(
 }
 
 /// Notes that an image is up, so that another run need not make it again.
-async fn note(log: &Log, image: &Image) -> Result<(), Failure> {
+async fn note(log: Option<&Log>, plan: &Plan, image: &Image) -> Result<(), Failure> {
+    let Some(log) = log else { return Ok(()) };
+    let mut targets = plan.targets.iter();
+    let target = targets.find(|target| target.service == image.service);
     let repositories = image.places.iter().map(|place| place.repository.clone());
     let entry = Entry::Uploaded(Uploaded {
         service: image.service.clone(),
         digest: image.digest().clone(),
         repositories: repositories.collect(),
+        // Of an image whose files changed while it was built nobody knows what is in it.
+        contents: target
+            .filter(|_| image.is_steady)
+            .and_then(|target| target.contents.clone()),
     });
     log.write(vec![entry]).await
 }
@@ -169,66 +184,25 @@ async fn one(
     let places: Vec<Destination> = target.required().cloned().collect();
     let reused = target.reused.as_ref().map(|reused| reused.source.clone());
     let source = reused.or_else(|| places.first().map(|place| place.repository.clone()));
-    let order = |outputs| BuildOrder {
+    let order = BuildOrder {
         service: target.service.clone(),
         spec: target.build.clone(),
-        outputs,
+        outputs: Vec::new(),
         shares_context: link.shares_context,
         handed,
-        hand_on: link.hand_on.clone(),
+        hand_on: link.hand_on.take(),
     };
     let Some(source) = source else {
-        build_one(cx, &order(Vec::new()), world).await?;
+        build_one(cx, &order, world).await?;
         return Ok(None);
     };
-    let (digest, reused, says_inputs) = match &target.action {
-        Action::Build => {
-            let (outputs, others) = outputs(target, &places);
-            let (built, as_read) = build_as_read(cx, target, order(outputs), world).await?;
-            let digest = built.digest.ok_or_else(|| {
-                Failure::Internal(format!("the image of {} has no digest", target.service))
-            })?;
-            for place in others {
-                let copied = world.registry.copy(cx, &source, &digest, &place.repository);
-                copied
-                    .await
-                    .map_err(|error| upload_failure(cx, target, &place.repository, error))?;
-            }
-            (digest, false, as_read)
-        }
-        Action::Reuse(digest) => {
-            cx.events.tell(Event::Reused {
-                service: target.service.clone(),
-                digest: digest.clone(),
-                because: match &target.reused {
-                    Some(reused) => reused.because.clone(),
-                    None => target.because.join("; "),
-                },
-            });
-            if let Some(hand_on) = &link.hand_on {
-                hand_on.leave(Handed::Image(source.with_digest(digest.clone())));
-            }
-            let held = target
-                .reused
-                .as_ref()
-                .map_or(&[][..], |reused| &reused.held);
-            for place in &places {
-                let repository = &place.repository;
-                if *repository == source || held.contains(repository) {
-                    continue;
-                }
-                let copied = world.registry.copy(cx, &source, digest, repository).await;
-                copied.map_err(|error| upload_failure(cx, target, repository, error))?;
-            }
-            // What an interrupted run has uploaded may say of itself something else than the plan does.
-            (digest.clone(), true, target.reused.is_some())
-        }
-    };
-    let inspected = inspect(cx, world, &source, &digest).await;
+    let made = obtain(cx, target, world, order, &source).await?;
+    let inspected = inspect(cx, world, &source, &made.digest).await;
     let mut image = inspected.map_err(|error| upload_failure(cx, target, &source, error))?;
     image.service.clone_from(&target.service);
-    image.reused = reused;
-    image.says_inputs = says_inputs;
+    image.reused = made.reused;
+    image.says_inputs = made.says_inputs;
+    image.is_steady = made.is_steady;
     for place in &places {
         uploaded(cx, &image, &place.repository);
     }
@@ -236,7 +210,7 @@ async fn one(
     for place in target.best_effort() {
         match world
             .registry
-            .copy(cx, &source, &digest, &place.repository)
+            .copy(cx, &source, &made.digest, &place.repository)
             .await
         {
             Ok(_) => {
@@ -257,31 +231,110 @@ async fn one(
     Ok(Some(image))
 }
 
+/// An image that is in all the repositories where it must be.
+struct Made {
+    digest: Digest,
+    reused: bool,
+    says_inputs: bool,
+    is_steady: bool,
+}
+
+/// Builds an image, takes the one that is there, or puts it together.
+async fn obtain(
+    cx: &Cx,
+    target: &Target,
+    world: &World,
+    mut order: BuildOrder,
+    source: &Repository,
+) -> Result<Made, Failure> {
+    let places: Vec<Destination> = target.required().cloned().collect();
+    match &target.action {
+        Action::Build => {
+            let (outputs, others) = outputs(target, &places);
+            order.outputs = outputs;
+            let (built, steady) = build_steadily(cx, target, order, world).await?;
+            let digest = built.digest.ok_or_else(|| {
+                Failure::Internal(format!("the image of {} has no digest", target.service))
+            })?;
+            for place in others {
+                let copied = world.registry.copy(cx, source, &digest, &place.repository);
+                copied
+                    .await
+                    .map_err(|error| upload_failure(cx, target, &place.repository, error))?;
+            }
+            Ok(Made {
+                digest,
+                reused: false,
+                says_inputs: steady && target.build.labels.contains_key(INPUTS_LABEL),
+                is_steady: steady,
+            })
+        }
+        Action::Reuse(digest) => {
+            cx.events.tell(Event::Reused {
+                service: target.service.clone(),
+                digest: digest.clone(),
+                because: match &target.reused {
+                    Some(reused) => reused.because.clone(),
+                    None => target.because.join("; "),
+                },
+            });
+            if let Some(hand_on) = &order.hand_on {
+                hand_on.leave(Handed::Image(source.with_digest(digest.clone())));
+            }
+            let held = target
+                .reused
+                .as_ref()
+                .map_or(&[][..], |reused| &reused.held);
+            for place in &places {
+                let repository = &place.repository;
+                if repository == source || held.contains(repository) {
+                    continue;
+                }
+                let copied = world.registry.copy(cx, source, digest, repository).await;
+                copied.map_err(|error| upload_failure(cx, target, repository, error))?;
+            }
+            Ok(Made {
+                digest: digest.clone(),
+                reused: true,
+                // What an interrupted run has uploaded may say of itself something else than the plan
+                // does.
+                says_inputs: target.reused.is_some(),
+                is_steady: true,
+            })
+        }
+        Action::Merge(parts) => Ok(Made {
+            digest: merge::assemble(cx, world, target, parts, source).await?,
+            reused: parts.iter().all(|part| part.reused),
+            says_inputs: target.inputs.is_some(),
+            is_steady: true,
+        }),
+    }
+}
+
 /// Builds one target, and looks whether the files are still those that were hashed. Where they are not,
-/// the image's label would lie: it is built once more without it, and will not be reused. Gives whether the
-/// image has the label.
-async fn build_as_read(
+/// the image's label would lie: it is built once more without it, and will not be reused. Gives whether
+/// nothing has changed, as far as anybody looked.
+async fn build_steadily(
     cx: &Cx,
     target: &Target,
     mut order: BuildOrder,
     world: &World,
 ) -> Result<(Built, bool), Failure> {
     let built = build_one(cx, &order, world).await?;
-    if !target.build.labels.contains_key(INPUTS_LABEL) {
-        return Ok((built, false));
-    }
     let (inputs, service) = (world.inputs.clone(), target.service.clone());
     let changed = tokio::task::spawn_blocking(move || inputs.changed(&service)).await;
     let changed = changed.map_err(|error| Failure::Internal(error.to_string()))?;
     let Some(changed) = changed else {
         return Ok((built, true));
     };
+    if order.spec.labels.remove(INPUTS_LABEL).is_none() {
+        return Ok((built, false));
+    }
     cx.events.tell(Event::Warned {
         subject: target.service.clone(),
         message: format!("{changed} while it was built, so the image will not be reused"),
         hint: None,
     });
-    order.spec.labels.remove(INPUTS_LABEL);
     // Who builds on it has been given its result.
     order.hand_on = None;
     let built = build_one(cx, &order, world).await?;
@@ -321,7 +374,7 @@ pub(super) fn uploaded(cx: &Cx, image: &Image, repository: &Repository) {
     });
 }
 
-fn upload_failure(
+pub(super) fn upload_failure(
     cx: &Cx,
     target: &Target,
     repository: &Repository,

@@ -15,7 +15,9 @@ mod inspect;
 mod links;
 mod look;
 mod make;
+mod merge;
 mod outcome;
+mod parts;
 pub mod ports;
 mod preflight;
 mod promote;
@@ -34,6 +36,7 @@ pub use farm::{Farm, Node};
 pub use look::{Points, facts, resolve};
 pub use make::build;
 pub use outcome::Outcome;
+pub use parts::build_parts;
 pub use preflight::check;
 pub use promote::{Promotion, promote};
 pub use records::{ARTIFACT_TYPE, Found, find};
@@ -91,7 +94,7 @@ pub async fn publish(cx: &Cx, plan: &Plan, world: &World, attempt: &Attempt) -> 
     match prepare(cx, plan, world, attempt).await {
         Err(failures) => outcome.fail(cx, failures),
         Ok((baseline, log)) => {
-            let images = match make::everything(cx, plan, world, &log).await {
+            let images = match make::everything(cx, plan, world, Some(&log)).await {
                 Ok(images) => images,
                 Err(failures) => return outcome.fail(cx, failures),
             };

@@ -6,7 +6,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 
 use super::ports::{Builder, RegistryFault, Survey};
-use super::{Failure, World};
+use super::{Failure, World, merge};
 use crate::cx::Cx;
 use crate::event::{Event, Finding};
 use crate::oci::{Platform, Repository};
@@ -19,9 +19,14 @@ const AT_ONCE: usize = 16;
 /// together.
 pub async fn check(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
     let begun = Instant::now();
-    let (builders, registries) = tokio::join!(builders(plan, world), registries(cx, plan, world));
+    let (builders, registries, missing) = tokio::join!(
+        builders(plan, world),
+        registries(cx, plan, world),
+        merge::missing(cx, plan, world)
+    );
     let mut findings = builders;
     findings.extend(registries);
+    findings.extend(missing);
     cx.events.tell(Event::PreflightFinished {
         findings: findings.clone(),
         seconds: begun.elapsed().as_secs_f64(),
@@ -38,7 +43,7 @@ pub(super) async fn pass(cx: &Cx, plan: &Plan, world: &World) -> Result<(), Fail
     if findings.iter().any(|finding| finding.fatal) {
         return Err(Failure::NotReady(findings));
     }
-    Ok(())
+    merge::prove(cx, plan, world).await
 }
 
 /// Whether every builder answers, and can do what it is asked for.

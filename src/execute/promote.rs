@@ -11,6 +11,7 @@ use super::records::ARTIFACT_TYPE;
 use super::{Failure, Outcome, World, go_live, wishes};
 use crate::cx::Cx;
 use crate::event::Event;
+use crate::ledger::{Place, Promoted};
 use crate::oci::{Digest, Repository, Tag};
 use crate::plan::{Destination, RegistryPlan};
 
@@ -30,6 +31,42 @@ pub struct Promotion {
     pub digest: Digest,
     /// Where it goes, with the tags that will point to it.
     pub places: Vec<Destination>,
+}
+
+impl Promotion {
+    /// The same as a journal keeps it.
+    pub fn kept(&self) -> Promoted {
+        let places = self.places.iter().map(|place| Place {
+            registry: place.registry.clone(),
+            repository: place.repository.clone(),
+            required: place.required,
+            tags: place.tags.clone(),
+        });
+        Promoted {
+            service: self.service.clone(),
+            source: self.source.clone(),
+            digest: self.digest.clone(),
+            places: places.collect(),
+        }
+    }
+
+    /// What a journal has kept.
+    pub fn of(kept: &Promoted) -> Self {
+        let places = kept.places.iter().map(|place| Destination {
+            registry: place.registry.clone(),
+            repository: place.repository.clone(),
+            required: place.required,
+            // That is for builders to know, and nothing is built.
+            insecure: false,
+            tags: place.tags.clone(),
+        });
+        Self {
+            service: kept.service.clone(),
+            source: kept.source.clone(),
+            digest: kept.digest.clone(),
+            places: places.collect(),
+        }
+    }
 }
 
 /// Brings images to repositories with all that is tied to them, and moves tags to them: all, or none.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::oci::{Digest, Reference, Repository};
+use crate::oci::{Digest, Reference, Repository, Tag};
 
 /// The version of the journal's format, in its first entry.
 pub const VERSION: u32 = 1;
@@ -67,6 +67,47 @@ pub struct Begun {
     /// The releases that it takes back, where it is a rollback.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undid: Vec<String>,
+    /// What is given other tags, where it is a promotion: enough to go on with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub promoted: Vec<Promoted>,
+    /// What to type after an interruption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
+}
+
+/// The command lines that end an interruption, with the flags of the run that was interrupted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// What goes on to the end.
+    pub finish: String,
+    /// What takes back what was done.
+    pub undo: String,
+}
+
+/// An image that is promoted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promoted {
+    /// The service.
+    pub service: String,
+    /// A repository that holds it.
+    pub source: Repository,
+    /// Its digest.
+    pub digest: Digest,
+    /// Where it goes.
+    pub places: Vec<Place>,
+}
+
+/// A repository that an image is promoted to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The registry's name.
+    pub registry: String,
+    /// The repository.
+    pub repository: Repository,
+    /// Whether the promotion fails when this place does.
+    pub required: bool,
+    /// The tags that will point to the image.
+    pub tags: Vec<Tag>,
 }
 
 /// An image that is up.
@@ -78,6 +119,9 @@ pub struct Uploaded {
     pub digest: Digest,
     /// The repositories that hold it.
     pub repositories: Vec<Repository>,
+    /// The digest of the files and arguments that it was built from; nothing where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Digest>,
 }
 
 /// A tag and where it goes.
@@ -205,6 +249,8 @@ mod tests {
             revision: Some("abc".to_owned()),
             tags: vec!["example.com/a:1".parse().unwrap()],
             undid: Vec::new(),
+            promoted: Vec::new(),
+            next: None,
         }
     }
 
@@ -217,6 +263,7 @@ mod tests {
                 service: "a".to_owned(),
                 digest: to.clone(),
                 repositories: vec!["example.com/a".parse().unwrap()],
+                contents: Some(Digest::of(b"contents")),
             }),
             Entry::Intended {
                 moves: vec![Move {

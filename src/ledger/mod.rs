@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use history::{live, undo};
-pub use journal::{Begun, Entry, Journal, Move, Uploaded, VERSION};
+pub use journal::{Begun, Entry, Journal, Move, Next, Place, Promoted, Uploaded, VERSION};
 pub use lock::{Holder, Lock};
 pub use release::{LeftTag, RecordError, RegistryOutcome, RegistryState, Release, ReleasedImage};
 pub use unfinished::Unfinished;

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::journal::{Begun, Entry, Journal, Move, Uploaded};
+use super::journal::{Begun, Entry, Journal, Move, Next, Uploaded};
 use super::{Error, Release};
 use crate::oci::Reference;
 
@@ -81,6 +81,18 @@ impl Unfinished {
         !self.moves.is_empty()
     }
 
+    /// What to type to go on with it, and to take it back.
+    pub fn next(&self) -> Next {
+        let undo = "castoff rollback".to_owned();
+        self.begun.next.clone().unwrap_or_else(|| Next {
+            finish: match self.begun.command.as_str() {
+                "rollback" => undo.clone(),
+                command => format!("castoff {command} --resume"),
+            },
+            undo,
+        })
+    }
+
     /// A release that is live but for what is not required, as if it had been interrupted there.
     pub fn of_release(release: &Release) -> Self {
         Self {
@@ -93,6 +105,8 @@ impl Unfinished {
                 revision: release.revision.clone(),
                 tags: Vec::new(),
                 undid: Vec::new(),
+                promoted: Vec::new(),
+                next: None,
             },
             uploaded: release
                 .images
@@ -101,6 +115,7 @@ impl Unfinished {
                     service: image.service.clone(),
                     digest: image.digest.clone(),
                     repositories: image.repositories.clone(),
+                    contents: None,
                 })
                 .collect(),
             moves: Vec::new(),

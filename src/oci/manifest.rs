@@ -75,6 +75,13 @@ impl Descriptor {
             .get(ATTESTATION_REFERENCE_TYPE)
             .is_some_and(|kind| kind == "attestation-manifest")
     }
+
+    /// The digest of the manifest that this attestation manifest is about, as it is written there.
+    pub fn attested(&self) -> Option<&str> {
+        self.annotations
+            .get(ATTESTATION_REFERENCE_DIGEST)
+            .map(String::as_str)
+    }
 }
 
 /// An image index or Docker manifest list (OCI image spec, image-index.md).

@@ -136,6 +136,19 @@ impl BuildSpec {
         all.chain(secrets).map(PathBuf::as_path).collect()
     }
 
+    /// What is built for some of the platforms: nothing is written on an index, as the index will be
+    /// another one.
+    #[must_use]
+    pub fn part(&self, platforms: &[Platform]) -> Self {
+        let mut part = Self {
+            platforms: platforms.to_vec(),
+            ..self.clone()
+        };
+        part.annotations
+            .retain(|level, _| *level == AnnotationLevel::Manifest);
+        part
+    }
+
     /// Whether the image comes with attestations.
     pub fn is_attested(&self) -> bool {
         self.provenance != Provenance::Off || self.sbom.is_some()

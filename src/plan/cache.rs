@@ -244,7 +244,7 @@ impl Lines {
 }
 
 /// `buildcache-BRANCH`, fit to be a tag. A name that is cut keeps a hash of the whole.
-fn tag_of(base: &str, line: Option<&str>) -> String {
+pub(super) fn tag_of(base: &str, line: Option<&str>) -> String {
     let Some(line) = line else {
         return base.to_owned();
     };

@@ -9,11 +9,14 @@ mod cache;
 mod changes;
 mod error;
 mod fingerprint;
+mod gather;
 mod graph;
 mod hosts;
 mod layout;
 mod names;
 mod only;
+mod part;
+mod partial;
 mod places;
 mod reading;
 pub mod retention;
@@ -34,9 +37,11 @@ pub use build::{
 };
 pub use error::Error;
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
+pub use gather::{Named, Part, PartialError};
 pub use hosts::hosts;
 pub use layout::ImageLayout;
 pub use names::{engine_names, repositories};
+pub use partial::{Partial, PartialAttestation, PartialImage, PartialManifest};
 pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
 pub use saved::{SavedPlan, SavedTag, SavedTarget};
 
@@ -79,6 +84,10 @@ pub struct Target {
     /// The digest of everything that decides what is built; `null` where it was not looked for, or
     /// cannot be known.
     pub inputs: Option<Digest>,
+    /// The same digest without the images that it is built from: what the files and arguments of this
+    /// run decide.
+    #[serde(skip)]
+    pub contents: Option<Digest>,
     /// The platforms; empty for the builder's own.
     pub platforms: Vec<Platform>,
     /// What is built.
@@ -136,6 +145,8 @@ pub enum Action {
     Build,
     /// The image of this digest is taken as it is.
     Reuse(Digest),
+    /// It was built elsewhere, in these parts, which are put together.
+    Merge(Vec<Part>),
 }
 
 impl Serialize for Action {
@@ -143,6 +154,7 @@ impl Serialize for Action {
         serializer.serialize_str(match self {
             Self::Build => "build",
             Self::Reuse(_) => "reuse",
+            Self::Merge(_) => "merge",
         })
     }
 }

@@ -66,7 +66,7 @@ impl SavedPlan {
             service: target.service.clone(),
             reuse: match &target.action {
                 Action::Reuse(digest) => Some(digest.clone()),
-                Action::Build => None,
+                Action::Build | Action::Merge(_) => None,
             },
             inputs: target.inputs.clone(),
             platforms: target.platforms.clone(),

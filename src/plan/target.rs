@@ -156,6 +156,7 @@ fn target(
         action: Action::Build,
         because: vec!["build".to_owned()],
         inputs: None,
+        contents: None,
         platforms: spec.platforms.clone(),
         build: spec,
         cache_from: caches.from,

@@ -101,6 +101,7 @@ fn action(action: &Action) -> String {
     match action {
         Action::Build => "build".to_owned(),
         Action::Reuse(reused) => format!("reuse {}", digest(reused)),
+        Action::Merge(_) => "merge".to_owned(),
     }
 }
 

@@ -188,6 +188,7 @@ impl Run {
             Event::BuildStarted { .. }
             | Event::BuildFinished { .. }
             | Event::Reused { .. }
+            | Event::Merged { .. }
             | Event::BuildFailed { .. }
             | Event::BuildStopped { .. }
             | Event::Uploaded { .. }
@@ -242,6 +243,13 @@ impl Run {
                 service.phase = Phase::Uploading;
                 service.digest = Some(digest.clone());
                 service.reused = true;
+            }
+            Event::Merged {
+                service, digest, ..
+            } => {
+                let service = self.service(service);
+                service.phase = Phase::Uploading;
+                service.digest = Some(digest.clone());
             }
             Event::BuildFailed { service, message } => {
                 let service = self.service(service);

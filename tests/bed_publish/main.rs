@@ -24,6 +24,7 @@ mod logins;
 mod readme;
 mod release;
 mod reuse;
+mod split;
 #[path = "../support/mod.rs"]
 mod support;
 mod transfers;

@@ -23,6 +23,7 @@ fn every_kind() -> Vec<Event> {
             targets: vec![PlannedTarget {
                 service: service(),
                 build: true,
+                merge: false,
                 platforms: vec!["linux/arm64".parse().unwrap()],
                 repositories: vec![repository()],
                 tags: vec![reference()],
@@ -90,6 +91,12 @@ fn every_kind() -> Vec<Event> {
             service: service(),
             digest: digest(),
             because: "nothing changed".to_owned(),
+        },
+        Event::Merged {
+            service: service(),
+            digest: digest(),
+            parts: vec![digest(), digest()],
+            because: "linux/amd64 of a.json; linux/arm64 of b.json".to_owned(),
         },
         Event::BuildFailed {
             service: service(),

@@ -37,7 +37,9 @@ fn help(command: &str) -> String {
 
 #[test]
 fn the_commands_of_the_protocol_say_how_they_are_used() {
-    for command in ["publish", "status", "history", "promote", "rollback"] {
+    for command in [
+        "build", "publish", "status", "history", "promote", "rollback",
+    ] {
         insta::assert_snapshot!(format!("help_{command}"), help(command));
     }
 }

@@ -13,6 +13,8 @@ mod elsewhere;
 mod harness;
 mod matrix;
 mod recovery;
+mod resume;
+mod split;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -42,6 +42,8 @@ struct Inner {
     registries: HashMap<String, Pushing>,
     generation: AtomicU64,
     solves: AtomicUsize,
+    /// Whether images are for the platforms that are asked for, and have their labels.
+    faithful: AtomicBool,
     /// Services whose build fails.
     failing: Mutex<Vec<String>>,
     /// What is told of each build once it is over, by its reference.
@@ -69,7 +71,12 @@ impl Inner {
                 "process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1",
             ));
         }
-        let tree = image_of(service, self.generation.load(Ordering::SeqCst));
+        let generation = self.generation.load(Ordering::SeqCst);
+        let tree = if self.faithful.load(Ordering::SeqCst) {
+            faithful_image_of(service, generation, request)
+        } else {
+            image_of(service, generation)
+        };
         for exporter in &request.exporters {
             let names = exporter.attrs.get("name").cloned().unwrap_or_default();
             for name in names.split(',') {
@@ -113,6 +120,7 @@ impl FakeBuildKit {
                 .collect(),
             generation: AtomicU64::new(1),
             solves: AtomicUsize::new(0),
+            faithful: AtomicBool::new(false),
             failing: Mutex::default(),
             told: Mutex::default(),
         });
@@ -157,6 +165,12 @@ impl FakeBuildKit {
         self.inner.generation.store(generation, Ordering::SeqCst);
     }
 
+    /// From now on images are for the platforms that are asked for, and have the labels that are given.
+    /// Those of one platform do not depend on which others are built along with it.
+    pub fn be_faithful(&self) {
+        self.inner.faithful.store(true, Ordering::SeqCst);
+    }
+
     /// From now on the build of this service fails.
     pub fn fail(&self, service: &str) {
         self.inner.failing.lock().unwrap().push(service.to_owned());
@@ -188,9 +202,31 @@ fn socket(folder: &Path) -> PathBuf {
 
 /// The image of a service in a generation: always the same.
 pub fn image_of(service: &str, generation: u64) -> Tree {
+    images::small_tree(seed(service, generation), 64)
+}
+
+fn seed(service: &str, generation: u64) -> u64 {
     let digest = Digest::of(service.as_bytes());
-    let seed = u64::from_str_radix(&digest.hex()[..8], 16).unwrap();
-    images::small_tree(seed * 1000 + generation, 64)
+    u64::from_str_radix(&digest.hex()[..8], 16).unwrap() * 1000 + generation
+}
+
+/// The image that a request asks for.
+fn faithful_image_of(service: &str, generation: u64, request: &SolveRequest) -> Tree {
+    let attributes = &request.frontend_attrs;
+    let platforms = attributes
+        .get("platform")
+        .map_or("linux/amd64", String::as_str);
+    let architectures: Vec<&str> = platforms
+        .split(',')
+        .map(|platform| platform.split_once('/').unwrap().1)
+        .collect();
+    let labels = attributes.iter().filter_map(|(name, value)| {
+        let name = name.strip_prefix("label:")?;
+        Some((name.to_owned(), value.clone()))
+    });
+    let mut labels: Vec<(String, String)> = labels.collect();
+    labels.sort();
+    images::tree_saying(seed(service, generation), &architectures, &labels)
 }
 
 struct Service(Arc<Inner>);
@@ -262,15 +298,15 @@ impl Control for Service {
         &self,
         _: Request<ListWorkersRequest>,
     ) -> Result<Response<ListWorkersResponse>, Status> {
-        let platform = Platform {
+        let platforms = ["amd64", "arm64"].map(|architecture| Platform {
             os: "linux".to_owned(),
-            architecture: "amd64".to_owned(),
+            architecture: architecture.to_owned(),
             ..Platform::default()
-        };
+        });
         Ok(Response::new(ListWorkersResponse {
             record: vec![WorkerRecord {
                 id: "fake".to_owned(),
-                platforms: vec![platform],
+                platforms: platforms.to_vec(),
                 ..WorkerRecord::default()
             }],
         }))

@@ -166,12 +166,30 @@ pub fn real_tree(seed: u64, layer: usize) -> Tree {
     tree_of(seed, &Layer::archive(seed, layer), &["amd64", "arm64"])
 }
 
+/// The same for these architectures, each saying this of itself.
+pub fn tree_saying(seed: u64, architectures: &[&str], labels: &[(String, String)]) -> Tree {
+    let labels = labels.iter();
+    let labels = labels.map(|(name, value)| (name.clone(), json!(value)));
+    let shared = Layer::noise(seed, 64);
+    labelled_tree_of(seed, &shared, architectures, &labels.collect())
+}
+
 fn tree_of(seed: u64, shared: &Layer, architectures: &[&str]) -> Tree {
+    labelled_tree_of(seed, shared, architectures, &serde_json::Map::new())
+}
+
+fn labelled_tree_of(
+    seed: u64,
+    shared: &Layer,
+    architectures: &[&str],
+    labels: &serde_json::Map<String, Value>,
+) -> Tree {
     let mut images = Vec::new();
     let mut entries = Vec::new();
-    for (number, architecture) in (1..).zip(architectures) {
+    for architecture in architectures {
+        let number = if *architecture == "amd64" { 1 } else { 2 };
         let own = Layer::archive(seed + number * 1000, 100);
-        let platform = image_of(architecture, vec![shared.clone(), own]);
+        let platform = saying(architecture, vec![shared.clone(), own], labels);
         let mut entry = descriptor(media_type::OCI_MANIFEST, platform.manifest.bytes());
         entry["platform"] = json!({ "architecture": architecture, "os": "linux" });
         let digest = platform.manifest.digest().clone();

@@ -1,6 +1,7 @@
 //! What a publish and a plan look at before anything is done: the files of every build, where base images
 //! and tags point now, and what the images there say of themselves. The decisions are the plan's.
 
+mod decide;
 mod images;
 mod order;
 mod scan;
@@ -22,12 +23,9 @@ use crate::execute::{self, Points};
 use crate::ledger::Release;
 use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{
-    self, Action, Candidate, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, Known, LastInputs,
-    NamedContext, Plan, Target, Warning,
+    self, Action, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, LastInputs, NamedContext, Plan,
+    Target, Warning,
 };
-
-/// The labels that castoff computes for each commit: a reused image keeps those it has.
-const OF_THE_COMMIT: [&str; 3] = ["revision", "version", "created"];
 
 /// How long a registry may take to say where one reference points, retries included. One that takes longer
 /// costs a build, and not the publish.
@@ -40,12 +38,16 @@ pub(super) struct Wishes {
     pub(super) rebuild: bool,
     /// Tags may go backwards.
     pub(super) allow_backwards: bool,
+    /// The files of services that are never reused are looked at as well, to know them again.
+    pub(super) contents: bool,
 }
 
 /// What came of looking, beside the plan.
 pub(super) struct Prepared {
     /// What was hashed, to be looked at again.
     pub(super) inputs: Arc<dyn Inputs>,
+    /// The digest of what the files and arguments of this run decide, by service.
+    pub(super) contents: BTreeMap<String, Digest>,
     last: BTreeMap<String, (Fingerprint, BTreeMap<String, String>)>,
     state: State,
 }
@@ -106,6 +108,7 @@ impl Prepared {
 /// Everything that was found out, by service where it is a service's.
 struct Found {
     inputs: BTreeMap<String, Result<Fingerprint, String>>,
+    contents: BTreeMap<String, Digest>,
     held: BTreeMap<String, Held>,
     points: Points,
     facts: BTreeMap<Digest, ImageFacts>,
@@ -124,7 +127,7 @@ pub(super) async fn prepare(
     let folder = adapters::ledger(given, read).ok();
     let state = State::new(folder.map(|ledger| ledger.folder().to_owned()));
     let own = own_platforms(given, read, plan);
-    let scanned = scan(plan, &own).await?;
+    let scanned = scan(plan, &own, wishes).await?;
     let references = references(plan, &scanned);
     let reading = {
         let (scanned, state) = (scanned.clone(), state.clone());
@@ -138,6 +141,7 @@ pub(super) async fn prepare(
     show_tags(plan, &points);
     let mut found = Found {
         inputs: BTreeMap::new(),
+        contents: BTreeMap::new(),
         held: BTreeMap::new(),
         points,
         facts: BTreeMap::new(),
@@ -149,11 +153,17 @@ pub(super) async fn prepare(
         };
         let fingerprint = match (scanned.get(&service), held.get(&service)) {
             (Some(Ok(scanned)), Some(Ok(held))) => {
+                let own = own.get(&service);
+                let contents = contents(target, scanned, held, &found.contents, own);
+                if !matches!(target.action, Action::Merge(_)) {
+                    target.contents.clone_from(&contents);
+                }
+                found
+                    .contents
+                    .extend(contents.map(|it| (service.clone(), it)));
                 let beneath = beneath(target, &found.inputs);
-                beneath.and_then(|beneath| {
-                    let own = own.get(&service);
-                    inputs(target, scanned, held, beneath, &found.points, own)
-                })
+                beneath
+                    .and_then(|beneath| inputs(target, scanned, held, beneath, &found.points, own))
             }
             (Some(Err(why)), _) | (_, Some(Err(why))) => Err(why.clone()),
             _ => Err("reuse is switched off".to_owned()),
@@ -166,7 +176,7 @@ pub(super) async fn prepare(
     found.facts = images::look(cx, registry, plan, &state).await;
     for target in plan.targets.iter_mut().filter(|target| target.wanted) {
         let own = own.get(&target.service);
-        decide(target, &found, &state, own, wishes);
+        decide::decide(target, &found, &state, own, wishes);
     }
     plan.drop_unneeded();
     images::find_copies(cx, registry, plan).await;
@@ -188,15 +198,17 @@ fn own_platforms(given: &Given<'_>, read: &Read, plan: &Plan) -> BTreeMap<String
     known.collect()
 }
 
-/// Reads the Dockerfiles of what may be reused.
+/// Reads the Dockerfiles of what may be reused, or of everything where that is wished.
 async fn scan(
     plan: &Plan,
     own: &BTreeMap<String, Platform>,
+    wishes: Wishes,
 ) -> Result<BTreeMap<String, Result<Scanned, String>>, Error> {
     let targets: Vec<Target> = plan.targets.clone();
     let own = own.clone();
     let scanned = tokio::task::spawn_blocking(move || {
-        let targets = targets.iter().filter(|target| target.may_reuse);
+        let targets = targets.iter();
+        let targets = targets.filter(|target| target.may_reuse || wishes.contents);
         targets
             .map(|target| {
                 let own = own.get(&target.service);
@@ -218,7 +230,8 @@ fn references(
     let images = scanned
         .values()
         .flatten()
-        .flat_map(|scanned| &scanned.images);
+        .filter_map(|scanned| scanned.images.as_ref().ok())
+        .flat_map(|images| &images.all);
     tags.map(|tag| &tag.reference)
         .chain(images.filter(|image| image.digest().is_none()))
         .cloned()
@@ -267,6 +280,31 @@ fn beneath(
     Ok(found)
 }
 
+/// The digest of what the files and arguments of this run decide about a target; nothing where it builds
+/// on something of which that is not known.
+fn contents(
+    target: &Target,
+    scanned: &Scanned,
+    held: &Held,
+    known: &BTreeMap<String, Digest>,
+    own: Option<&Platform>,
+) -> Option<Digest> {
+    let mut named = held.named.clone();
+    for (name, context) in &target.build.named_contexts {
+        if let NamedContext::Service(other) = context {
+            named.insert(name.clone(), known.get(&other.0)?.clone());
+        }
+    }
+    let gathered = Gathered {
+        dockerfile: scanned.dockerfile.clone(),
+        context: held.context.clone(),
+        named,
+        images: BTreeMap::new(),
+        own_platform: own.map(ToString::to_string).unwrap_or_default(),
+    };
+    Some(plan::fingerprint(target, &gathered).digest)
+}
+
 /// The fingerprint of a target. The images that it names by tag are pinned to what was found.
 fn inputs(
     target: &mut Target,
@@ -285,12 +323,13 @@ fn inputs(
         images: BTreeMap::new(),
         own_platform: own.map(ToString::to_string).unwrap_or_default(),
     };
-    for image in &scanned.images {
+    let images = scanned.images.as_ref().map_err(Clone::clone)?;
+    for image in &images.all {
         let digest = match (image.digest(), points.get(image)) {
             (Some(digest), _) => digest.clone(),
             (None, Some(Ok(Some(digest)))) => {
                 // The frontend is no source that a policy is asked about.
-                if scanned.frontend.as_ref() != Some(image) {
+                if images.frontend.as_ref() != Some(image) {
                     target.build.pins.insert(image.clone(), digest.clone());
                 }
                 digest.clone()
@@ -310,88 +349,16 @@ fn inputs(
     Ok(plan::fingerprint(target, &gathered))
 }
 
-/// Decides about one target.
-fn decide(
-    target: &mut Target,
-    found: &Found,
-    state: &State,
-    own: Option<&Platform>,
-    wishes: Wishes,
-) {
-    let none = BTreeMap::new();
-    let held = found.held.get(&target.service);
-    let last = state.last(&target.service);
-    let mut images = images::present(target);
-    if let (true, Some(last), Some(place)) = (images.is_empty(), &last, target.required().next()) {
-        images.push((last.image.clone(), place.repository.clone()));
-    }
-    let is_of_own = |facts: &ImageFacts| match own {
-        Some(own) if target.platforms.is_empty() => {
-            let own = own.normalized();
-            facts
-                .platforms
-                .iter()
-                .all(|found| found.normalized() == own)
-        }
-        _ => true,
-    };
-    let candidates: Vec<Candidate> = images
-        .into_iter()
-        .filter_map(|(digest, repository)| {
-            let facts = found.facts.get(&digest).filter(|facts| is_of_own(facts))?;
-            Some(Candidate {
-                facts: facts.clone(),
-                digest,
-                repository,
-            })
-        })
-        .collect();
-    let inputs = match found.inputs.get(&target.service) {
-        Some(Ok(fingerprint)) => Ok(fingerprint),
-        Some(Err(why)) => Err(why.as_str()),
-        None => Err("it was not looked at"),
-    };
-    plan::decide(
-        target,
-        &Known {
-            inputs,
-            files: held.map_or(&none, |held| &held.files),
-            candidates: &candidates,
-            last: last.as_ref(),
-            unwanted: wishes.rebuild.then_some("--rebuild asks for it"),
-        },
-    );
-    label(target);
-}
-
-/// Lets the labels say what the image is built from, or what the one that is reused was.
-fn label(target: &mut Target) {
-    if let Some(inputs) = &target.inputs {
-        let (name, value) = (INPUTS_LABEL.to_owned(), inputs.to_string());
-        target.labels.insert(name.clone(), value.clone());
-        target.build.labels.insert(name, value);
-    }
-    let Some(reused) = &target.reused else { return };
-    let facts = &reused.facts;
-    for name in OF_THE_COMMIT {
-        let value = match name {
-            "revision" => &facts.revision,
-            "version" => &facts.version,
-            _ => &facts.created,
-        };
-        let key = format!("org.opencontainers.image.{name}");
-        match value {
-            Some(value) => target.labels.insert(key, value.clone()),
-            None => target.labels.remove(&key),
-        };
-    }
-}
-
 /// Says where each tag will point, as far as that is known.
 fn aim(plan: &mut Plan) {
     for target in &mut plan.targets {
         let digest = match &target.action {
             Action::Reuse(digest) => Some(digest.clone()),
+            // One part that is all there is stays what it is.
+            Action::Merge(parts) => match parts.as_slice() {
+                [whole] => Some(whole.digest.clone()),
+                _ => None,
+            },
             Action::Build => None,
         };
         plan::aim(target, digest.as_ref());
@@ -427,14 +394,21 @@ fn finish(
     mut scanned: BTreeMap<String, Result<Scanned, String>>,
     state: State,
 ) -> Prepared {
-    let Found { inputs, held, .. } = found;
+    let Found {
+        inputs,
+        held,
+        contents,
+        ..
+    } = found;
     let mut hashed = BTreeMap::new();
     let mut last = BTreeMap::new();
     for (service, fingerprint) in inputs {
-        let (Ok(fingerprint), Some(held)) = (fingerprint, held.get(&service)) else {
+        let Some(held) = held.get(&service) else {
             continue;
         };
-        last.insert(service.clone(), (fingerprint, held.files.clone()));
+        if let Ok(fingerprint) = fingerprint {
+            last.insert(service.clone(), (fingerprint, held.files.clone()));
+        }
         let target = plan.targets.iter().find(|target| target.service == service);
         if let (Some(target), Some(Ok(scanned))) = (target, scanned.remove(&service))
             && target.action == Action::Build
@@ -444,6 +418,7 @@ fn finish(
     }
     Prepared {
         inputs: Arc::new(Again::new(hashed, &state)),
+        contents,
         last,
         state,
     }

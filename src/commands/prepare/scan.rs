@@ -22,12 +22,18 @@ const LONGEST_PATH: usize = 200;
 pub(super) struct Scanned {
     /// The Dockerfile's bytes.
     pub(super) dockerfile: Vec<u8>,
-    /// The images that the build needs.
-    pub(super) images: BTreeSet<Reference>,
-    /// The frontend's image, which is among them.
-    pub(super) frontend: Option<Reference>,
+    /// The images that the build needs; else why an image of these files cannot be known again.
+    pub(super) images: Result<Images, String>,
     /// The folders that it reads: the main context without a name, and the named ones.
     folders: Vec<(Option<String>, Content)>,
+}
+
+/// The images that a build needs.
+#[derive(Clone, Debug)]
+pub(super) struct Images {
+    pub(super) all: BTreeSet<Reference>,
+    /// The frontend's image, which is among them.
+    pub(super) frontend: Option<Reference>,
 }
 
 /// What the folders of a target hold.
@@ -39,9 +45,22 @@ pub(super) struct Held {
     pub(super) files: BTreeMap<String, String>,
 }
 
-/// Reads the Dockerfile of a target, and finds out what it needs; else why that cannot be told.
+/// Reads the Dockerfile of a target, and finds out what it needs; else why it cannot be read.
 pub(super) fn scan(target: &Target, own: Option<&Platform>) -> Result<Scanned, String> {
+    let dockerfile = dockerfile(&target.build)?;
+    Ok(Scanned {
+        images: images(target, own, &dockerfile),
+        folders: folders(&target.build)?,
+        dockerfile,
+    })
+}
+
+/// The images that a Dockerfile needs.
+fn images(target: &Target, own: Option<&Platform>, dockerfile: &[u8]) -> Result<Images, String> {
     let spec = &target.build;
+    if !target.may_reuse {
+        return Err("reuse is switched off".to_owned());
+    }
     if let Some(because) = never_reused(spec) {
         return Err(because);
     }
@@ -51,11 +70,13 @@ pub(super) fn scan(target: &Target, own: Option<&Platform>) -> Result<Scanned, S
                 .to_owned(),
         );
     }
-    let dockerfile = dockerfile(spec)?;
+    if matches!(spec.dockerfile, Dockerfile::InContext(_)) {
+        return Err("its Dockerfile is in a remote context".to_owned());
+    }
     let obscure = |obscure: inputs::Obscure| {
         format!("it cannot be told what its Dockerfile needs: {obscure}")
     };
-    let read = inputs::Dockerfile::read(&dockerfile).map_err(obscure)?;
+    let read = inputs::Dockerfile::read(dockerfile).map_err(obscure)?;
     let own: Vec<Platform> = own.cloned().into_iter().collect();
     let platforms = if spec.platforms.is_empty() {
         &own
@@ -78,22 +99,21 @@ pub(super) fn scan(target: &Target, own: Option<&Platform>) -> Result<Scanned, S
         NamedContext::Local(_) | NamedContext::Layout(_) | NamedContext::Service(_) => None,
     });
     let generator = spec.sbom.as_ref().map(Reference::canonical);
-    let mut images = found.bases;
-    images.extend(named);
-    images.extend(generator);
-    images.extend(found.frontend.clone());
-    Ok(Scanned {
-        dockerfile,
-        images,
+    let mut all = found.bases;
+    all.extend(named);
+    all.extend(generator);
+    all.extend(found.frontend.clone());
+    Ok(Images {
+        all,
         frontend: found.frontend,
-        folders: folders(spec)?,
     })
 }
 
+/// The Dockerfile's bytes; of one in a remote context its path, which is all that is known here.
 fn dockerfile(spec: &BuildSpec) -> Result<Vec<u8>, String> {
     match &spec.dockerfile {
         Dockerfile::Inline(text) => Ok(text.clone().into_bytes()),
-        Dockerfile::InContext(_) => Err("its Dockerfile is in a remote context".to_owned()),
+        Dockerfile::InContext(path) => Ok(path.clone().into_bytes()),
         Dockerfile::Local(path) => {
             let mut bytes = Vec::new();
             let file = std::fs::File::open(path);

@@ -174,6 +174,22 @@ impl TestRegistry {
         self.put(repository, selector, &index);
     }
 
+    /// Puts a manifest of one repository, with its blobs, into another one under the same selector.
+    pub fn lend(&self, from: &str, selector: &str, to: &str) {
+        let (kind, bytes) = self.manifest(from, selector).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let layers = manifest["layers"].as_array().into_iter().flatten();
+        let blobs = layers.chain(manifest.get("config"));
+        let blobs: Vec<Vec<u8>> = blobs
+            .map(|blob| self.blob(from, blob["digest"].as_str().unwrap()).unwrap())
+            .collect();
+        let mut store = self.inner.store.lock().unwrap();
+        for blob in blobs {
+            store.put_blob(to, blob);
+        }
+        store.put_manifest(to, selector, &kind, bytes);
+    }
+
     /// Media type and bytes of a manifest.
     pub fn manifest(&self, repository: &str, selector: &str) -> Option<(String, Vec<u8>)> {
         let store = self.inner.store.lock().unwrap();
