@@ -322,6 +322,9 @@ pub struct PlannedTarget {
     pub service: String,
     /// Whether it will be built (or its image reused).
     pub build: bool,
+    /// Whether it was built elsewhere, in parts that will be put together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge: bool,
     /// The platforms.
     pub platforms: Vec<Platform>,
     /// Where its image goes.

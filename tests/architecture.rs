@@ -31,7 +31,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "plan",
         &[
-            "oci", "compose", "config", "facts", "tags", "inputs", "excerpt",
+            "oci",
+            "compose",
+            "config",
+            "facts",
+            "tags",
+            "inputs",
+            "excerpt",
+            "printable",
+            "secret",
         ],
     ),
     ("event", &["oci", "plan", "exit"]),

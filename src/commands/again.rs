@@ -136,4 +136,45 @@ mod tests {
         );
         assert_eq!(build(&Global::default(), "api"), "castoff build api");
     }
+
+    #[test]
+    fn an_interruption_ends_with_the_flags_that_it_began_with() {
+        let global = Global {
+            files: vec!["a b.yaml".into()],
+            reference: Some("v1.2".to_owned()),
+            allow: vec!["network.host".to_owned()],
+            quiet: true,
+            ..Global::default()
+        };
+        let typed = [
+            "castoff",
+            "publish",
+            "api",
+            "--from",
+            "one.json",
+            "it's.json",
+            "--only-registry",
+            "hub",
+            "--allow-backwards",
+            "--keep-going",
+        ];
+        let typed = <crate::cli::Cli as clap::Parser>::parse_from(typed);
+        let crate::cli::Command::Publish(arguments) = typed.command else {
+            panic!("{typed:?}");
+        };
+        let next = publish(&global, &arguments, &arguments.services);
+        assert_eq!(
+            next.finish,
+            r"castoff publish --resume -f 'a b.yaml' --ref v1.2 --allow network.host --only-registry hub --allow-backwards api --from one.json 'it'\''s.json'"
+        );
+        assert_eq!(
+            next.undo,
+            "castoff rollback -f 'a b.yaml' --ref v1.2 --allow network.host"
+        );
+        assert_eq!(
+            promote(&Global::default()).finish,
+            "castoff promote --resume"
+        );
+        assert_eq!(rollback(&Global::default()).finish, "castoff rollback");
+    }
 }

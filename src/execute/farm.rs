@@ -206,6 +206,10 @@ impl Farm {
 
 #[async_trait]
 impl Builder for Farm {
+    fn unset_secrets(&self, spec: &BuildSpec) -> Vec<String> {
+        self.any.unset_secrets(spec)
+    }
+
     fn name(&self) -> &str {
         &self.name
     }

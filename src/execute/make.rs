@@ -62,6 +62,7 @@ pub(super) fn announce(cx: &Cx, plan: &Plan) {
             .map(|target| PlannedTarget {
                 service: target.service.clone(),
                 build: target.action == Action::Build,
+                merge: matches!(target.action, Action::Merge(_)),
                 platforms: target.platforms.clone(),
                 repositories: target.repositories.clone(),
                 tags: target

@@ -70,10 +70,15 @@ impl Plain {
                 self.width = longest.unwrap_or(0).max("publish".len()).min(30);
                 let built = targets.iter().filter(|target| target.build).count();
                 let tags = targets.iter().map(|target| target.tags.len()).sum();
+                let merged = targets.iter().filter(|target| target.merge).count();
+                let parts = match merged {
+                    0 => String::new(),
+                    merged => format!("{merged} to put together, "),
+                };
                 let text = format!(
-                    "{} to build, {} to reuse, {}",
+                    "{} to build, {parts}{} to reuse, {}",
                     count(built, "service"),
-                    targets.len() - built,
+                    targets.len() - built - merged,
                     count(tags, "tag")
                 );
                 vec![self.line("plan", &text)]

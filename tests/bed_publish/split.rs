@@ -182,3 +182,30 @@ fn two_machines_make_what_one_makes() {
         assert_eq!(image["reused"], true);
     }
 }
+
+#[test]
+fn each_part_has_a_cache_of_its_own() {
+    let prefix = Bed::unique("split-cache");
+    let project = project(&prefix);
+    let publish = format!("{PUBLISH}[cache]\nsources = [\"registry\"]\n");
+    project.write("publish.toml", &publish);
+    project.commit();
+    std::fs::create_dir(project.join("parts")).unwrap();
+    for architecture in ["amd64", "arm64"] {
+        let (file, platform) = (
+            format!("parts/{architecture}.json"),
+            format!("linux/{architecture}"),
+        );
+        on(architecture, &project, &prefix)
+            .args(["build", "--partial", &file, "--platform", &platform, "app"])
+            .run()
+            .exits(0);
+    }
+    let mut tags = Bed::tags(&repository(0, &prefix, "app"));
+    tags.sort();
+    assert_eq!(
+        tags,
+        ["buildcache-linux-amd64", "buildcache-linux-arm64"],
+        "neither pushes the other one's cache out"
+    );
+}

@@ -23,6 +23,7 @@ fn every_kind() -> Vec<Event> {
             targets: vec![PlannedTarget {
                 service: service(),
                 build: true,
+                merge: false,
                 platforms: vec!["linux/arm64".parse().unwrap()],
                 repositories: vec![repository()],
                 tags: vec![reference()],

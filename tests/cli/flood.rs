@@ -55,6 +55,7 @@ fn start(progress: Progress, records: Records) -> (Events, Console) {
             .map(|service| PlannedTarget {
                 service,
                 build: true,
+                merge: false,
                 platforms: vec![],
                 repositories: vec![],
                 tags: vec![],

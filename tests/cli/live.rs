@@ -32,6 +32,7 @@ impl Telling {
         let target = |service: &String| PlannedTarget {
             service: service.clone(),
             build: true,
+            merge: false,
             platforms: ["linux/amd64", "linux/arm64"]
                 .map(|text| text.parse().unwrap())
                 .into(),

@@ -13,6 +13,7 @@ mod builders;
 mod events;
 mod flood;
 mod help;
+mod hidden;
 mod linked;
 mod live;
 mod plans;

@@ -40,6 +40,7 @@ fn half_failed() -> Vec<Event> {
     let target = |service: &str| PlannedTarget {
         service: service.to_owned(),
         build: true,
+        merge: false,
         platforms: vec![],
         repositories: vec![format!("ghcr.io/acme/{service}").parse().unwrap()],
         tags: vec![],

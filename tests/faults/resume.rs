@@ -46,7 +46,7 @@ fn typed(shop: &Shop, line: &str) -> Ran {
         .run()
 }
 
-/// Kills `run` at one request of three, and does each time what status says: first it is finished, then, from
+/// Kills `run` at one request of five, and does each time what status says: first it is finished, then, from
 /// the same place, taken back. Gives how often the world was old, mixed and new.
 fn every_kill(
     shop: &Shop,
@@ -60,7 +60,7 @@ fn every_kill(
     let requests = shop.script.log().len();
     let mut endings = BTreeMap::new();
     // An odd stride, so that kills before and after a request take turns.
-    for index in (1..=requests).step_by(3) {
+    for index in (1..=requests).step_by(5) {
         shop.restore(&base);
         killed(shop, index, &run());
         let now = shop.world();
@@ -95,7 +95,6 @@ fn every_kill(
             assert_eq!(interrupted(shop), Value::Null, "request {index}");
         }
     }
-    println!("{requests} requests: {endings:?}");
     endings
 }
 
@@ -111,6 +110,7 @@ fn a_promotion_that_is_killed_is_finished_or_taken_back_as_status_says() {
             .args(["--to-registry", "one", "--to-repository", &live])
     };
     let endings = every_kill(&shop, &promote, &old);
+    println!("kills that left the world so: {endings:?}");
     assert_eq!(endings.len(), 3, "{endings:?}");
     // The record of one that was gone on with tells of all its images.
     shop.publish(2).run().exits(0);
@@ -133,6 +133,7 @@ fn a_rollback_that_is_killed_is_finished_as_status_says() {
     shop.publish(2).run().exits(0);
     let old = shop.world();
     let endings = every_kill(&shop, &|| shop.castoff(["rollback"]), &old);
+    println!("kills that left the world so: {endings:?}");
     assert_eq!(endings.len(), 3, "{endings:?}");
 }
 
