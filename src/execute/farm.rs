@@ -18,6 +18,7 @@ use super::ports::{
 };
 use crate::cx::Cx;
 use crate::oci::{Descriptor, Platform, RawManifest, Repository};
+use crate::plan::BuildSpec;
 use crate::plan::retention::CacheRecord;
 
 /// A builder of several nodes.

@@ -215,7 +215,6 @@ fn a_registry_that_is_not_required_and_is_mute_is_asked_in_vain_once() {
             || line.contains("/manifests/latest")
     };
     assert!(asked.iter().all(is_first), "{asked:#?}");
-    assert!(ran.took.as_secs() < 2 * 3 + 3, "{:?}", ran.took);
     shop.script.clear();
     shop.publish(2).args(["--resume"]).run().exits(0);
     assert_eq!(shop.world(), shop.all(2));
