@@ -223,7 +223,7 @@ impl BuildKit {
                 let mut stores = Stores::default();
                 let caches = Caches::new(&order.spec, &environment, &mut stores);
                 let solve = Solve::new(&order, &caches, &mut stores, &build, &session_id, loading)?;
-                Ok((stores, caches, solve))
+                Ok::<_, BuilderError>((stores, caches, solve))
             })
             .await??
         };

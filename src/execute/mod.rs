@@ -8,6 +8,7 @@
 
 mod attempt;
 mod baseline;
+mod classic;
 mod commit;
 mod failure;
 mod farm;
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use attempt::Attempt;
+pub use classic::EngineBuilder;
 pub use failure::Failure;
 pub use farm::{Farm, Node};
 pub use look::{Points, facts, resolve};

@@ -13,6 +13,7 @@ mod elsewhere;
 mod harness;
 mod matrix;
 mod recovery;
+mod session;
 #[path = "../support/mod.rs"]
 mod support;
 

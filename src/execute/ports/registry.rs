@@ -1,8 +1,9 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::CredentialError;
+use super::{CredentialError, LayerFile};
 use crate::cx::Cx;
 use crate::oci::{Descriptor, Digest, RawManifest, Reference, Repository, Tag};
 
@@ -62,6 +63,24 @@ pub trait Registry: Send + Sync {
         repository: &Repository,
         bytes: &[u8],
     ) -> Result<Digest, RegistryError>;
+
+    /// Whether `repository` has a blob, or has it now: where castoff saw it in another repository of the
+    /// same registry, it is mounted.
+    async fn has_layer(
+        &self,
+        cx: &Cx,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, RegistryError>;
+
+    /// Writes a layer, unless it is there or can be mounted. Holds no more of it in memory than what is
+    /// sent at a time.
+    async fn put_layer(
+        &self,
+        cx: &Cx,
+        repository: &Repository,
+        layer: &Arc<LayerFile>,
+    ) -> Result<(), RegistryError>;
 
     /// Brings everything that `digest` is made of from one repository into another, under its
     /// digest only: blobs first (mounted within one registry, else streamed and verified), then
