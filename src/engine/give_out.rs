@@ -322,7 +322,10 @@ mod tests {
             given.layers[&Digest::of(&layer)].digest.to_string()
         };
         assert_eq!(digest(), digest());
-        assert_eq!(digest(), "sha256:PINNED");
+        assert_eq!(
+            digest(),
+            "sha256:6e742d05e6534a4ddde0b05bf09d3c25503992edb12210f1ac0c2dfdbb9a2e6c"
+        );
     }
 
     #[test]

@@ -99,17 +99,24 @@ impl Farm {
         }
         if shares.is_empty() {
             shares.push(Share {
-                // Of nodes that are one, any is the first.
-                node: if same.iter().any(|first| *first != 0) {
-                    ANYWHERE
-                } else {
-                    0
-                },
+                node: self.anywhere(same).await?,
                 builder: Arc::clone(&self.any),
                 platforms: Vec::new(),
             });
         }
         Ok(shares)
+    }
+
+    /// Which node builds where no platform is asked for, as far as that can be known.
+    async fn anywhere(&self, same: &[usize]) -> Result<usize, BuilderError> {
+        // Every way was asked before anything was built, and remembers what it was told.
+        let identity = self.any.survey().await?.identity;
+        for (node, first) in self.nodes.iter().zip(same) {
+            if identity.is_some() && node.builder.survey().await?.identity == identity {
+                return Ok(*first);
+            }
+        }
+        Ok(ANYWHERE)
     }
 
     /// Finds ways that lead to one node: they were declared so, or the same BuildKit answers.

@@ -11,7 +11,7 @@ fn a_session_that_is_cut_ends_the_build_and_the_next_one_succeeds() {
         let shop = Shop::new();
         shop.builder.have_sessions(sessions);
         let ran = shop.castoff(["publish"]).run().exits(4);
-        assert!(ran.took < Duration::from_secs(5), "{:?}", ran.took);
+        assert!(ran.took < Duration::from_secs(20), "{:?}", ran.took);
         let lost = "the connection to the builder was lost";
         assert!(ran.stderr.contains(lost), "{sessions:?}: {}", ran.stderr);
         assert!(
