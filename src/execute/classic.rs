@@ -11,20 +11,21 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::base_layers::{BaseLayer, base_layers};
 use super::ports::{
-    BuildOrder, Builder, BuilderError, Built, Engine, GivenOut, LayerFile, Output, Registry,
-    RegistryError, RegistryFault, Survey, Wanted, WriteTarget,
+    BuildOrder, Builder, BuilderError, Built, Engine, EngineError, GivenOut, LayerFile, Output,
+    Registry, RegistryError, RegistryFault, Survey, Wanted, WriteTarget,
 };
 use crate::cx::Cx;
 use crate::event::{Event, StepOutcome};
 use crate::ledger::{Compressed, Layers, Ledger};
 use crate::oci::{Descriptor, Digest, Manifest, RawManifest, Repository, media_type};
 use crate::plan::retention::CacheRecord;
-use crate::plan::{AnnotationLevel, BuildSpec, CompressionKind};
+use crate::plan::{AnnotationLevel, BuildSpec, CLASSIC_STORE_REMEDY, CompressionKind};
 
 /// What a manifest consists of when it is made here (OCI image-spec, manifest).
 const SCHEMA_VERSION: u32 = 2;
-/// How layers are compressed where nothing is said, as dockerd does it (moby, distribution/push_v2.go: the
+/// How layers are compressed where nothing is said, as dockerd does it (moby, `distribution/push_v2.go`: the
 /// usual level of gzip).
 const USUAL_LEVEL: u8 = 6;
 /// How many layers of an image are looked for, or sent, at once; each registry has its own limits besides.
@@ -53,6 +54,8 @@ struct Store {
 struct Way {
     /// The level of gzip, unless they stay as they are.
     gzip: Option<u8>,
+    /// Whether those of base images stay what they are, as long as they are compressed with gzip.
+    keeps_bases: bool,
     /// Its name in the ledger.
     name: String,
 }
@@ -70,7 +73,12 @@ impl Way {
             ),
         };
         let name = gzip.map_or_else(|| "tar".to_owned(), |level| format!("gzip-{level}"));
-        Self { gzip, name }
+        Self {
+            gzip,
+            keeps_bases: gzip.is_some()
+                && !compression.is_some_and(|compression| compression.force),
+            name,
+        }
     }
 }
 
@@ -80,8 +88,18 @@ struct Outgoing {
     layers: Vec<Compressed>,
     /// Its configuration.
     config: Vec<u8>,
-    /// The files of those layers that some repository lacks.
+    /// Those of its layers that are a base's, and come from where that is.
+    borrowed: Vec<BaseLayer>,
+    /// The files of those of the others that some repository lacks.
     files: Vec<Arc<LayerFile>>,
+}
+
+/// A file by the names of what is in it.
+fn named(file: &LayerFile) -> Compressed {
+    Compressed {
+        digest: file.digest.clone(),
+        size: file.size,
+    }
 }
 
 impl EngineBuilder {
@@ -112,7 +130,7 @@ impl EngineBuilder {
     ) -> Result<Descriptor, BuilderError> {
         let way = Way::of(&order.spec);
         let step = Step::begin(cx, &order.service, "take the image out of the Engine");
-        let outgoing = self.take_out(cx, image, &way, repositories).await;
+        let outgoing = self.take_out(cx, order, image, repositories).await;
         let outgoing = step.end(outgoing)?;
         let manifest = manifest(&order.spec, &way, &outgoing);
         let sending = repositories.iter().map(|repository| {
@@ -135,28 +153,53 @@ impl EngineBuilder {
     async fn take_out(
         &self,
         cx: &Cx,
+        order: &BuildOrder,
         image: &Digest,
-        way: &Way,
         repositories: &[Repository],
     ) -> Result<Outgoing, BuilderError> {
+        let of_image = self.engine.layers(image).await?;
+        if of_image.is_empty() {
+            // moby, image/tarexport/save.go, `saveImage`: "empty export".
+            return Err(BuilderError::Kept(EngineError {
+                doing: "take the image out of the Engine".to_owned(),
+                message: "it has no layers, and the classic store gives out no such image"
+                    .to_owned(),
+                hint: Some(CLASSIC_STORE_REMEDY.to_owned()),
+            }));
+        }
+        let way = Way::of(&order.spec);
         let mut store = self.store.lock().await;
         let store = &mut *store;
         if store.known.is_none() {
             store.known = Some(self.read_known().await);
         }
         let known = store.known.get_or_insert_default();
-        let of_image = self.engine.layers(image).await?;
-        let (mut lacking, mut files) = (BTreeSet::new(), BTreeMap::new());
+        let before = known.clone();
+        let mut bases = if way.keeps_bases {
+            self.bases(cx, &order.spec, known).await?
+        } else {
+            BTreeMap::new()
+        };
+        let (mut names, mut lacking, mut files) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        let mut borrowed = Vec::new();
         for layer in of_image.iter().collect::<BTreeSet<_>>() {
-            let compressed = known.find(&way.name, layer);
-            if let Some(compressed) = compressed
+            if let Some(base) = bases.remove(layer) {
+                names.insert(layer.clone(), base.compressed.clone());
+                borrowed.push(base);
+                continue;
+            }
+            if let Some(compressed) = known.find(&way.name, layer)
                 && self.is_everywhere(cx, compressed, repositories).await?
             {
+                names.insert(layer.clone(), compressed.clone());
                 continue;
             }
             let held = store.files.get(&(way.name.clone(), layer.clone()));
             match held.and_then(Weak::upgrade) {
-                Some(file) => drop(files.insert(layer.clone(), file)),
+                Some(file) => {
+                    names.insert(layer.clone(), named(&file));
+                    files.push(file);
+                }
                 None => drop(lacking.insert(layer.clone())),
             }
         }
@@ -168,39 +211,41 @@ impl EngineBuilder {
         let given = self.engine.give_out(image, wanted);
         let given = cx.cancel.run_until_cancelled(given).await;
         let GivenOut { config, layers } = given.ok_or(BuilderError::Cancelled)??;
-        let is_new = !layers.is_empty();
         for (layer, file) in layers {
-            let compressed = Compressed {
-                digest: file.digest.clone(),
-                size: file.size,
-            };
-            known.add(&way.name, layer.clone(), compressed);
+            known.add(&way.name, layer.clone(), named(&file));
             let key = (way.name.clone(), layer.clone());
             store.files.insert(key, Arc::downgrade(&file));
-            files.insert(layer, file);
+            names.insert(layer, named(&file));
+            files.push(file);
         }
         store.files.retain(|_, file| file.strong_count() > 0);
-        if is_new {
+        if *known != before {
             self.keep_known(known.clone()).await;
         }
-        let name = |layer: &Digest| {
-            // Where too many are known all of them are forgotten, but not the files.
-            let known = known.find(&way.name, layer).cloned();
-            known.or_else(|| {
-                files.get(layer).map(|file| Compressed {
-                    digest: file.digest.clone(),
-                    size: file.size,
-                })
-            })
-        };
-        let layers: Option<Vec<Compressed>> = of_image.iter().map(name).collect();
+        let layers = of_image.iter().map(|layer| names.get(layer).cloned());
+        let layers: Option<Vec<Compressed>> = layers.collect();
         Ok(Outgoing {
             layers: layers.ok_or_else(|| BuilderError::Lost {
                 message: "a layer was forgotten on its way out".to_owned(),
             })?,
             config,
-            files: files.into_values().collect(),
+            borrowed,
+            files,
         })
+    }
+
+    /// The layers of the images that a build was pinned to.
+    async fn bases(
+        &self,
+        cx: &Cx,
+        spec: &BuildSpec,
+        known: &mut Layers,
+    ) -> Result<BTreeMap<Digest, BaseLayer>, BuilderError> {
+        let own = self.survey().await?.platforms;
+        let Some(platform) = spec.platforms.first().or(own.first()) else {
+            return Ok(BTreeMap::new());
+        };
+        Ok(base_layers(cx, &*self.registry, &spec.pins, platform, known).await)
     }
 
     /// Whether every repository has a layer, or has it now.
@@ -228,9 +273,14 @@ impl EngineBuilder {
         manifest: &RawManifest,
         repository: &Repository,
     ) -> Result<(), RegistryError> {
-        let layers = outgoing.files.iter();
-        let sending = layers.map(|file| self.registry.put_layer(cx, repository, file));
-        let sending: Vec<_> = sending.collect();
+        let registry = &self.registry;
+        let borrowed = outgoing.borrowed.iter().map(|base| {
+            let layer = (&base.compressed.digest, base.compressed.size);
+            registry.copy_layer(cx, &base.from, layer, repository)
+        });
+        let files = outgoing.files.iter();
+        let files = files.map(|file| registry.put_layer(cx, repository, file));
+        let sending: Vec<_> = borrowed.chain(files).collect();
         stream::iter(sending)
             .buffer_unordered(AT_ONCE)
             .try_collect::<()>()

@@ -7,6 +7,7 @@
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
 mod attempt;
+mod base_layers;
 mod baseline;
 mod classic;
 mod commit;

@@ -138,14 +138,7 @@ impl Registries {
         repository: &Repository,
         bytes: &[u8],
     ) -> Result<Digest, RegistryError> {
-        let descriptor = Descriptor {
-            media_type: media_type::OCI_EMPTY.to_owned(),
-            digest: Digest::of(bytes),
-            size: bytes.len() as u64,
-            platform: None,
-            annotations: BTreeMap::new(),
-            artifact_type: None,
-        };
+        let descriptor = blob(Digest::of(bytes), bytes.len() as u64);
         let source = Source::Memory(Bytes::copy_from_slice(bytes));
         self.bring(cx, &source, None, &descriptor, repository)
             .await?;
@@ -196,17 +189,24 @@ impl Registries {
         repository: &Repository,
         layer: &Arc<LayerFile>,
     ) -> Result<(), RegistryError> {
-        let descriptor = Descriptor {
-            media_type: media_type::OCI_EMPTY.to_owned(),
-            digest: layer.digest.clone(),
-            size: layer.size,
-            platform: None,
-            annotations: BTreeMap::new(),
-            artifact_type: None,
-        };
+        let descriptor = blob(layer.digest.clone(), layer.size);
         let source = Source::File(Arc::clone(layer));
         self.bring(cx, &source, None, &descriptor, repository)
             .await?;
+        Ok(())
+    }
+
+    /// Brings a layer from one repository into another.
+    pub(super) async fn bring_layer(
+        &self,
+        cx: &Cx,
+        from: &Repository,
+        (digest, size): (&Digest, u64),
+        to: &Repository,
+    ) -> Result<(), RegistryError> {
+        let descriptor = blob(digest.clone(), size);
+        let source = Source::remote(cx, self.host(from), from, &descriptor);
+        self.bring(cx, &source, Some(from), &descriptor, to).await?;
         Ok(())
     }
 
@@ -251,5 +251,17 @@ impl Registries {
         let arrival = upload.run().await?;
         spot.add(to.path());
         Ok(arrival)
+    }
+}
+
+/// A blob by what counts on its way.
+fn blob(digest: Digest, size: u64) -> Descriptor {
+    Descriptor {
+        media_type: media_type::OCI_EMPTY.to_owned(),
+        digest,
+        size,
+        platform: None,
+        annotations: BTreeMap::new(),
+        artifact_type: None,
     }
 }

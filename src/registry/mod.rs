@@ -268,6 +268,19 @@ impl Registry for Registries {
         until_cancelled(cx, &host, &doing, work).await
     }
 
+    async fn copy_layer(
+        &self,
+        cx: &Cx,
+        from: &Repository,
+        (digest, size): (&Digest, u64),
+        to: &Repository,
+    ) -> Result<(), RegistryError> {
+        let host = self.host(to);
+        let doing = format!("copy layer {from}@{digest} to {to}");
+        let work = self.bring_layer(cx, from, (digest, size), to);
+        until_cancelled(cx, &host, &doing, work).await
+    }
+
     async fn copy(
         &self,
         cx: &Cx,

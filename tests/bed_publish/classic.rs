@@ -171,6 +171,18 @@ fn a_second_publish_reuses_and_a_third_sends_what_changed() {
     // Each service has a layer and a configuration. The base's layer goes into one repository, and is
     // mounted into the two others.
     assert_eq!(sent().iter().sum::<usize>(), 3 * 2 + 1 + 2);
+    // It is the base's own layer, and not the same compressed once more.
+    let base = json(&crane(&[
+        "manifest",
+        "--platform",
+        "linux/amd64",
+        &Bed::base(),
+    ]));
+    let (_, web) = registry
+        .manifest(&format!("{}-b/web", shop.prefix), "latest")
+        .unwrap();
+    let web: Value = serde_json::from_slice(&web).unwrap();
+    assert_eq!(web["layers"][0]["digest"], base["layers"][0]["digest"]);
     assert_eq!(publish(&[]), first);
     assert_eq!(sent(), [0; 3]);
     // Built again all the same: what comes out is the same, and everything is there.
@@ -245,6 +257,23 @@ fn what_the_store_cannot_do_is_said_together_before_anything_is_built() {
     let ran = classic(&shop, ["check"]).run().exits(3);
     let says = "(classic image store: one platform, no attestations, inline cache only)";
     assert!(ran.stdout.contains(says), "{}", ran.stdout);
+}
+
+#[test]
+fn an_image_without_layers_cannot_be_had() {
+    let shop = Shop::going_to(&["web"], &[("a", Bed::registry())]);
+    shop.project
+        .write("web/Dockerfile", "FROM scratch\nLABEL a=b\n");
+    let ran = classic(&shop, ["publish"]).run().exits(5);
+    let says = "it has no layers, and the classic store gives out no such image";
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("hint: switch the Engine to the containerd"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(shop.latest(&Bed::registry(), "web"), None);
 }
 
 #[test]

@@ -67,8 +67,7 @@ impl Drop for OwnBed {
     fn drop(&mut self) {
         let output = self.script("down").output().unwrap();
         // A test that fails already says why by itself.
-        if !output.status.success() && !std::thread::panicking() {
-            panic!("{}", String::from_utf8_lossy(&output.stderr));
-        }
+        let is_down = output.status.success() || std::thread::panicking();
+        assert!(is_down, "{}", String::from_utf8_lossy(&output.stderr));
     }
 }

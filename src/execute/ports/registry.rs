@@ -82,6 +82,16 @@ pub trait Registry: Send + Sync {
         layer: &Arc<LayerFile>,
     ) -> Result<(), RegistryError>;
 
+    /// Brings a layer of `size` bytes from one repository into another, unless it is there: mounted within
+    /// one registry, else streamed and verified.
+    async fn copy_layer(
+        &self,
+        cx: &Cx,
+        from: &Repository,
+        (digest, size): (&Digest, u64),
+        to: &Repository,
+    ) -> Result<(), RegistryError>;
+
     /// Brings everything that `digest` is made of from one repository into another, under its
     /// digest only: blobs first (mounted within one registry, else streamed and verified), then
     /// manifests, children before their index. What is there already is not sent.
