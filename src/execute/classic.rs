@@ -3,7 +3,7 @@
 //! image is built into the store, taken out, and pushed from here by its digest.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,13 +13,13 @@ use tokio::time::Instant;
 
 use super::base_layers::{BaseLayer, base_layers};
 use super::ports::{
-    BuildOrder, Builder, BuilderError, Built, Engine, EngineError, GivenOut, LayerFile, Output,
-    Registry, RegistryError, RegistryFault, Survey, Wanted, WriteTarget,
+    BuildOrder, Builder, BuilderError, Built, Engine, EngineError, GivenOut, Handed, LayerFile,
+    Output, Registry, RegistryError, RegistryFault, Survey, Wanted, WriteTarget,
 };
 use crate::cx::Cx;
 use crate::event::{Event, StepOutcome};
 use crate::ledger::{Compressed, Layers, Ledger};
-use crate::oci::{Descriptor, Digest, Manifest, RawManifest, Repository, media_type};
+use crate::oci::{Descriptor, Digest, Manifest, RawManifest, Reference, Repository, media_type};
 use crate::plan::retention::CacheRecord;
 use crate::plan::{AnnotationLevel, BuildSpec, CLASSIC_STORE_REMEDY, CompressionKind};
 
@@ -39,7 +39,13 @@ pub struct EngineBuilder {
     ledger: Ledger,
     /// Images are taken out one after the other, so that a layer of two of them is compressed once.
     store: Mutex<Store>,
+    /// The base images of each service whose build has begun, with those of the services that it builds
+    /// on, which began before.
+    bases: StdMutex<HashMap<String, Pins>>,
 }
+
+/// Images, and the digests that they are pinned to.
+type Pins = BTreeMap<Reference, Digest>;
 
 /// What is known of layers.
 #[derive(Default)]
@@ -117,20 +123,39 @@ impl EngineBuilder {
             registry,
             ledger,
             store: Mutex::default(),
+            bases: StdMutex::default(),
         }
+    }
+
+    /// The images whose layers that of an order can have.
+    fn bases_of(&self, order: &BuildOrder) -> Pins {
+        let mut all = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bases = order.spec.pins.clone();
+        for (service, handed) in &order.handed {
+            match handed {
+                Handed::Image(reference) => {
+                    let digest = reference.digest().cloned();
+                    bases.extend(digest.map(|digest| (reference.clone(), digest)));
+                }
+                Handed::Result(_) => bases.extend(all.get(service).cloned().unwrap_or_default()),
+            }
+        }
+        all.insert(order.service.clone(), bases.clone());
+        bases
     }
 
     /// Pushes an image of the store to every repository by its digest.
     async fn push(
         &self,
         cx: &Cx,
-        order: &BuildOrder,
+        (order, bases): (&BuildOrder, &Pins),
         image: &Digest,
         repositories: &[Repository],
     ) -> Result<Descriptor, BuilderError> {
         let way = Way::of(&order.spec);
         let step = Step::begin(cx, &order.service, "take the image out of the Engine");
-        let outgoing = self.take_out(cx, order, image, repositories).await;
+        let outgoing = self.take_out(cx, (&order.spec, bases), image, repositories);
+        let outgoing = outgoing.await;
         let outgoing = step.end(outgoing)?;
         let manifest = manifest(&order.spec, &way, &outgoing);
         let sending = repositories.iter().map(|repository| {
@@ -153,7 +178,7 @@ impl EngineBuilder {
     async fn take_out(
         &self,
         cx: &Cx,
-        order: &BuildOrder,
+        (spec, bases): (&BuildSpec, &Pins),
         image: &Digest,
         repositories: &[Repository],
     ) -> Result<Outgoing, BuilderError> {
@@ -167,7 +192,7 @@ impl EngineBuilder {
                 hint: Some(CLASSIC_STORE_REMEDY.to_owned()),
             }));
         }
-        let way = Way::of(&order.spec);
+        let way = Way::of(spec);
         let mut store = self.store.lock().await;
         let store = &mut *store;
         if store.known.is_none() {
@@ -176,7 +201,7 @@ impl EngineBuilder {
         let known = store.known.get_or_insert_default();
         let before = known.clone();
         let mut bases = if way.keeps_bases {
-            self.bases(cx, &order.spec, known).await?
+            self.base_layers(cx, (spec, bases), known).await?
         } else {
             BTreeMap::new()
         };
@@ -234,18 +259,18 @@ impl EngineBuilder {
         })
     }
 
-    /// The layers of the images that a build was pinned to.
-    async fn bases(
+    /// The layers of base images for the platform of a build.
+    async fn base_layers(
         &self,
         cx: &Cx,
-        spec: &BuildSpec,
+        (spec, bases): (&BuildSpec, &Pins),
         known: &mut Layers,
     ) -> Result<BTreeMap<Digest, BaseLayer>, BuilderError> {
         let own = self.survey().await?.platforms;
         let Some(platform) = spec.platforms.first().or(own.first()) else {
             return Ok(BTreeMap::new());
         };
-        Ok(base_layers(cx, &*self.registry, &spec.pins, platform, known).await)
+        Ok(base_layers(cx, &*self.registry, bases, platform, known).await)
     }
 
     /// Whether every repository has a layer, or has it now.
@@ -418,6 +443,7 @@ impl Builder for EngineBuilder {
     }
 
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
+        let bases = self.bases_of(order);
         let repositories = order.outputs.iter().flat_map(|output| match output {
             Output::Push { repositories, .. } => repositories.as_slice(),
             Output::Load { .. } => &[],
@@ -436,7 +462,7 @@ impl Builder for EngineBuilder {
         let image = built.digest.clone().ok_or_else(|| BuilderError::Lost {
             message: "the Engine answered without the image's id".to_owned(),
         })?;
-        let pushed = self.push(cx, order, &image, &repositories).await;
+        let pushed = self.push(cx, (order, &bases), &image, &repositories).await;
         // The next build finds its steps in the cache; an image that stays here is only in the way.
         let _ = self.engine.forget(&image).await;
         let descriptor = pushed?;
