@@ -28,6 +28,8 @@ const SCHEMA_VERSION: u32 = 2;
 /// How layers are compressed where nothing is said, as dockerd does it (moby, `distribution/push_v2.go`: the
 /// usual level of gzip).
 const USUAL_LEVEL: u8 = 6;
+/// How long the Engine may take to drop an image that nobody needs any more.
+const FORGET_LIMIT: Duration = Duration::from_secs(10);
 /// How many layers of an image are looked for, or sent, at once; each registry has its own limits besides.
 const AT_ONCE: usize = 8;
 
@@ -182,7 +184,9 @@ impl EngineBuilder {
         image: &Digest,
         repositories: &[Repository],
     ) -> Result<Outgoing, BuilderError> {
-        let of_image = self.engine.layers(image).await?;
+        let of_image = self.engine.layers(image);
+        let of_image = cx.cancel.run_until_cancelled(of_image).await;
+        let of_image = of_image.ok_or(BuilderError::Cancelled)??;
         if of_image.is_empty() {
             // moby, image/tarexport/save.go, `saveImage`: "empty export".
             return Err(BuilderError::Kept(EngineError {
@@ -464,7 +468,7 @@ impl Builder for EngineBuilder {
         })?;
         let pushed = self.push(cx, (order, &bases), &image, &repositories).await;
         // The next build finds its steps in the cache; an image that stays here is only in the way.
-        let _ = self.engine.forget(&image).await;
+        let _ = tokio::time::timeout(FORGET_LIMIT, self.engine.forget(&image)).await;
         let descriptor = pushed?;
         Ok(Built {
             digest: Some(descriptor.digest.clone()),
