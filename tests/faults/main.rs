@@ -14,6 +14,7 @@ mod harness;
 mod matrix;
 mod recovery;
 mod resume;
+mod session;
 mod split;
 #[path = "../support/mod.rs"]
 mod support;
