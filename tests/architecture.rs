@@ -118,6 +118,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("rustls", &["dial", "registry", "lib"]),
     ("tonic_prost", &["buildkit"]),
     ("bollard", &["engine"]),
+    ("tar", &["engine"]),
+    ("flate2", &["engine"]),
     ("reqwest", &["registry"]),
     ("granit_parser", &["compose"]),
     ("toml", &["config"]),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::{SolveRequest, SolveResponse, StatusRequest};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -21,6 +22,8 @@ use crate::execute::ports::{BuilderResult, HandOn, Handed};
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
 /// How long to wait for the views before more of a build's log is read.
 const CROWDED_WAIT: Duration = Duration::from_millis(5);
+/// How long a build that lost its session may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a cancelled build may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -28,6 +31,8 @@ const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 pub(super) enum End {
     /// The builder said so, or the connection did.
     Failed(Status),
+    /// The session of the build has ended, and the build has not.
+    Alone(Status),
     /// There are remarks about the Dockerfile, and those are errors.
     Remarks,
     /// Nothing but caches was waited for, and for too long.
@@ -90,11 +95,7 @@ impl Job {
             let answer = tokio::select! {
                 answer = solve => answer.map_err(End::Failed),
                 status = failed => Err(End::Failed(status)),
-                // The session ends before the build only when the connection broke.
-                ended = serve => Err(End::Failed(match ended {
-                    Ok(Err(status)) => status,
-                    Ok(Ok(())) | Err(_) => Status::unavailable("the builder ended the session"),
-                })),
+                status = lost(serve) => Err(End::Alone(status)),
                 // Dropping the solve is what stops it on the builder.
                 () = cx.cancel.cancelled() => Err(End::Failed(Status::cancelled("cancelled"))),
                 () = enough.cancelled() => Err(End::Remarks),
@@ -133,6 +134,17 @@ pub(super) struct Serving(pub(super) tokio::task::AbortHandle);
 impl Drop for Serving {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// Comes back when a session has ended before its build did. Where that is so because the connection is
+/// gone, the build knows better why, and says so soon.
+async fn lost(serve: JoinHandle<Result<(), Status>>) -> Status {
+    let ended = serve.await;
+    tokio::time::sleep(LAST_WORDS).await;
+    match ended {
+        Ok(Err(status)) => status,
+        Ok(Ok(())) | Err(_) => Status::unavailable("the builder ended the session"),
     }
 }
 

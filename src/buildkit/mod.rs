@@ -234,7 +234,7 @@ impl BuildKit {
                 let mut stores = Stores::default();
                 let caches = Caches::new(&order.spec, &environment, &mut stores);
                 let solve = Solve::new(&order, &caches, &mut stores, &build, &session_id, loading)?;
-                Ok((stores, caches, solve))
+                Ok::<_, BuilderError>((stores, caches, solve))
             })
             .await??
         };
@@ -290,16 +290,18 @@ impl BuildKit {
     /// Why a build failed. What carried the connection knows best why it broke.
     async fn failed(&self, status: &Status, watch: &Watch, order: &BuildOrder) -> BuilderError {
         match failure::classify(status, watch, order) {
-            BuilderError::Lost { message } => {
-                let words = match self.connection().await {
-                    Ok(connection) => connection.ending.words().await,
-                    Err(_) => None,
-                };
-                BuilderError::Lost {
-                    message: words.unwrap_or(message),
-                }
-            }
+            BuilderError::Lost { message } => self.without_connection(message).await,
             error => error,
+        }
+    }
+
+    async fn without_connection(&self, message: String) -> BuilderError {
+        let words = match self.connection().await {
+            Ok(connection) => connection.ending.words().await,
+            Err(_) => None,
+        };
+        BuilderError::Lost {
+            message: words.unwrap_or(message),
         }
     }
 }
@@ -376,6 +378,10 @@ impl Builder for BuildKit {
                 Ok(answer) => return built(answer, &order, &watch, &sent),
                 Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
                 Err(End::Remarks) => return Err(too_many()),
+                Err(End::Alone(status)) => {
+                    let message = status.message().to_owned();
+                    return Err(self.without_connection(message).await);
+                }
                 Err(End::Stuck(waits)) => cache::take_stuck(&mut order, waits)?,
                 Err(End::Failed(status)) => {
                     let message = watch.texts.hide(status.message()).into_owned();

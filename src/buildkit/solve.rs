@@ -350,7 +350,9 @@ fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
             ],
             Loading::ClassicStore => {
                 kind = "moby";
-                vec![("name", joined(references))]
+                // It takes no empty name for none.
+                let names = (!references.is_empty()).then(|| ("name", joined(references)));
+                names.into_iter().collect()
             }
             // An archive. That of docker has one image in it and no more; what Engines load of the
             // other kind are those with the containerd store.

@@ -26,14 +26,21 @@ use crate::secret::Secret;
 
 /// What a publish works with.
 pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
-    Ok(World {
-        ledger: ledger(given, read)?,
-        ..without_ledger(given, read, plan)?
-    })
+    with_ledger(given, read, plan, ledger(given, read)?)
 }
 
 /// The same for what publishes nothing: it needs no place for its state, and leaves none behind.
 pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
+    let ledger = Ledger::closed(Path::new(""), &read.project.name, &read.project.directory);
+    with_ledger(given, read, plan, ledger)
+}
+
+fn with_ledger(
+    given: &Given<'_>,
+    read: &Read,
+    plan: &Plan,
+    ledger: Ledger,
+) -> Result<World, Error> {
     let credentials: Arc<dyn Credentials> = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
@@ -55,11 +62,12 @@ pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Res
         credentials,
         secrets,
         registry: Arc::clone(&registry),
+        ledger: ledger.clone(),
     };
     Ok(World {
         builders: parts.builders()?,
         registry,
-        ledger: Ledger::closed(Path::new(""), &read.project.name, &read.project.directory),
+        ledger,
         jobs: given.global.jobs.into(),
         inputs: Arc::new(NotHashed),
         keep_going: false,

@@ -9,10 +9,12 @@ use crate::buildkit::{self, BuildKit};
 use crate::config::{BuilderChoice, BuilderTls, ServiceSettings};
 use crate::dial::{self, Program, Tls};
 use crate::docker::{self, Docker, Engine, Found, Instance};
+use crate::engine::DockerEngine;
 use crate::error::Error;
 use crate::execute::ports::{Builder, Credentials, Registry};
-use crate::execute::{Builders, Farm, Node, World};
+use crate::execute::{Builders, EngineBuilder, Farm, Node, World};
 use crate::facts;
+use crate::ledger::Ledger;
 use crate::oci::Platform;
 use crate::plan::{Plan, Purpose};
 use crate::printable::without_url_secrets;
@@ -44,6 +46,8 @@ pub(super) struct Parts<'a> {
     pub(super) credentials: Arc<dyn Credentials>,
     pub(super) secrets: buildkit::Environment,
     pub(super) registry: Arc<dyn Registry>,
+    /// Where what is on its way out of an Engine is kept.
+    pub(super) ledger: Ledger,
 }
 
 impl Parts<'_> {
@@ -71,6 +75,12 @@ impl Parts<'_> {
 
     fn builder(&self, way: &Way) -> Result<Arc<dyn Builder>, Error> {
         let any: Arc<dyn Builder> = Arc::new(self.buildkit(&way.name, way.address.clone())?);
+        if let buildkit::Address::Engine(address) = &way.address {
+            let engine = Arc::new(DockerEngine::at(address.clone())?);
+            let registry = Arc::clone(&self.registry);
+            let builder = EngineBuilder::new(any, engine, registry, self.ledger.clone());
+            return Ok(Arc::new(builder));
+        }
         if way.nodes.len() < 2 {
             return Ok(any);
         }
@@ -269,7 +279,8 @@ pub(super) async fn list(
                     .iter()
                     .cloned()
                     .partition(|platform| Some(platform.architecture()) == own);
-                let classic = "classic image store: it cannot publish";
+                let classic =
+                    "classic image store: one platform, no attestations, inline cache only";
                 builder.problem = (!survey.full_exporter).then(|| classic.to_owned());
             }
             // Why is a finding of its own.

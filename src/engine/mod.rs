@@ -1,9 +1,10 @@
-//! The Docker Engine's own API: what it keeps, and what of it may go.
+//! The Docker Engine's own API: what it keeps, what of it may go, and images on their way in and out.
 //!
-//! The only room that knows bollard. Knows images, containers and volumes of a project by their
-//! labels. Must not know what is to be removed (`plan::retention` decides) or how images are built.
-//! Start reading at [`DockerEngine::contents`].
+//! The only room that knows bollard, and how an Engine saves images. Knows images, containers and volumes
+//! of a project by their labels. Must not know what is to be removed (`plan::retention` decides), how
+//! images are built, or where they go. Start reading at [`DockerEngine::contents`].
 
+mod give_out;
 mod transport;
 
 use std::collections::{BTreeSet, HashMap};
@@ -20,9 +21,12 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
+use self::give_out::Incoming;
 use crate::dial::Address;
-use crate::execute::ports::{Archive, Engine, EngineError};
+use crate::execute::ports::{Archive, Engine, EngineError, GivenOut, Wanted};
+use crate::oci::Digest;
 use crate::plan::retention::{Contents, LocalContainer, LocalImage, LocalVolume, Thing};
 use crate::plan::{PROJECT_LABEL, SERVICE_LABEL};
 
@@ -213,10 +217,90 @@ impl Engine for DockerEngine {
         }
         Ok(())
     }
+
+    async fn layers(&self, image: &Digest) -> Result<Vec<Digest>, EngineError> {
+        let doing = "look at an image";
+        let inspected = self.docker.inspect_image(image.as_str()).await;
+        let inspected = inspected.map_err(failed(doing))?;
+        let layers = inspected.root_fs.and_then(|root| root.layers);
+        let layers = layers.unwrap_or_default().into_iter();
+        let layers = layers.map(|layer| layer.parse::<Digest>());
+        layers
+            .collect::<Result<_, _>>()
+            .map_err(|error| wrong(doing, &error))
+    }
+
+    async fn give_out(&self, image: &Digest, wanted: Wanted) -> Result<GivenOut, EngineError> {
+        let doing = "take an image out of the Engine";
+        let patient = self.docker.clone().with_timeout(LOAD_LIMIT);
+        let mut pieces = std::pin::pin!(patient.export_image(image.as_str()));
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let taking_apart = {
+            let image = image.clone();
+            let incoming = Incoming::new(receiver);
+            tokio::task::spawn_blocking(move || give_out::take_apart(incoming, &image, wanted))
+        };
+        // Whoever waits for this and goes away ends the reader, too, as the pieces do.
+        let mut limit = LOAD_LIMIT;
+        let sent = loop {
+            match tokio::time::timeout(limit, pieces.next()).await {
+                Ok(Some(Ok(piece))) => {
+                    if sender.send(piece).await.is_err() {
+                        // Everything that is wanted was there, or there is no place for it.
+                        break Ok(());
+                    }
+                    limit = STALL_LIMIT;
+                }
+                Ok(Some(Err(error))) => break Err(failed(doing)(error)),
+                Ok(None) => break Ok(()),
+                Err(_) => {
+                    let message = format!("nothing came for {} s", limit.as_secs());
+                    break Err(wrong(doing, &message));
+                }
+            }
+        };
+        drop(sender);
+        let given = taking_apart.await.map_err(|error| wrong(doing, &error))?;
+        sent?;
+        given.map_err(|error| EngineError {
+            hint: (error.kind() == std::io::ErrorKind::StorageFull).then(|| {
+                "layers wait beside castoff's state: free some space there, or set CASTOFF_STATE to a folder on another disk"
+                    .to_owned()
+            }),
+            ..wrong(doing, &error)
+        })
+    }
+
+    async fn forget(&self, image: &Digest) -> Result<bool, EngineError> {
+        let inspected = match self.docker.inspect_image(image.as_str()).await {
+            Ok(inspected) => inspected,
+            Err(BollardError::DockerResponseServerError {
+                status_code: 404, ..
+            }) => return Ok(false),
+            Err(error) => return Err(failed("look at an image")(error)),
+        };
+        let labels = inspected.config.and_then(|config| config.labels);
+        let is_ours = labels.is_some_and(|labels| labels.contains_key(PROJECT_LABEL));
+        let names = [inspected.repo_tags, inspected.repo_digests];
+        let is_named = names.iter().flatten().any(|names| !names.is_empty());
+        if !is_ours || is_named {
+            return Ok(false);
+        }
+        let options = RemoveImageOptions::default();
+        let removed = self
+            .docker
+            .remove_image(image.as_str(), Some(options), None);
+        unless_in_use(removed.await.map(drop), "remove an image")
+    }
 }
 
-/// How long an image may take to be loaded.
+/// How long an image may take to be loaded, and how long the Engine may take to write one to its own disk
+/// before it gives it out.
 const LOAD_LIMIT: Duration = Duration::from_hours(1);
+/// How long an image that is on its way out may stand still.
+const STALL_LIMIT: Duration = Duration::from_mins(1);
+/// How many pieces of an image wait on its way out.
+const WAITING: usize = 16;
 
 /// Whether something was removed: what is in use by now (409) or gone already (404) was not.
 fn unless_in_use(
@@ -233,9 +317,18 @@ fn unless_in_use(
     }
 }
 
+fn wrong(doing: &str, error: &dyn std::fmt::Display) -> EngineError {
+    EngineError {
+        doing: doing.to_owned(),
+        message: error.to_string(),
+        hint: None,
+    }
+}
+
 fn failed(doing: &'static str) -> impl Fn(BollardError) -> EngineError {
     move |error| EngineError {
         doing: doing.to_owned(),
         message: error.to_string(),
+        hint: None,
     }
 }

@@ -229,7 +229,7 @@ impl Failure {
                 ..
             } => Exit::NotReady,
             Self::Build {
-                error: BuilderError::Push { .. },
+                error: BuilderError::Push { .. } | BuilderError::Kept(_),
                 ..
             }
             | Self::Upload { .. }

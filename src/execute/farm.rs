@@ -1,7 +1,7 @@
 //! A builder of several nodes: each platform is built where it is at home, and what the nodes pushed
 //! is put together here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use tokio::sync::OnceCell;
 
 use super::merge::{Piece, merge};
 use super::ports::{
-    BuildOrder, Builder, BuilderError, Built, Handed, Output, Registry, RegistryError, Survey,
-    WriteTarget,
+    Awaited, BuildOrder, Builder, BuilderError, BuilderResult, Built, HandOn, Handed, Output,
+    Registry, RegistryError, Survey, WriteTarget, hand_on,
 };
 use crate::cx::Cx;
 use crate::oci::{Descriptor, Platform, RawManifest, Repository};
-use crate::plan::BuildSpec;
 use crate::plan::retention::CacheRecord;
+use crate::plan::{BuildSpec, cache_of_node};
 
 /// A builder of several nodes.
 pub struct Farm {
@@ -44,9 +44,17 @@ pub struct Node {
 
 /// What one node does of an order.
 struct Share {
+    /// The node, by the number of the first way that leads to it.
+    node: usize,
     builder: Arc<dyn Builder>,
     platforms: Vec<Platform>,
 }
+
+/// The node that builds where no platform is asked for, whichever it be.
+const ANYWHERE: usize = usize::MAX;
+
+/// A result that several nodes have parts of, by their numbers. Each of them can take its own in.
+struct Scattered(BTreeMap<usize, Handed>);
 
 impl Farm {
     /// A builder called `name`. `any` leads to one of its nodes, whichever it be.
@@ -65,10 +73,10 @@ impl Farm {
         }
     }
 
-    /// Who builds which of `platforms`, in their order.
+    /// Who builds which of `platforms`, in their order; one of the nodes where there are none.
     async fn shares(&self, platforms: &[Platform]) -> Result<Vec<Share>, BuilderError> {
         let same = self.same.get_or_try_init(|| self.compare()).await?;
-        let mut shares: Vec<(usize, Share)> = Vec::new();
+        let mut shares: Vec<Share> = Vec::new();
         for platform in platforms {
             let at = self
                 .nodes
@@ -76,20 +84,37 @@ impl Farm {
                 .position(|node| node.platform.normalized() == platform.normalized())
                 .ok_or_else(|| self.cannot(&format!("build for {platform}")))?;
             let first = same.get(at).copied().unwrap_or(at);
-            let known = shares.iter_mut().find(|(other, _)| *other == first);
+            let known = shares.iter_mut().find(|share| share.node == first);
             match (known, self.nodes.get(first)) {
-                (Some((_, share)), _) => share.platforms.push(platform.clone()),
-                (None, Some(node)) => shares.push((
-                    first,
-                    Share {
-                        builder: Arc::clone(&node.builder),
-                        platforms: vec![platform.clone()],
-                    },
-                )),
+                (Some(share), _) => share.platforms.push(platform.clone()),
+                (None, Some(node)) => shares.push(Share {
+                    node: first,
+                    builder: Arc::clone(&node.builder),
+                    platforms: vec![platform.clone()],
+                }),
                 (None, None) => {}
             }
         }
-        Ok(shares.into_iter().map(|(_, share)| share).collect())
+        if shares.is_empty() {
+            shares.push(Share {
+                node: self.anywhere(same).await?,
+                builder: Arc::clone(&self.any),
+                platforms: Vec::new(),
+            });
+        }
+        Ok(shares)
+    }
+
+    /// Which node builds where no platform is asked for, as far as that can be known.
+    async fn anywhere(&self, same: &[usize]) -> Result<usize, BuilderError> {
+        // Every way was asked before anything was built, and remembers what it was told.
+        let identity = self.any.survey().await?.identity;
+        for (node, first) in self.nodes.iter().zip(same) {
+            if identity.is_some() && node.builder.survey().await?.identity == identity {
+                return Ok(*first);
+            }
+        }
+        Ok(ANYWHERE)
     }
 
     /// Finds ways that lead to one node: they were declared so, or the same BuildKit answers.
@@ -118,6 +143,30 @@ impl Farm {
         }
     }
 
+    /// What a node is asked for: its platforms, and what it made itself of the services that they build
+    /// on. Nothing is written on an index, as there is none yet.
+    fn part(&self, order: &BuildOrder, share: &Share) -> Result<BuildOrder, BuilderError> {
+        let mut part = order.clone();
+        part.spec.platforms.clone_from(&share.platforms);
+        for (service, handed) in &mut part.handed {
+            let Handed::Result(result) = &*handed else {
+                continue;
+            };
+            let own = result
+                .get::<Scattered>()
+                .and_then(|scattered| scattered.0.get(&share.node));
+            *handed = own.cloned().ok_or_else(|| BuilderError::Unsupported {
+                builder: self.name.clone(),
+                what: format!(
+                    "hand service `{service}` to the node that builds `{}`: another one has built it",
+                    order.service
+                ),
+                hint: format!("give `{service}` the platforms of the services that build on it"),
+            })?;
+        }
+        Ok(part)
+    }
+
     /// Has every node build its share. The first failure stops the others.
     async fn build_shares(
         &self,
@@ -129,32 +178,45 @@ impl Farm {
             events: cx.events.clone(),
             cancel: cx.cancel.child_token(),
         };
-        let work = shares.into_iter().enumerate().map(|(number, share)| {
-            let order = BuildOrder {
-                spec: order.spec.part(&share.platforms),
-                ..order.clone()
-            };
-            let others = &others;
-            async move {
-                let built = share.builder.build(others, &order).await;
-                (number, share.platforms, built)
+        let is_alone = shares.len() == 1;
+        let (mut work, mut results) = (Vec::new(), Vec::new());
+        for (number, share) in shares.into_iter().enumerate() {
+            let mut part = self.part(order, &share)?;
+            if !is_alone {
+                divide(&mut part.spec, &order.spec.platforms);
             }
-        });
-        let mut done: FuturesUnordered<_> = work.collect();
-        let mut parts = Vec::new();
-        let mut failure = None;
-        while let Some((number, platforms, built)) = done.next().await {
-            match built {
-                Ok(built) => parts.push((number, platforms, built)),
-                Err(error) => {
-                    failure.get_or_insert(error);
-                    others.cancel.cancel();
+            part.hand_on = order.hand_on.as_ref().map(|_| {
+                let (hand_on, awaited) = hand_on();
+                results.push((share.node, awaited));
+                hand_on
+            });
+            let others = &others;
+            work.push(async move {
+                let built = share.builder.build(others, &part).await;
+                (number, share.platforms, built)
+            });
+        }
+        let gathering = async {
+            if let Some(hand_on) = &order.hand_on {
+                gather(hand_on, results).await;
+            }
+        };
+        let building = async {
+            let mut done: FuturesUnordered<_> = work.into_iter().collect();
+            let (mut parts, mut failure) = (Vec::new(), None);
+            while let Some((number, platforms, built)) = done.next().await {
+                match built {
+                    Ok(built) => parts.push((number, platforms, built)),
+                    Err(error) => {
+                        failure.get_or_insert(error);
+                        others.cancel.cancel();
+                    }
                 }
             }
-        }
-        if let Some(error) = failure {
-            return Err(error);
-        }
+            failure.map_or(Ok(parts), Err)
+        };
+        let (parts, ()) = tokio::join!(building, gathering);
+        let mut parts = parts?;
         parts.sort_by_key(|(number, ..)| *number);
         let parts = parts.into_iter();
         Ok(parts
@@ -205,6 +267,44 @@ impl Farm {
     }
 }
 
+/// Leaves the result that `results` are the parts of, once all of them are there.
+async fn gather(hand_on: &HandOn, results: Vec<(usize, Awaited)>) {
+    let mut scattered = BTreeMap::new();
+    for (node, awaited) in results {
+        // Where one of them has failed there is nothing to leave.
+        let Some(handed) = awaited.wait().await else {
+            return;
+        };
+        scattered.insert(node, handed);
+    }
+    let result = BuilderResult::new(Scattered(scattered));
+    hand_on.leave(Handed::Result(result));
+}
+
+/// Makes of a build one node's part of it, where `platforms` are those of all nodes: it writes nothing on
+/// the index, and caches of its own. It reads those of its own platforms first, then of the others, as the
+/// nodes may have been others the last time, and then what one node alone has written.
+fn divide(spec: &mut BuildSpec, platforms: &[Platform]) {
+    *spec = spec.part(&spec.platforms);
+    if let Some(first) = spec.platforms.first() {
+        for cache in &mut spec.cache_to {
+            if let Some(own) = cache_of_node(cache, first) {
+                *cache = own;
+            }
+        }
+    }
+    let others = platforms.iter();
+    let others = others.filter(|platform| !spec.platforms.contains(platform));
+    let readers: Vec<&Platform> = spec.platforms.iter().chain(others).collect();
+    let mut from = Vec::new();
+    for cache in &spec.cache_from {
+        let of_nodes = readers.iter();
+        from.extend(of_nodes.filter_map(|platform| cache_of_node(cache, platform)));
+        from.push(cache.clone());
+    }
+    spec.cache_from = from;
+}
+
 #[async_trait]
 impl Builder for Farm {
     fn unset_secrets(&self, spec: &BuildSpec) -> Vec<String> {
@@ -246,32 +346,15 @@ impl Builder for Farm {
 
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
         let shares = self.shares(&order.spec.platforms).await?;
-        let same = self.same.get_or_try_init(|| self.compare()).await?;
-        let is_one = same.iter().all(|first| *first == 0);
-        let is_linked = order.hand_on.is_some()
-            || order
-                .handed
-                .values()
-                .any(|one| matches!(one, Handed::Result(_)));
-        if is_linked && !is_one {
-            return Err(self.cannot("hand results on from one of its nodes to another"));
-        }
-        let mut shares = shares.into_iter();
-        let (first, second) = (shares.next(), shares.next());
-        let (first, second) = match (first, second) {
-            (None, _) => return self.any.build(cx, order).await,
-            (Some(share), None) => return share.builder.build(cx, order).await,
-            (Some(first), Some(second)) => (first, second),
-        };
-        if order
-            .outputs
-            .iter()
-            .any(|output| matches!(output, Output::Load { .. }))
-        {
+        let is_alone = shares.len() == 1;
+        let is_loaded = |output: &Output| matches!(output, Output::Load { .. });
+        if !is_alone && order.outputs.iter().any(is_loaded) {
             return Err(self.cannot("load an image of several platforms that several nodes build"));
         }
-        let all = [first, second].into_iter().chain(shares).collect();
-        let parts = self.build_shares(cx, order, all).await?;
+        let mut parts = self.build_shares(cx, order, shares).await?;
+        if is_alone && let Some((_, built)) = parts.pop() {
+            return Ok(built);
+        }
         let descriptor = self.push(cx, order, &parts).await?;
         let sum = |of: &dyn Fn(&Built) -> u64| parts.iter().map(|(_, built)| of(built)).sum();
         Ok(Built {

@@ -7,7 +7,9 @@
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
 mod attempt;
+mod base_layers;
 mod baseline;
+mod classic;
 mod commit;
 mod failure;
 mod farm;
@@ -31,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use attempt::Attempt;
+pub use classic::EngineBuilder;
 pub use failure::Failure;
 pub use farm::{Farm, Node};
 pub use look::{Facts, Points, facts, resolve};

@@ -10,7 +10,7 @@ use super::{Failure, World, merge};
 use crate::cx::Cx;
 use crate::event::{Event, Finding};
 use crate::oci::Platform;
-use crate::plan::{Action, Destination, Plan, Target};
+use crate::plan::{Action, CLASSIC_STORE_REMEDY, Destination, Plan, Target, beyond_classic_store};
 
 /// How many repositories are asked at the same time.
 const AT_ONCE: usize = 16;
@@ -147,18 +147,7 @@ fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
         missing.extend(target.platforms.iter().filter(|platform| !has(platform)));
     }
     if !survey.full_exporter {
-        findings.push(Finding {
-            fatal: true,
-            subject: "builder".to_owned(),
-            message: format!(
-                "{} keeps images in the classic store, from which nothing can be pushed by its digest alone",
-                survey.name
-            ),
-            hint: Some(
-                "switch the Engine to the containerd image store (`\"features\": {\"containerd-snapshotter\": true}` in its daemon.json), or make a builder with `docker buildx create --driver docker-container --name castoff` and name it with `--builder castoff`"
-                    .to_owned(),
-            ),
-        });
+        findings.extend(targets.iter().filter_map(|target| beyond(survey, target)));
     }
     findings.extend(missing.into_iter().map(|platform| Finding {
         fatal: true,
@@ -172,15 +161,34 @@ fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
     findings
 }
 
+/// What a target asks of an Engine with the classic image store and that cannot do.
+fn beyond(survey: &Survey, target: &Target) -> Option<Finding> {
+    let beyond = beyond_classic_store(target);
+    (!beyond.is_empty()).then(|| Finding {
+        fatal: true,
+        subject: target.service.clone(),
+        message: format!(
+            "{} keeps images in the classic store, which cannot {}",
+            survey.name,
+            beyond.join(", nor ")
+        ),
+        hint: Some(CLASSIC_STORE_REMEDY.to_owned()),
+    })
+}
+
 /// Whether every repository that has to be written may be. Only a required one is in the way of a publish;
 /// the registries of the others are given up, and those that are given up already are not asked again.
 async fn registries(cx: &Cx, plan: &Plan, world: &World) -> (Vec<Finding>, GivenUp) {
     let mut places: Vec<&Destination> = Vec::new();
-    for target in &plan.targets {
-        for place in &target.destinations {
-            let is_known = |known: &&Destination| known.repository == place.repository;
-            if target.writes_to(place) && !places.iter().any(is_known) {
-                places.push(place);
+    // Where a repository is required once, it is required.
+    for is_required in [true, false] {
+        for target in &plan.targets {
+            let own = target.destinations.iter();
+            for place in own.filter(|place| place.required == is_required) {
+                let is_known = |known: &&Destination| known.repository == place.repository;
+                if target.writes_to(place) && !places.iter().any(is_known) {
+                    places.push(place);
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod history;
 mod journal;
+mod layers;
 mod lock;
 mod release;
 mod unfinished;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use history::{emptied, live, undo};
 pub use journal::{Begun, Entry, Journal, Move, Next, Place, Promoted, Uploaded, VERSION};
+pub use layers::{Compressed, Layers};
 pub use lock::{Holder, Lock};
 pub use release::{LeftTag, RecordError, RegistryOutcome, RegistryState, Release, ReleasedImage};
 pub use unfinished::Unfinished;

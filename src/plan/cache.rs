@@ -10,17 +10,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::Error;
+use super::node_cache::shortened;
 use super::places::fill_in;
 use super::{CacheRef, Destination, PlannedTag, Warning};
 use crate::compose::{Build, CacheEntry, Project, Service};
 use crate::config::{CacheMode, CacheSettings, CacheSource, CacheWrite, CacheWriter};
 use crate::facts::{Facts, RefKind, System};
-use crate::oci::{Digest, Reference, Tag};
+use crate::oci::{Reference, Tag};
 
 /// The tag of a registry cache beside the image.
 const CACHE_TAG: &str = "buildcache";
-/// The longest tag (OCI distribution specification, "Pulling manifests").
-const MAX_TAG: usize = 128;
 /// Default branches where nothing says which it is.
 const USUAL_DEFAULTS: [&str; 2] = ["main", "master"];
 /// How long the builder at most tries again while GitHub's service says that there were too many
@@ -243,8 +242,8 @@ impl Lines {
     }
 }
 
-/// `buildcache-BRANCH`, fit to be a tag. A name that is cut keeps a hash of the whole.
-pub(super) fn tag_of(base: &str, line: Option<&str>) -> String {
+/// `buildcache-BRANCH`, fit to be a tag.
+fn tag_of(base: &str, line: Option<&str>) -> String {
     let Some(line) = line else {
         return base.to_owned();
     };
@@ -253,13 +252,7 @@ pub(super) fn tag_of(base: &str, line: Option<&str>) -> String {
         .chars()
         .map(|letter| if is_allowed(letter) { letter } else { '-' })
         .collect();
-    let tag = format!("{base}-{clean}");
-    if tag.len() <= MAX_TAG {
-        return tag;
-    }
-    let hash = Digest::of(line.as_bytes()).short().to_owned();
-    let kept: String = tag.chars().take(MAX_TAG - hash.len() - 1).collect();
-    format!("{kept}-{hash}")
+    shortened(format!("{base}-{clean}"))
 }
 
 fn cache(kind: &str, attributes: &[(&str, &str)]) -> CacheRef {
@@ -529,7 +522,7 @@ mod tests {
     fn a_long_branch_is_cut_and_stays_itself() {
         let (one, other) = ("x".repeat(300), "x".repeat(301));
         let (one, other) = (tag_of("c", Some(&one)), tag_of("c", Some(&other)));
-        assert_eq!((one.len(), other.len()), (MAX_TAG, MAX_TAG));
+        assert_eq!((one.len(), other.len()), (128, 128));
         assert_ne!(one, other);
         one.parse::<Tag>().unwrap();
     }

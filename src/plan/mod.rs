@@ -7,6 +7,7 @@ mod backwards;
 mod build;
 mod cache;
 mod changes;
+mod classic_store;
 mod error;
 mod fingerprint;
 mod gather;
@@ -14,6 +15,7 @@ mod graph;
 mod hosts;
 mod layout;
 mod names;
+mod node_cache;
 mod only;
 mod part;
 mod partial;
@@ -35,12 +37,14 @@ pub use build::{
     ImageOptions, NamedContext, Provenance, SecretMount, SecretSource, ServiceContext, SshMount,
     Ulimit,
 };
+pub use classic_store::{CLASSIC_STORE_REMEDY, beyond_classic_store};
 pub use error::Error;
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
 pub use gather::{Named, Part, PartialError};
 pub use hosts::hosts;
 pub use layout::ImageLayout;
 pub use names::{engine_names, repositories};
+pub use node_cache::cache_of_node;
 pub use partial::{Partial, PartialAttestation, PartialImage, PartialManifest};
 pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
 pub use saved::{SavedPlan, SavedTag, SavedTarget};

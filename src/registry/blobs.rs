@@ -14,7 +14,7 @@ use super::scope::Scopes;
 use super::source::Source;
 use super::upload::{Arrival, Upload};
 use crate::cx::Cx;
-use crate::execute::ports::{RegistryError, RegistryFault};
+use crate::execute::ports::{LayerFile, RegistryError, RegistryFault};
 use crate::oci::{Descriptor, Digest, Repository, media_type};
 
 /// What is known of blobs in registries, so that no blob goes to one twice at the same time and a
@@ -138,18 +138,76 @@ impl Registries {
         repository: &Repository,
         bytes: &[u8],
     ) -> Result<Digest, RegistryError> {
-        let descriptor = Descriptor {
-            media_type: media_type::OCI_EMPTY.to_owned(),
-            digest: Digest::of(bytes),
-            size: bytes.len() as u64,
-            platform: None,
-            annotations: BTreeMap::new(),
-            artifact_type: None,
-        };
+        let descriptor = blob(Digest::of(bytes), bytes.len() as u64);
         let source = Source::Memory(Bytes::copy_from_slice(bytes));
         self.bring(cx, &source, None, &descriptor, repository)
             .await?;
         Ok(descriptor.digest)
+    }
+
+    /// Whether a repository has a blob, or has it now as it was mounted.
+    pub(super) async fn has_or_mounts(
+        &self,
+        cx: &Cx,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let host = self.host(repository);
+        let spot = self.whereabouts.spot(&host.name, digest);
+        let _turn = spot.turn.lock().await;
+        if spot.has(repository.path()) || host.find_blob(cx, repository, digest).await? {
+            spot.add(repository.path());
+            return Ok(true);
+        }
+        let Some(from) = spot.any() else {
+            return Ok(false);
+        };
+        let path = repository.path();
+        let mount = Call::new(
+            Method::POST,
+            format!("{path}/blobs/uploads/?mount={digest}&from={from}"),
+            Scopes::push(path).and(Scopes::pull(&from)),
+        );
+        // A registry that mounts nothing begins an upload instead, or refuses. Either is a "no".
+        match host.ask(&mount, &[200, 201, 202, 204]).await {
+            Ok(answer) if answer.status.as_u16() == 201 => {
+                spot.add(path);
+                Ok(true)
+            }
+            Ok(answer) => {
+                host.cancel_upload(&answer, path).await;
+                Ok(false)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Writes a layer, unless it is there or can be mounted.
+    pub(super) async fn write_layer(
+        &self,
+        cx: &Cx,
+        repository: &Repository,
+        layer: &Arc<LayerFile>,
+    ) -> Result<(), RegistryError> {
+        let descriptor = blob(layer.digest.clone(), layer.size);
+        let source = Source::File(Arc::clone(layer));
+        self.bring(cx, &source, None, &descriptor, repository)
+            .await?;
+        Ok(())
+    }
+
+    /// Brings a layer from one repository into another.
+    pub(super) async fn bring_layer(
+        &self,
+        cx: &Cx,
+        from: &Repository,
+        (digest, size): (&Digest, u64),
+        to: &Repository,
+    ) -> Result<(), RegistryError> {
+        let descriptor = blob(digest.clone(), size);
+        let source = Source::remote(cx, self.host(from), from, &descriptor);
+        self.bring(cx, &source, Some(from), &descriptor, to).await?;
+        Ok(())
     }
 
     /// Brings one blob into a repository: not at all where it is there, by a mount where another
@@ -193,5 +251,17 @@ impl Registries {
         let arrival = upload.run().await?;
         spot.add(to.path());
         Ok(arrival)
+    }
+}
+
+/// A blob by what counts on its way.
+fn blob(digest: Digest, size: u64) -> Descriptor {
+    Descriptor {
+        media_type: media_type::OCI_EMPTY.to_owned(),
+        digest,
+        size,
+        platform: None,
+        annotations: BTreeMap::new(),
+        artifact_type: None,
     }
 }

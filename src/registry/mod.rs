@@ -48,6 +48,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use reqwest::Method;
 
+use self::answer::Answer;
 use self::blobs::Whereabouts;
 use self::call::{Call, Place};
 pub use self::challenge::Challenge;
@@ -60,7 +61,7 @@ pub use self::retry::Patience;
 use self::scope::Scopes;
 use crate::cx::Cx;
 use crate::execute::ports::{
-    Copied, Credentials, Registry, RegistryError, RegistryFault, WriteTarget,
+    Copied, Credentials, LayerFile, Registry, RegistryError, RegistryFault, WriteTarget,
 };
 use crate::oci::{Descriptor, Digest, RawManifest, Reference, Repository, Tag};
 
@@ -243,6 +244,43 @@ impl Registry for Registries {
         until_cancelled(cx, &host, &doing, work).await
     }
 
+    async fn has_layer(
+        &self,
+        cx: &Cx,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let host = self.host(repository);
+        let doing = format!("look for layer {repository}@{digest}");
+        let work = self.has_or_mounts(cx, repository, digest);
+        until_cancelled(cx, &host, &doing, work).await
+    }
+
+    async fn put_layer(
+        &self,
+        cx: &Cx,
+        repository: &Repository,
+        layer: &Arc<LayerFile>,
+    ) -> Result<(), RegistryError> {
+        let host = self.host(repository);
+        let doing = format!("upload a layer to {repository}");
+        let work = self.write_layer(cx, repository, layer);
+        until_cancelled(cx, &host, &doing, work).await
+    }
+
+    async fn copy_layer(
+        &self,
+        cx: &Cx,
+        from: &Repository,
+        (digest, size): (&Digest, u64),
+        to: &Repository,
+    ) -> Result<(), RegistryError> {
+        let host = self.host(to);
+        let doing = format!("copy layer {from}@{digest} to {to}");
+        let work = self.bring_layer(cx, from, (digest, size), to);
+        until_cancelled(cx, &host, &doing, work).await
+    }
+
     async fn copy(
         &self,
         cx: &Cx,
@@ -294,19 +332,23 @@ impl Host {
         doing: &str,
     ) -> Result<(), RegistryError> {
         let path = repository.path();
-        let scopes = Scopes::push(path);
         let begin = Call::new(
             Method::POST,
             format!("{path}/blobs/uploads/"),
-            scopes.clone(),
+            Scopes::push(path),
         );
         let answer = self
             .persist(cx, doing, &begin, &[200, 201, 202, 204])
             .await?;
-        if let Ok(Some(location)) = upload::next_location(&answer) {
-            let end = Call::to(Method::DELETE, Place::Url(location), scopes);
+        self.cancel_upload(&answer, path).await;
+        Ok(())
+    }
+
+    /// Ends an upload into the repository at `path` that was begun and is not gone on with.
+    async fn cancel_upload(&self, begun: &Answer, path: &str) {
+        if let Ok(Some(location)) = upload::next_location(begun) {
+            let end = Call::to(Method::DELETE, Place::Url(location), Scopes::push(path));
             let _ = self.ask(&end, &[200, 202, 204]).await;
         }
-        Ok(())
     }
 }

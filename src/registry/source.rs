@@ -1,8 +1,10 @@
-//! Where the bytes of a blob come from: memory, or another registry. They come in pieces, are
-//! verified on the way, and the last piece is not handed out before all of them are right.
+//! Where the bytes of a blob come from: memory, a file, or another registry. They come in pieces. Those of
+//! another registry are verified on the way, and the last piece is not handed out before all of them are
+//! right.
 
+use std::io::{self, Read as _, Seek as _};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
@@ -19,7 +21,7 @@ use super::scope::Scopes;
 use super::verify::Verifier;
 use super::wire::refuse_encoding;
 use crate::cx::Cx;
-use crate::execute::ports::{RegistryError, RegistryFault};
+use crate::execute::ports::{LayerFile, RegistryError, RegistryFault};
 use crate::oci::{Descriptor, Digest, Repository};
 
 /// A transfer that moves less than this within the stall limit is dead.
@@ -29,6 +31,8 @@ pub(super) const PROGRESS: u64 = 1024 * 1024;
 
 /// How much of a blob in memory is handed out at once, so that its way out can be watched.
 const MEMORY_PIECE: usize = 64 * 1024;
+/// The same for one in a file.
+const FILE_PIECE: u64 = 256 * 1024;
 
 /// A blob, piece by piece.
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, RegistryError>> + Send>>;
@@ -38,6 +42,8 @@ pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, RegistryError>>
 pub(super) enum Source {
     /// All of them are here.
     Memory(Bytes),
+    /// They are read from a layer's file, which castoff itself wrote and hashed.
+    File(Arc<LayerFile>),
     /// They are read from a registry.
     Remote(Remote),
 }
@@ -77,7 +83,7 @@ impl Source {
     /// Why reading failed for good, where it did. Taking it leaves nothing.
     pub(super) fn failure(&self) -> Option<RegistryError> {
         match self {
-            Self::Memory(_) => None,
+            Self::Memory(_) | Self::File(_) => None,
             Self::Remote(remote) => remote.failure.lock().ok()?.take(),
         }
     }
@@ -93,9 +99,53 @@ impl Source {
                     Ok(rest.slice(start..rest.len().min(start + MEMORY_PIECE)))
                 })))
             }
+            Self::File(layer) => Box::pin(read_file(Arc::clone(layer), offset)),
             Self::Remote(remote) => Box::pin(read_from(remote.clone(), offset)),
         }
     }
+}
+
+/// The bytes of a layer's file from `offset` on. Several may read at the same time.
+fn read_file(
+    layer: Arc<LayerFile>,
+    offset: u64,
+) -> impl Stream<Item = Result<Bytes, RegistryError>> + Send {
+    stream::unfold(Some(offset), move |offset| {
+        let layer = Arc::clone(&layer);
+        async move {
+            let offset = offset.filter(|offset| *offset < layer.size)?;
+            let digest = layer.digest.clone();
+            let read = tokio::task::spawn_blocking(move || file_piece(&layer, offset)).await;
+            match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                Ok(piece) => {
+                    let next = offset + piece.len() as u64;
+                    Some((Ok(piece), Some(next)))
+                }
+                Err(error) => {
+                    let error = RegistryError {
+                        doing: format!("read layer {digest}"),
+                        host: String::new(),
+                        fault: RegistryFault::Protocol {
+                            message: error.to_string(),
+                        },
+                    };
+                    Some((Err(error), None))
+                }
+            }
+        }
+    })
+}
+
+fn file_piece(layer: &LayerFile, offset: u64) -> io::Result<Bytes> {
+    let mut file = layer.file.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(io::SeekFrom::Start(offset))?;
+    let length = (layer.size - offset).min(FILE_PIECE);
+    let mut piece = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    (&mut *file).take(length).read_to_end(&mut piece)?;
+    if piece.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(piece.into())
 }
 
 /// The bytes of a remote blob from `offset` on, with what is cut asked for again.
@@ -271,6 +321,31 @@ fn range_start(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_read_from_anywhere_by_many_at_once() {
+        use futures_util::TryStreamExt as _;
+        use std::io::Write as _;
+
+        let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let source = Source::File(Arc::new(LayerFile {
+            digest: Digest::of(&bytes),
+            size: bytes.len() as u64,
+            file: Mutex::new(file),
+        }));
+        let source = &source;
+        let read = |offset| async move {
+            let pieces: Vec<Bytes> = source.open(offset).try_collect().await.unwrap();
+            pieces.concat()
+        };
+        let read = &read;
+        let (whole, rest) = tokio::join!(read(0), read(300_001));
+        assert_eq!(whole, bytes);
+        assert_eq!(rest, bytes[300_001..]);
+        assert!(read(bytes.len() as u64).await.is_empty());
+    }
 
     #[test]
     fn ranges_begin_somewhere() {

@@ -4,7 +4,7 @@ use crate::support::bed::Bed;
 use crate::support::project::Project;
 
 /// A base that differs each time it is built, and two services on it.
-fn family(host: &str, prefix: &str, platforms: &str) -> Project {
+pub(crate) fn family(host: &str, prefix: &str, platforms: &str) -> Project {
     let base = Bed::base();
     let name = Bed::unique("family");
     Project::new()
@@ -49,7 +49,7 @@ services:
 }
 
 /// The layers of an image for one platform.
-fn layers(reference: &str, platform: &str) -> Vec<String> {
+pub(crate) fn layers(reference: &str, platform: &str) -> Vec<String> {
     let text = Bed::output("crane", &["config", "--platform", platform, reference]);
     let config: serde_json::Value = serde_json::from_str(&text).unwrap();
     let layers = config["rootfs"]["diff_ids"].as_array().unwrap();

@@ -376,20 +376,6 @@ fn classic<const N: usize>(shop: &Shop, arguments: [&str; N]) -> Castoff {
 }
 
 #[test]
-fn an_engine_with_the_classic_store_is_refused_before_anything_is_built() {
-    let shop = Shop::of(&["web"]);
-    let ran = classic(&shop, ["publish"]).run().exits(3);
-    let says = "engine keeps images in the classic store";
-    assert!(ran.stderr.contains(says), "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("docker buildx create"),
-        "{}",
-        ran.stderr
-    );
-    assert!(!ran.stderr.contains("building"), "{}", ran.stderr);
-}
-
-#[test]
 fn an_engine_with_the_classic_store_keeps_what_it_builds() {
     let shop = Shop::of(&["web"]);
     let project = Bed::unique("classic");
@@ -476,11 +462,4 @@ fn check_lists_the_builders_with_what_they_can_do() {
             .contains(&"linux/arm64".into())
     );
     assert_eq!(ran["findings"], serde_json::json!([]));
-    let ran = classic(&shop, ["check"]).run().exits(3);
-    assert!(
-        ran.stdout
-            .contains("(classic image store: it cannot publish)"),
-        "{}",
-        ran.stdout
-    );
 }

@@ -15,6 +15,7 @@ mod matrix;
 mod order;
 mod recovery;
 mod resume;
+mod session;
 mod split;
 #[path = "../support/mod.rs"]
 mod support;

@@ -46,8 +46,39 @@ struct Inner {
     faithful: AtomicBool,
     /// Services whose build fails.
     failing: Mutex<Vec<String>>,
+    /// What becomes of sessions.
+    sessions: Mutex<Sessions>,
+    /// How many builds are under way that wait for a session to be cut.
+    waiting: watch::Sender<usize>,
     /// What is told of each build once it is over, by its reference.
     told: Mutex<HashMap<String, watch::Sender<Option<StatusResponse>>>>,
+}
+
+/// What becomes of the sessions of builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sessions {
+    /// They last as long as who opened them wants.
+    Last,
+    /// They end in order in the middle of a build, and nothing else does.
+    End,
+    /// The same, by a reset.
+    Break,
+}
+
+/// A build that waits, until it is given up.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|waiting| *waiting += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
+    }
 }
 
 impl Inner {
@@ -70,6 +101,11 @@ impl Inner {
             return Err(Status::unknown(
                 "process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1",
             ));
+        }
+        if *self.sessions.lock().unwrap() != Sessions::Last {
+            // Whoever has lost its session gives the build up.
+            let _waiting = Waiting::begin(&self.waiting);
+            std::future::pending::<()>().await;
         }
         let generation = self.generation.load(Ordering::SeqCst);
         let tree = if self.faithful.load(Ordering::SeqCst) {
@@ -122,6 +158,8 @@ impl FakeBuildKit {
             solves: AtomicUsize::new(0),
             faithful: AtomicBool::new(false),
             failing: Mutex::default(),
+            sessions: Mutex::new(Sessions::Last),
+            waiting: watch::Sender::new(0),
             told: Mutex::default(),
         });
         let folder = tempfile::tempdir().unwrap();
@@ -181,6 +219,16 @@ impl FakeBuildKit {
         self.inner.failing.lock().unwrap().clear();
     }
 
+    /// What becomes of sessions from now on.
+    pub fn have_sessions(&self, sessions: Sessions) {
+        *self.inner.sessions.lock().unwrap() = sessions;
+    }
+
+    /// How many builds wait that nobody has given up.
+    pub fn waiting(&self) -> usize {
+        *self.inner.waiting.borrow()
+    }
+
     /// How many solves there were.
     pub fn solves(&self) -> usize {
         self.inner.solves.load(Ordering::SeqCst)
@@ -230,8 +278,6 @@ fn faithful_image_of(service: &str, generation: u64, request: &SolveRequest) -> 
 }
 
 struct Service(Arc<Inner>);
-
-type Stream<T> = tokio_stream::Pending<Result<T, Status>>;
 
 #[tonic::async_trait]
 impl Control for Service {
@@ -284,14 +330,28 @@ impl Control for Service {
         Ok(Response::new(Box::pin(futures_util::stream::once(last))))
     }
 
-    type SessionStream = Stream<BytesMessage>;
+    type SessionStream =
+        std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<BytesMessage, Status>> + Send>>;
 
     async fn session(
         &self,
         _: Request<Streaming<BytesMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        // It has no question, and keeps the session open.
-        Ok(Response::new(tokio_stream::pending()))
+        // It has no question.
+        let sessions = *self.0.sessions.lock().unwrap();
+        if sessions == Sessions::Last {
+            return Ok(Response::new(Box::pin(tokio_stream::pending())));
+        }
+        let mut waiting = self.0.waiting.subscribe();
+        let end = async move {
+            let _ = waiting.wait_for(|waiting| *waiting > 0).await;
+            (sessions == Sessions::Break).then(|| Err(Status::unavailable("scripted")))
+        };
+        let end = futures_util::StreamExt::filter_map(
+            futures_util::stream::once(end),
+            std::future::ready,
+        );
+        Ok(Response::new(Box::pin(end)))
     }
 
     async fn list_workers(

@@ -22,6 +22,7 @@ pub mod bed;
 pub mod buildkit;
 pub mod forward;
 pub mod images;
+pub mod own_bed;
 pub mod program;
 pub mod project;
 pub mod registry;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::{CopyToBytes, SinkWriter, StreamReader};
-use tokio_util::sync::PollSender;
+use tokio_util::sync::{CancellationToken, PollSender};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::transport::server::Connected;
@@ -25,11 +25,19 @@ trait ReadWrite: AsyncRead + AsyncWrite {}
 impl<T: AsyncRead + AsyncWrite> ReadWrite for T {}
 
 /// The stream, as a server takes it.
-pub(super) struct Hijacked(Pin<Box<dyn ReadWrite + Send>>);
+pub(super) struct Hijacked {
+    stream: Pin<Box<dyn ReadWrite + Send>>,
+    ended: CancellationToken,
+}
 
 /// Begins a session. The call is made when the stream is first read, as its answer comes late: the
-/// builder sends nothing before it has a question.
-pub(super) fn open(mut control: ControlClient<Channel>, metadata: MetadataMap) -> Hijacked {
+/// builder sends nothing before it has a question. `ended` is cancelled once the builder has ended it,
+/// whether in order or not.
+pub(super) fn open(
+    mut control: ControlClient<Channel>,
+    metadata: MetadataMap,
+    ended: CancellationToken,
+) -> Hijacked {
     let (sender, receiver) = mpsc::channel(WAITING);
     let call = async move {
         let mut request = tonic::Request::new(ReceiverStream::new(receiver));
@@ -50,7 +58,10 @@ pub(super) fn open(mut control: ControlClient<Channel>, metadata: MetadataMap) -
         });
     let reader = StreamReader::new(Box::pin(incoming));
     let writer = SinkWriter::new(CopyToBytes::new(outgoing));
-    Hijacked(Box::pin(tokio::io::join(reader, writer)))
+    Hijacked {
+        stream: Box::pin(tokio::io::join(reader, writer)),
+        ended,
+    }
 }
 
 impl AsyncRead for Hijacked {
@@ -59,7 +70,17 @@ impl AsyncRead for Hijacked {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_read(cx, buffer)
+        let (room, filled) = (buffer.remaining(), buffer.filled().len());
+        let read = self.stream.as_mut().poll_read(cx, buffer);
+        let is_over = match &read {
+            Poll::Ready(Ok(())) => room > 0 && buffer.filled().len() == filled,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        if is_over {
+            self.ended.cancel();
+        }
+        read
     }
 }
 
@@ -69,15 +90,15 @@ impl AsyncWrite for Hijacked {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.as_mut().poll_write(cx, bytes)
+        self.stream.as_mut().poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_flush(cx)
+        self.stream.as_mut().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_shutdown(cx)
+        self.stream.as_mut().poll_shutdown(cx)
     }
 }
 

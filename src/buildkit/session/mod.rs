@@ -97,13 +97,14 @@ impl Session {
         done: CancellationToken,
     ) -> Result<(), Status> {
         let metadata = self.metadata()?;
-        let stream = hijack::open(control, metadata);
+        let ended = CancellationToken::new();
+        let stream = hijack::open(control, metadata, ended.clone());
         let files = FileSyncServer::new(filesync::Files::new(self.directories, self.sent))
             .max_decoding_message_size(MAX_MESSAGE);
         let archives = self.load_into.map(|engine| {
             FileSendServer::new(archive::Archives(engine)).max_decoding_message_size(MAX_MESSAGE)
         });
-        Server::builder()
+        let serving = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .add_service(HealthServer::new(Alive))
@@ -114,12 +115,15 @@ impl Session {
             .add_optional_service(archives)
             .add_service(SshServer::new(self.agents))
             .serve_with_incoming_shutdown(
-                // The one connection there is; were this stream to end, so would the server.
+                // The one connection there is. Were these to end the server would too, at once; so it is
+                // the connection that says when it is over.
                 tokio_stream::once(Ok::<_, std::io::Error>(stream)).chain(tokio_stream::pending()),
                 done.cancelled_owned(),
-            )
-            .await
-            .map_err(|error| Status::unavailable(error.to_string()))
+            );
+        tokio::select! {
+            served = serving => served.map_err(|error| Status::unavailable(error.to_string())),
+            () = ended.cancelled() => Ok(()),
+        }
     }
 
     /// What the builder is told when the session begins (BuildKit, session/grpchijack).

@@ -101,7 +101,6 @@ pub(super) async fn keep(
             let unknown = ImageFacts::default();
             let facts = found.facts.get(&from).unwrap_or(&unknown);
             match asked.course(tag, &from, facts).await {
-                Way::Known => {}
                 Way::New => kept.is_news |= !tag.moves(),
                 Way::Back(because) => plan::refuse(target, index, because),
                 Way::Unknown(message, hint) if tag.moves() => {
@@ -112,7 +111,7 @@ pub(super) async fn keep(
                         hint: Some(hint),
                     });
                 }
-                Way::Unknown(..) => {}
+                Way::Known | Way::Unknown(..) => {}
             }
         }
     }

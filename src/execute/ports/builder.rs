@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::engine::EngineError;
 use super::handed::{HandOn, Handed};
 use crate::cx::Cx;
 use crate::excerpt::Excerpt;
@@ -48,7 +49,8 @@ pub struct Survey {
     /// Which BuildKit answered, where it says so: two ways that lead to one have the same.
     pub identity: Option<String>,
     /// Whether it pushes by digest, and makes images of several platforms, attestations and cache
-    /// exports: false for an Engine with the classic image store.
+    /// exports: false for an Engine with the classic image store, whose images castoff takes out and
+    /// pushes itself. What such a one cannot do is in [`beyond_classic_store`](crate::plan::beyond_classic_store).
     pub full_exporter: bool,
 }
 
@@ -83,7 +85,7 @@ pub enum Output {
     },
     /// Into the image store of the Engine that builds, under these names.
     Load {
-        /// The names.
+        /// The names. An Engine with the classic store also keeps an image that has none.
         references: Vec<Reference>,
     },
 }
@@ -169,6 +171,9 @@ pub enum BuilderError {
         /// What the builder said.
         message: String,
     },
+    /// The image was built, and the Engine that keeps it does not give it out.
+    #[error(transparent)]
+    Kept(#[from] EngineError),
     /// The connection to the builder was lost on the way.
     #[error("the connection to the builder was lost: {message}")]
     Lost {
@@ -195,6 +200,7 @@ impl BuilderError {
             })),
             Self::Unsupported { hint, .. } => Some(hint.clone()),
             Self::Input { hint, .. } => hint.clone(),
+            Self::Kept(error) => error.hint(),
             Self::Failed { message, log, .. } => {
                 let full = "no space left on device";
                 let says = |text: &str| text.to_lowercase().contains(full);

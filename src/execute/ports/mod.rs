@@ -13,7 +13,7 @@ mod registry;
 
 pub use builder::{BuildOrder, Builder, BuilderError, Built, Output, Survey};
 pub use credentials::{Credential, CredentialError, Credentials};
-pub use engine::{Archive, Engine, EngineError};
+pub use engine::{Archive, Engine, EngineError, GivenOut, LayerFile, Wanted};
 pub use handed::{Awaited, BuilderResult, HandOn, Handed, hand_on};
 pub use inputs::Inputs;
 pub use no_builder::NoBuilder;

@@ -1,8 +1,9 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::CredentialError;
+use super::{CredentialError, LayerFile};
 use crate::cx::Cx;
 use crate::oci::{Descriptor, Digest, RawManifest, Reference, Repository, Tag};
 
@@ -62,6 +63,34 @@ pub trait Registry: Send + Sync {
         repository: &Repository,
         bytes: &[u8],
     ) -> Result<Digest, RegistryError>;
+
+    /// Whether `repository` has a blob, or has it now: where castoff saw it in another repository of the
+    /// same registry, it is mounted.
+    async fn has_layer(
+        &self,
+        cx: &Cx,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, RegistryError>;
+
+    /// Writes a layer, unless it is there or can be mounted. Holds no more of it in memory than what is
+    /// sent at a time.
+    async fn put_layer(
+        &self,
+        cx: &Cx,
+        repository: &Repository,
+        layer: &Arc<LayerFile>,
+    ) -> Result<(), RegistryError>;
+
+    /// Brings a layer of `size` bytes from one repository into another, unless it is there: mounted within
+    /// one registry, else streamed and verified.
+    async fn copy_layer(
+        &self,
+        cx: &Cx,
+        from: &Repository,
+        (digest, size): (&Digest, u64),
+        to: &Repository,
+    ) -> Result<(), RegistryError>;
 
     /// Brings everything that `digest` is made of from one repository into another, under its
     /// digest only: blobs first (mounted within one registry, else streamed and verified), then
