@@ -40,7 +40,7 @@ use dial::Connection;
 use crate::cx::Cx;
 use crate::event::Event;
 use crate::execute::ports::{
-    BuildOrder, Builder, BuilderError, Built, Credentials, Engine, Output, Survey,
+    BuildCache, BuildOrder, Builder, BuilderError, Built, Credentials, Engine, Output, Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::retention::CacheRecord;
@@ -162,6 +162,10 @@ impl BuildKit {
                 platforms.push(platform);
             }
         }
+        // A builder names its own platform first; its variants are no other machine.
+        let own = platforms.first().map(Platform::architecture);
+        let is_own = |platform: &&Platform| Some(platform.architecture()) == own;
+        let native = platforms.iter().filter(is_own).cloned().collect();
         // The worker of an Engine with the classic store says nothing of what it works with, and has
         // but the exporters of that store (moby, builder-next/worker).
         let is_classic = matches!(self.address, Address::Engine(_))
@@ -171,6 +175,7 @@ impl BuildKit {
                 .any(|worker| worker.labels.contains_key(EXECUTOR_LABEL));
         Ok(Survey {
             name: self.name.clone(),
+            native,
             platforms,
             identity: workers.record.first().map(|worker| worker.id.clone()),
             full_exporter: !is_classic,
@@ -362,8 +367,19 @@ impl Builder for BuildKit {
             tell(cx, &order, &[message]);
         }
     }
+}
 
-    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
+#[async_trait]
+impl BuildCache for BuildKit {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn identity(&self) -> Result<Option<String>, BuilderError> {
+        Ok(self.survey().await?.identity)
+    }
+
+    async fn records(&self) -> Result<Vec<CacheRecord>, BuilderError> {
         let connection = self.address.connect(false).await?;
         let mut control = control(connection.channel.clone());
         let usage = match control.disk_usage(DiskUsageRequest::default()).await {
@@ -383,7 +399,7 @@ impl Builder for BuildKit {
         Ok(usage.record.into_iter().map(record).collect())
     }
 
-    async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
+    async fn prune(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
         let connection = self.address.connect(false).await?;
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
         let request = PruneRequest {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -17,7 +16,6 @@ use super::ports::{
 };
 use crate::cx::Cx;
 use crate::oci::{Descriptor, Index, Parsed, Platform, RawManifest, Repository, media_type};
-use crate::plan::retention::CacheRecord;
 use crate::plan::{AnnotationLevel, BuildSpec};
 
 /// What an index consists of when it is made here (OCI image-spec, image-index).
@@ -290,15 +288,24 @@ impl Builder for Farm {
                     whole
                         .platforms
                         .extend(more.filter(|platform| !known.contains(&platform.to_string())));
+                    whole.native.extend(survey.native);
                     whole.full_exporter &= survey.full_exporter;
                 }
             }
         }
+        // What a node is said to be for is its own platform.
+        let declared = self.nodes.iter().filter(|node| node.declared.is_some());
+        let declared = declared.map(|node| node.platform.clone());
         whole
-            .map(|whole| Survey {
-                name: self.name.clone(),
-                identity: None,
-                ..whole
+            .map(|mut whole| {
+                whole.native.extend(declared);
+                whole.native.sort();
+                whole.native.dedup();
+                Survey {
+                    name: self.name.clone(),
+                    identity: None,
+                    ..whole
+                }
             })
             .ok_or_else(|| self.cannot("be asked: it has no nodes"))
     }
@@ -345,13 +352,5 @@ impl Builder for Farm {
                 .flat_map(|(_, built)| built.answer)
                 .collect(),
         })
-    }
-
-    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
-        self.any.cache().await
-    }
-
-    async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
-        self.any.prune_cache(keep, unused_for).await
     }
 }

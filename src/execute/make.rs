@@ -348,11 +348,13 @@ async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, 
             error: BuilderError::Cancelled,
         });
     }
+    let builder = world.builders.of(service);
     cx.events.tell(Event::BuildStarted {
         service: service.clone(),
-        builder: world.builders.of(service).name().to_owned(),
+        builder: builder.name().to_owned(),
+        because: builder.because().map(str::to_owned),
     });
-    match world.builders.of(service).build(cx, order).await {
+    match builder.build(cx, order).await {
         Ok(built) => {
             cx.events.tell(Event::BuildFinished {
                 service: service.clone(),

@@ -7,6 +7,7 @@
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
 mod attempt;
+mod auto;
 mod baseline;
 mod commit;
 mod failure;
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use attempt::Attempt;
+pub use auto::{Auto, Pool};
 pub use failure::Failure;
 pub use farm::{Farm, Node};
 pub use look::{Points, facts, resolve};

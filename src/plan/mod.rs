@@ -7,6 +7,7 @@ mod backwards;
 mod build;
 mod cache;
 mod changes;
+mod choice;
 mod error;
 mod fingerprint;
 mod graph;
@@ -32,6 +33,7 @@ pub use build::{
     ImageOptions, NamedContext, Provenance, SecretMount, SecretSource, ServiceContext, SshMount,
     Ulimit,
 };
+pub use choice::{Abilities, Ask, Contender, Knowledge, Next, asks, next, remedy};
 pub use error::Error;
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
 pub use hosts::hosts;
@@ -81,6 +83,9 @@ pub struct Target {
     pub inputs: Option<Digest>,
     /// The platforms; empty for the builder's own.
     pub platforms: Vec<Platform>,
+    /// Which builder builds it.
+    #[serde(flatten)]
+    pub placement: Placement,
     /// What is built.
     pub build: BuildSpec,
     /// Caches to read.
@@ -112,6 +117,18 @@ pub struct Target {
     /// Whether the image is wanted for itself, and not only for others that build on it.
     #[serde(skip)]
     pub wanted: bool,
+}
+
+/// Which builder builds a target, and why it is that one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Placement {
+    /// Its name for people; `null` where none is needed, or none can do it.
+    pub builder: Option<String>,
+    /// Who named it, or why castoff took it; why there is none.
+    pub builder_because: Option<String>,
+    /// Whether it is what docker itself would build with, and nobody named it.
+    #[serde(skip)]
+    pub is_usual: bool,
 }
 
 /// What the user wrote on an image, as it is written: expressions are not evaluated.

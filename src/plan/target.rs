@@ -8,8 +8,8 @@ use super::error::Error;
 use super::places::{Places, places};
 use super::reading::Reading;
 use super::{
-    Action, AnnotationLevel, BuildSpec, Declared, ImageOptions, PROJECT_LABEL, Provenance,
-    SERVICE_LABEL, Subject, Target, Warning,
+    Action, AnnotationLevel, BuildSpec, Declared, ImageOptions, PROJECT_LABEL, Placement,
+    Provenance, SERVICE_LABEL, Subject, Target, Warning,
 };
 use crate::compose::Service;
 use crate::config::{CreatedFrom, DirtyTree, Reuse};
@@ -157,6 +157,7 @@ fn target(
         because: vec!["build".to_owned()],
         inputs: None,
         platforms: spec.platforms.clone(),
+        placement: Placement::default(),
         build: spec,
         cache_from: caches.from,
         cache_to: caches.to,

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -8,13 +7,17 @@ use crate::cx::Cx;
 use crate::excerpt::Excerpt;
 use crate::oci::{Descriptor, Digest, Platform, Reference, Repository};
 use crate::plan::BuildSpec;
-use crate::plan::retention::CacheRecord;
 
 /// Something that can build images: a BuildKit, wherever it runs.
 #[async_trait]
 pub trait Builder: Send + Sync {
     /// Its name for people, for example `engine`.
     fn name(&self) -> &str;
+
+    /// Why it is this one, where it was chosen and is not simply the first: known once it was surveyed.
+    fn because(&self) -> Option<&str> {
+        None
+    }
 
     /// What it is and what it can do, asked of the builder itself.
     async fn survey(&self) -> Result<Survey, BuilderError>;
@@ -23,13 +26,6 @@ pub trait Builder: Send + Sync {
     ///
     /// Ends soon after `cx.cancel` is cancelled, with the build stopped on the builder.
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError>;
-
-    /// What is in its build cache.
-    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError>;
-
-    /// Removes from its build cache what was not used for `unused_for`, oldest first, until at most
-    /// `keep` bytes are left. Gives the bytes that were freed.
-    async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError>;
 }
 
 /// What a builder says of itself.
@@ -39,6 +35,8 @@ pub struct Survey {
     pub name: String,
     /// The platforms it can build for, natively or emulated, its own first.
     pub platforms: Vec<Platform>,
+    /// Those of them that it builds for without emulation, which takes many times longer.
+    pub native: Vec<Platform>,
     /// Which BuildKit answered, where it says so: two ways that lead to one have the same.
     pub identity: Option<String>,
     /// Whether it pushes by digest, and makes images of several platforms, attestations and cache
@@ -125,6 +123,16 @@ pub enum BuilderError {
         /// What would help.
         hint: String,
     },
+    /// No builder that could be taken can do what services ask.
+    #[error("no builder can do what {} asks: {}", services.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "), reasons.join("; "))]
+    NoFit {
+        /// The services.
+        services: Vec<String>,
+        /// What each builder cannot do.
+        reasons: Vec<String>,
+        /// The command that makes one that can.
+        hint: String,
+    },
     /// A file that the build needs cannot be read.
     #[error("{what}: {message}")]
     Input {
@@ -187,7 +195,7 @@ impl BuilderError {
                 }
                 .to_owned()
             })),
-            Self::Unsupported { hint, .. } => Some(hint.clone()),
+            Self::Unsupported { hint, .. } | Self::NoFit { hint, .. } => Some(hint.clone()),
             Self::Input { hint, .. } => hint.clone(),
             Self::Failed { message, log, .. } => {
                 let full = "no space left on device";
