@@ -253,17 +253,22 @@ pub(super) async fn list(
             row.because
                 .insert(target.service.clone(), because.to_owned());
         }
+        let is_fit = !matches!(survey, Err(BuilderError::NoFit { .. }));
+        let survey = match survey {
+            Err(BuilderError::NoFit { .. }) => world.builders.general.survey().await,
+            survey => survey,
+        };
         match survey {
             Ok(survey) => {
                 let is_native = |platform: &Platform| survey.native.contains(platform);
                 let platforms = survey.platforms.iter().cloned();
                 (row.native, row.emulated) = platforms.partition(is_native);
-                let classic = "classic image store: it cannot publish";
-                row.problem = (!survey.full_exporter).then(|| classic.to_owned());
-            }
-            // Why is a finding of its own.
-            Err(BuilderError::NoFit { .. }) => {
-                row.problem = Some("cannot do what is asked".to_owned());
+                // Why is a finding of its own, here and below.
+                if !is_fit {
+                    row.problem = Some("cannot do what is asked".to_owned());
+                } else if !survey.full_exporter {
+                    row.problem = Some("classic image store: it cannot publish".to_owned());
+                }
             }
             Err(_) => row.problem = Some("does not answer".to_owned()),
         }

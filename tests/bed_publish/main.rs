@@ -9,6 +9,7 @@
 
 mod actions_cache;
 mod all_or_nothing;
+mod auto;
 mod builds;
 mod caches;
 mod cancel;

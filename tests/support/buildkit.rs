@@ -44,6 +44,12 @@ struct Inner {
     solves: AtomicUsize,
     /// Services whose build fails.
     failing: Mutex<Vec<String>>,
+    /// The name of its one worker.
+    worker: String,
+    /// The architectures that it builds for, its own first.
+    architectures: Vec<String>,
+    /// How often its cache was emptied.
+    prunes: AtomicUsize,
     /// What is told of each build once it is over, by its reference.
     told: Mutex<HashMap<String, watch::Sender<Option<StatusResponse>>>>,
 }
@@ -106,6 +112,11 @@ fn export(result: &Result<Digest, Status>) -> StatusResponse {
 impl FakeBuildKit {
     /// One that can push to these registries, in generation 1.
     pub fn start(registries: &[&TestRegistry]) -> Self {
+        Self::of(registries, "fake", &["amd64"])
+    }
+
+    /// The same, with a worker of this name that builds for these architectures.
+    pub fn of(registries: &[&TestRegistry], worker: &str, architectures: &[&str]) -> Self {
         let inner = Arc::new(Inner {
             registries: registries
                 .iter()
@@ -114,6 +125,9 @@ impl FakeBuildKit {
             generation: AtomicU64::new(1),
             solves: AtomicUsize::new(0),
             failing: Mutex::default(),
+            worker: worker.to_owned(),
+            architectures: architectures.iter().map(ToString::to_string).collect(),
+            prunes: AtomicUsize::new(0),
             told: Mutex::default(),
         });
         let folder = tempfile::tempdir().unwrap();
@@ -152,6 +166,11 @@ impl FakeBuildKit {
         format!("unix://{}", socket(self.folder.path()).display())
     }
 
+    /// Its own architecture.
+    pub fn own(&self) -> &str {
+        &self.inner.architectures[0]
+    }
+
     /// From now on the images of this generation are built.
     pub fn turn_to(&self, generation: u64) {
         self.inner.generation.store(generation, Ordering::SeqCst);
@@ -165,6 +184,11 @@ impl FakeBuildKit {
     /// From now on every build succeeds again.
     pub fn mend(&self) {
         self.inner.failing.lock().unwrap().clear();
+    }
+
+    /// How often its cache was emptied.
+    pub fn prunes(&self) -> usize {
+        self.inner.prunes.load(Ordering::SeqCst)
     }
 
     /// How many solves there were.
@@ -203,12 +227,20 @@ impl Control for Service {
         &self,
         _: Request<DiskUsageRequest>,
     ) -> Result<Response<DiskUsageResponse>, Status> {
-        Ok(Response::new(DiskUsageResponse::default()))
+        let record = UsageRecord {
+            id: self.0.worker.clone(),
+            size: 1000,
+            ..UsageRecord::default()
+        };
+        Ok(Response::new(DiskUsageResponse {
+            record: vec![record],
+        }))
     }
 
     type PruneStream = tokio_stream::Empty<Result<UsageRecord, Status>>;
 
     async fn prune(&self, _: Request<PruneRequest>) -> Result<Response<Self::PruneStream>, Status> {
+        self.0.prunes.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(tokio_stream::empty()))
     }
 
@@ -262,15 +294,15 @@ impl Control for Service {
         &self,
         _: Request<ListWorkersRequest>,
     ) -> Result<Response<ListWorkersResponse>, Status> {
-        let platform = Platform {
+        let platform = |architecture: &String| Platform {
             os: "linux".to_owned(),
-            architecture: "amd64".to_owned(),
+            architecture: architecture.clone(),
             ..Platform::default()
         };
         Ok(Response::new(ListWorkersResponse {
             record: vec![WorkerRecord {
-                id: "fake".to_owned(),
-                platforms: vec![platform],
+                id: self.0.worker.clone(),
+                platforms: self.0.architectures.iter().map(platform).collect(),
                 ..WorkerRecord::default()
             }],
         }))
