@@ -8,6 +8,7 @@
 mod cache;
 mod dial;
 mod dockerfile;
+mod export;
 mod failure;
 mod gateway;
 mod job;
@@ -47,8 +48,9 @@ use crate::plan::retention::CacheRecord;
 use crate::plan::{BuildContext, SecretSource};
 use crate::secret::Secret;
 use cache::Caches;
+use export::{Landing, abandon, export_path, finish, landing};
 use job::{End, Job, control};
-use session::{Agents, SecretStore, Sent, Session, Stores};
+use session::{Agents, SecretStore, Sent, Session, Stores, Takes};
 use shared::SharedContexts;
 use solve::{Loading, Solve};
 use status::Watch;
@@ -220,15 +222,16 @@ impl BuildKit {
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
         let loading = self.loading(order).await?;
-        let (stores, caches, mut solve) = {
-            // Caches and layouts on this machine are looked at here.
+        let (stores, caches, mut solve, landing) = {
+            // Caches, layouts and places on this machine are looked at here.
             let (order, environment) = (order.clone(), Arc::clone(&self.environment));
             let session_id = session_id.clone();
             off_the_runtime(move || {
                 let mut stores = Stores::default();
                 let caches = Caches::new(&order.spec, &environment, &mut stores);
                 let solve = Solve::new(&order, &caches, &mut stores, &build, &session_id, loading)?;
-                Ok((stores, caches, solve))
+                let landing = landing(&order, &mut stores)?;
+                Ok::<_, BuilderError>((stores, caches, solve, landing))
             })
             .await??
         };
@@ -250,7 +253,10 @@ impl BuildKit {
             credentials: Arc::clone(&self.credentials),
             stores,
             secrets: self.secrets(order)?,
-            load_into: self.load_into.clone(),
+            takes: match &landing {
+                Some(landing) => Some(Takes::Landing(Arc::clone(landing))),
+                None => self.load_into.clone().map(Takes::Engine),
+            },
             agents: self.agents(order).await?,
             sent: Arc::clone(&sent),
         };
@@ -277,6 +283,7 @@ impl BuildKit {
             answer,
             watch,
             sent,
+            landing,
         })
     }
 
@@ -324,6 +331,8 @@ struct Attempt {
     answer: Result<SolveResponse, End>,
     watch: Watch,
     sent: Arc<Sent>,
+    /// Where the result has come that is written to this machine.
+    landing: Option<Arc<Landing>>,
 }
 
 #[async_trait]
@@ -345,18 +354,31 @@ impl Builder for BuildKit {
                 answer,
                 watch,
                 sent,
+                landing,
             } = self.attempt(cx, &order).await?;
             let strict = order.spec.strict && watch.remarks() > 0;
+            let troubled = landing.as_ref().and_then(|landing| landing.troubled());
+            if let (Some(landing), true) = (&landing, answer.is_err() || strict) {
+                abandon(Arc::clone(landing)).await?;
+            }
             let too_many = || BuilderError::Remarks {
                 number: watch.remarks(),
             };
             let message = match answer {
                 Ok(_) if strict => return Err(too_many()),
-                Ok(answer) => return built(answer, &order, &watch, &sent),
+                Ok(answer) => {
+                    if let Some(landing) = landing {
+                        finish(landing, &answer).await?;
+                    }
+                    return built(answer, &order, &watch, &sent);
+                }
                 Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
                 Err(End::Remarks) => return Err(too_many()),
                 Err(End::Stuck(waits)) => cache::take_stuck(&mut order, waits)?,
                 Err(End::Failed(status)) => {
+                    if let (Some(message), Some(path)) = (troubled, export_path(&order)) {
+                        return Err(BuilderError::Written { path, message });
+                    }
                     let message = watch.texts.hide(status.message()).into_owned();
                     match cache::take_refused(&mut order.spec, &message) {
                         Some(warning) => warning,
@@ -436,7 +458,11 @@ fn built(
     let digest = answer
         .get("containerimage.digest")
         .and_then(|digest| digest.parse::<Digest>().ok());
-    if digest.is_none() && !order.outputs.is_empty() {
+    let is_image = |output: &Output| match output {
+        Output::Export(export) => export.kind.is_image(),
+        Output::Push { .. } | Output::Load { .. } => true,
+    };
+    if digest.is_none() && order.outputs.iter().any(is_image) {
         return Err(BuilderError::Lost {
             message: "the builder answered without the image's digest".to_owned(),
         });

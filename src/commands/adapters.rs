@@ -35,7 +35,20 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
 
 /// The same for what publishes nothing: it needs no place for its state, and leaves none behind.
 pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
-    let parts = parts(given, read, &plan.targets, Some(plan));
+    writing(given, read, plan, false)
+}
+
+/// The same, where `archives` of images may be written to this machine.
+pub(super) fn writing(
+    given: &Given<'_>,
+    read: &Read,
+    plan: &Plan,
+    archives: bool,
+) -> Result<World, Error> {
+    let parts = Parts {
+        archives,
+        ..parts(given, read, &plan.targets, Some(plan))
+    };
     Ok(World {
         builders: parts.builders()?,
         registry: parts.registry,
@@ -75,6 +88,7 @@ fn parts<'a>(
         given,
         read,
         targets,
+        archives: false,
         credentials,
         secrets,
         registry: Arc::new(registry),

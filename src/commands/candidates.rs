@@ -30,6 +30,8 @@ pub(super) struct Parts<'a> {
     pub(super) read: &'a Read,
     /// What is built.
     pub(super) targets: &'a [Target],
+    /// Whether images are written to this machine.
+    pub(super) archives: bool,
     pub(super) credentials: Arc<dyn Credentials>,
     pub(super) secrets: buildkit::Environment,
     pub(super) registry: Arc<dyn Registry>,
@@ -56,7 +58,7 @@ impl Parts<'_> {
         for target in self.targets {
             let way = way(self.given, self.read.settings.service(&target.service))?;
             // What is loaded into the Engine is best built there.
-            let is_free = !way.is_named && self.read.purpose == Purpose::Publish;
+            let is_free = !way.is_named && self.read.purpose != Purpose::Load;
             let contender = contender(&way, true);
             let made = builder(way)?;
             if is_free {
@@ -79,6 +81,8 @@ impl Parts<'_> {
             let pool = Arc::new(Pool::new(first, Box::new(store)));
             for mut ask in plan::asks(&targets) {
                 let asking = ask.services.first().map_or("", String::as_str);
+                ask.publish = self.read.purpose == Purpose::Publish;
+                ask.archive = self.archives;
                 ask.own = own_platform(self.given, self.read.settings.service(asking));
                 let names = ask.services.clone();
                 let auto: Arc<dyn Builder> = Arc::new(Auto::new(ask, Arc::clone(&pool)));

@@ -34,7 +34,7 @@ pub(super) fn read(given: &Given<'_>, purpose: Purpose) -> Result<Read, Error> {
         event: given.global.event.clone(),
         wants: match purpose {
             Purpose::Publish => plan::wants(&settings),
-            Purpose::Load => Wants::default(),
+            Purpose::Load | Purpose::Export => Wants::default(),
         },
     })?;
     let mut warnings = project_warnings(&project);

@@ -229,7 +229,7 @@ impl Farm {
     ) -> Result<Option<Descriptor>, BuilderError> {
         let repositories = order.outputs.iter().flat_map(|output| match output {
             Output::Push { repositories, .. } => repositories.as_slice(),
-            Output::Load { .. } => &[],
+            Output::Load { .. } | Output::Export(_) => &[],
         });
         let failed = |repository: &Repository| {
             let repository = Some(repository.clone());
@@ -335,6 +335,13 @@ impl Builder for Farm {
             .any(|output| matches!(output, Output::Load { .. }))
         {
             return Err(self.cannot("load an image of several platforms that several nodes build"));
+        }
+        if order
+            .outputs
+            .iter()
+            .any(|output| matches!(output, Output::Export(_)))
+        {
+            return Err(self.cannot("write one result of what several nodes build"));
         }
         let all = [first, second].into_iter().chain(shares).collect();
         let parts = self.build_shares(cx, order, all).await?;

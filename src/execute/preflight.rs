@@ -72,6 +72,31 @@ fn is_built(target: &Target) -> bool {
     target.action == Action::Build
 }
 
+/// Whether there is a builder for everything that is written to this machine, asked of the builders.
+pub(super) async fn fitting(plan: &Plan, world: &World) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for target in &plan.targets {
+        let builder = world.builders.of(&target.service);
+        let (message, hint) = match builder.survey().await {
+            Ok(survey) => {
+                findings.extend(missing(&survey, &[target]));
+                continue;
+            }
+            Err(error) => (error.to_string(), error.hint()),
+        };
+        // One builder is one finding, and not one for every service.
+        if !findings.iter().any(|known| known.message == message) {
+            findings.push(Finding {
+                fatal: true,
+                subject: "builder".to_owned(),
+                message,
+                hint,
+            });
+        }
+    }
+    findings
+}
+
 /// Services that build on others and have another builder: results stay where they were made.
 pub(super) fn parted(plan: &Plan, world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -103,17 +128,7 @@ pub(super) fn parted(plan: &Plan, world: &World) -> Vec<Finding> {
 
 /// What `targets` ask of a builder and it cannot do.
 fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
-    let has = |platform: &Platform| {
-        survey
-            .platforms
-            .iter()
-            .any(|has| has.normalized() == platform.normalized())
-    };
     let mut findings = Vec::new();
-    let mut missing = BTreeSet::new();
-    for target in targets {
-        missing.extend(target.platforms.iter().filter(|platform| !has(platform)));
-    }
     if !survey.full_exporter {
         findings.push(Finding {
             fatal: true,
@@ -128,7 +143,21 @@ fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
             ),
         });
     }
-    findings.extend(missing.into_iter().map(|platform| Finding {
+    findings.extend(missing(survey, targets));
+    findings
+}
+
+/// The platforms that `targets` ask of a builder and it does not have.
+fn missing(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
+    let has = |platform: &Platform| {
+        survey
+            .platforms
+            .iter()
+            .any(|has| has.normalized() == platform.normalized())
+    };
+    let asked = targets.iter().flat_map(|target| &target.platforms);
+    let missing: BTreeSet<&Platform> = asked.filter(|platform| !has(platform)).collect();
+    let missing = missing.into_iter().map(|platform| Finding {
         fatal: true,
         subject: "builder".to_owned(),
         message: format!("{} cannot build for {platform}", survey.name),
@@ -136,8 +165,8 @@ fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
             "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`, name a builder that has the platform with `--builder`, or drop the platform",
             platform.architecture()
         )),
-    }));
-    findings
+    });
+    missing.collect()
 }
 
 /// Whether every repository that has to be written may be. Only a required one is in the way of a publish.

@@ -24,6 +24,10 @@ pub struct Ask {
     pub caches: BTreeSet<String>,
     /// Whether results are handed on from one service to another.
     pub linked: bool,
+    /// Whether images are published.
+    pub publish: bool,
+    /// Whether an archive or a layout of an image is written to this machine.
+    pub archive: bool,
     /// What the builder's own platform is taken to be where the first builder cannot be asked.
     pub own: Option<Platform>,
 }
@@ -102,6 +106,7 @@ enum Lack {
     Attestations,
     HandOn,
     Publish,
+    Archive,
     /// No reason to build nothing: a cache that is not written fails no build.
     Caches(Vec<String>),
 }
@@ -120,6 +125,7 @@ impl Lack {
             Self::Attestations => "attach a provenance or an SBOM".to_owned(),
             Self::HandOn => "hand results on between its nodes".to_owned(),
             Self::Publish => "push from the classic image store".to_owned(),
+            Self::Archive => "write an archive of an image".to_owned(),
             Self::Caches(kinds) => format!("write a cache of the kind {}", kinds.join(", ")),
         }
     }
@@ -220,7 +226,8 @@ impl Ask {
             (self.several && !abilities.is_full, Lack::Several),
             (self.attestations && !abilities.is_full, Lack::Attestations),
             (self.linked && contender.nodes > 1, Lack::HandOn),
-            (!abilities.publishes, Lack::Publish),
+            (self.publish && !abilities.publishes, Lack::Publish),
+            (self.archive && !abilities.is_full, Lack::Archive),
         ];
         lacks.extend(cannot.into_iter().filter(|(is, _)| *is).map(|(_, it)| it));
         let caches = self.caches.iter().filter(|kind| {

@@ -9,6 +9,7 @@ mod cache;
 mod changes;
 mod choice;
 mod error;
+mod export;
 mod fingerprint;
 mod graph;
 mod hosts;
@@ -35,6 +36,7 @@ pub use build::{
 };
 pub use choice::{Abilities, Ask, Contender, Knowledge, Next, asks, next, remedy};
 pub use error::Error;
+pub use export::{Export, ExportKind, ExportSpec};
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
 pub use hosts::hosts;
 pub use layout::ImageLayout;
@@ -62,6 +64,9 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// In which order they are built: those of one row at the same time.
     pub order: Vec<Vec<String>>,
+    /// What it is for.
+    #[serde(skip)]
+    pub purpose: Purpose,
     /// Where images go.
     #[serde(skip)]
     pub registries: Vec<RegistryPlan>,
@@ -273,6 +278,8 @@ pub enum Purpose {
     Publish,
     /// Images go to the Engine that builds them, for its own platform.
     Load,
+    /// Results are written to this machine.
+    Export,
 }
 
 /// The services that are published, and the repositories of each without tags: what can be known where
@@ -352,6 +359,8 @@ pub fn plan(
             Purpose::Publish if is_wanted => target::to_registries(&subject, &mut warnings)?,
             Purpose::Publish => target::for_others(&subject, &mut warnings)?,
             Purpose::Load => target::to_engine(&subject, is_wanted, &mut warnings)?,
+            Purpose::Export if is_wanted => target::to_files(&subject, &mut warnings)?,
+            Purpose::Export => target::for_others(&subject, &mut warnings)?,
         });
     }
     if targets.is_empty() {
@@ -368,6 +377,7 @@ pub fn plan(
     Ok(Plan {
         project: project.name.clone(),
         order: graph::rows(&targets)?,
+        purpose,
         registries: registries(&targets),
         targets,
         warnings: unique,

@@ -111,6 +111,15 @@ pub(super) fn to_engine(
     Ok(target)
 }
 
+/// Plans one service whose result is written to this machine: as it would be published, without writing
+/// caches.
+pub(super) fn to_files(
+    subject: &Subject<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    target(subject, None, only_read(subject), warnings)
+}
+
 /// What is the same for every purpose.
 fn target(
     subject: &Subject<'_>,

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 
@@ -6,7 +7,7 @@ use super::handed::{HandOn, Handed};
 use crate::cx::Cx;
 use crate::excerpt::Excerpt;
 use crate::oci::{Descriptor, Digest, Platform, Reference, Repository};
-use crate::plan::BuildSpec;
+use crate::plan::{BuildSpec, ExportKind};
 
 /// Something that can build images: a BuildKit, wherever it runs.
 #[async_trait]
@@ -78,6 +79,19 @@ pub enum Output {
         /// The names.
         references: Vec<Reference>,
     },
+    /// To this machine.
+    Export(ExportOrder),
+}
+
+/// A result that is written to this machine, whole or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportOrder {
+    /// What is written.
+    pub kind: ExportKind,
+    /// Where to, absolute. A folder that is there is merged into.
+    pub path: PathBuf,
+    /// The names of the image, where it is one.
+    pub names: Vec<Reference>,
 }
 
 /// What came of a build.
@@ -163,6 +177,14 @@ pub enum BuilderError {
         /// How many remarks there are.
         number: usize,
     },
+    /// The result could not be written to this machine.
+    #[error("write {}: {message}", path.display())]
+    Written {
+        /// Where to.
+        path: PathBuf,
+        /// What went wrong.
+        message: String,
+    },
     /// The image was built but could not be pushed.
     #[error("push to {}: {message}", repository.as_ref().map_or_else(|| "a registry".to_owned(), ToString::to_string))]
     Push {
@@ -219,7 +241,10 @@ impl BuilderError {
                 "did the builder or the network stop? See its log, then run the same command again"
                     .to_owned(),
             ),
-            Self::Cancelled => None,
+            Self::Written { message, .. } if message.contains("No space left") => {
+                Some("a disk is full: `castoff prune local` shows what can be freed".to_owned())
+            }
+            Self::Cancelled | Self::Written { .. } => None,
         }
     }
 }

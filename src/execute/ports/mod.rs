@@ -14,7 +14,7 @@ mod others;
 mod registry;
 
 pub use build_cache::BuildCache;
-pub use builder::{BuildOrder, Builder, BuilderError, Built, Output, Survey};
+pub use builder::{BuildOrder, Builder, BuilderError, Built, ExportOrder, Output, Survey};
 pub use credentials::{Credential, CredentialError, Credentials};
 pub use engine::{Archive, Engine, EngineError};
 pub use handed::{Awaited, BuilderResult, HandOn, Handed, hand_on};

@@ -72,6 +72,7 @@ fn ask(text: &str) -> Ask {
         services: vec!["web".to_owned()],
         several: platforms.len() > 1,
         platforms,
+        publish: true,
         ..Ask::default()
     }
 }
