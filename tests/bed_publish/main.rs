@@ -22,6 +22,7 @@ mod github;
 mod linked;
 mod local;
 mod logins;
+mod outputs;
 mod readme;
 mod release;
 mod reuse;
