@@ -18,7 +18,7 @@ use crate::execute::ports::{Credentials, NoBuilder};
 use crate::execute::{Builders, World};
 use crate::facts::Environment;
 use crate::ledger::Ledger;
-use crate::plan::{self, Plan, Target};
+use crate::plan::{self, Goal, Plan, Target};
 use crate::registry::{
     CredentialSources, DockerCredentials, HostSettings, Patience, Registries, RegistryOptions,
     Timeouts,
@@ -35,18 +35,18 @@ pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World
 
 /// The same for what publishes nothing: it needs no place for its state, and leaves none behind.
 pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
-    writing(given, read, plan, false)
+    going_to(given, read, plan, Goal::Publish)
 }
 
-/// The same, where `archives` of images may be written to this machine.
-pub(super) fn writing(
+/// The same, where results go elsewhere than to registries.
+pub(super) fn going_to(
     given: &Given<'_>,
     read: &Read,
     plan: &Plan,
-    archives: bool,
+    goal: Goal,
 ) -> Result<World, Error> {
     let parts = Parts {
-        archives,
+        goal,
         ..parts(given, read, &plan.targets, Some(plan))
     };
     Ok(World {
@@ -88,7 +88,7 @@ fn parts<'a>(
         given,
         read,
         targets,
-        archives: false,
+        goal: Goal::Publish,
         credentials,
         secrets,
         registry: Arc::new(registry),

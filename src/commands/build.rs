@@ -14,7 +14,7 @@ use crate::execute;
 use crate::execute::ports::{self, ExportOrder, Output};
 use crate::exit::Exit;
 use crate::oci::{Digest, Reference};
-use crate::plan::{self, Export, ExportSpec, Plan, Provenance, Purpose, Target, Warning};
+use crate::plan::{self, Export, ExportSpec, Goal, Plan, Provenance, Purpose, Target, Warning};
 
 /// What was built, for programs.
 #[derive(Serialize)]
@@ -53,8 +53,12 @@ pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit,
             None => Output::Load { references },
         }
     };
-    let archives = spec.is_some_and(|spec| spec.kind.is_image());
-    let world = adapters::writing(given, &read, &plan, archives)?;
+    let goal = match &spec {
+        Some(spec) if spec.kind.is_image() => Goal::Archive,
+        Some(_) => Goal::Files,
+        None => Goal::Publish,
+    };
+    let world = adapters::going_to(given, &read, &plan, goal)?;
     let (result, exit) = session::run(given, "build", &plan.project, |cx| {
         let (plan, world, output) = (&plan, &world, &output);
         async move {

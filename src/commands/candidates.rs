@@ -17,7 +17,7 @@ use crate::execute::ports::{BuildCache, Builder, Credentials, NoBuilder, Other, 
 use crate::execute::{Auto, Builders, Farm, Node, Pool};
 use crate::facts::Environment;
 use crate::oci::Platform;
-use crate::plan::{self, Contender, Knowledge, Purpose, Target};
+use crate::plan::{self, Contender, Goal, Knowledge, Purpose, Target};
 
 /// How long buildx may take to say which of its builders run. It gives each of them 20 s itself.
 const LIST_LIMIT: Duration = Duration::from_secs(25);
@@ -30,8 +30,8 @@ pub(super) struct Parts<'a> {
     pub(super) read: &'a Read,
     /// What is built.
     pub(super) targets: &'a [Target],
-    /// Whether images are written to this machine.
-    pub(super) archives: bool,
+    /// Where results go.
+    pub(super) goal: Goal,
     pub(super) credentials: Arc<dyn Credentials>,
     pub(super) secrets: buildkit::Environment,
     pub(super) registry: Arc<dyn Registry>,
@@ -81,8 +81,7 @@ impl Parts<'_> {
             let pool = Arc::new(Pool::new(first, Box::new(store)));
             for mut ask in plan::asks(&targets) {
                 let asking = ask.services.first().map_or("", String::as_str);
-                ask.publish = self.read.purpose == Purpose::Publish;
-                ask.archive = self.archives;
+                ask.goal = self.goal;
                 ask.own = own_platform(self.given, self.read.settings.service(asking));
                 let names = ask.services.clone();
                 let auto: Arc<dyn Builder> = Arc::new(Auto::new(ask, Arc::clone(&pool)));

@@ -24,12 +24,22 @@ pub struct Ask {
     pub caches: BTreeSet<String>,
     /// Whether results are handed on from one service to another.
     pub linked: bool,
-    /// Whether images are published.
-    pub publish: bool,
-    /// Whether an archive or a layout of an image is written to this machine.
-    pub archive: bool,
+    /// Where results go.
+    pub goal: Goal,
     /// What the builder's own platform is taken to be where the first builder cannot be asked.
     pub own: Option<Platform>,
+}
+
+/// Where results go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Goal {
+    /// Images are published.
+    #[default]
+    Publish,
+    /// Archives or layouts of images are written to this machine.
+    Archive,
+    /// Files alone are.
+    Files,
 }
 
 /// A builder that could be taken.
@@ -226,8 +236,14 @@ impl Ask {
             (self.several && !abilities.is_full, Lack::Several),
             (self.attestations && !abilities.is_full, Lack::Attestations),
             (self.linked && contender.nodes > 1, Lack::HandOn),
-            (self.publish && !abilities.publishes, Lack::Publish),
-            (self.archive && !abilities.is_full, Lack::Archive),
+            (
+                self.goal == Goal::Publish && !abilities.publishes,
+                Lack::Publish,
+            ),
+            (
+                self.goal == Goal::Archive && !abilities.is_full,
+                Lack::Archive,
+            ),
         ];
         lacks.extend(cannot.into_iter().filter(|(is, _)| *is).map(|(_, it)| it));
         let caches = self.caches.iter().filter(|kind| {

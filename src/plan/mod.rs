@@ -34,7 +34,7 @@ pub use build::{
     ImageOptions, NamedContext, Provenance, SecretMount, SecretSource, ServiceContext, SshMount,
     Ulimit,
 };
-pub use choice::{Abilities, Ask, Contender, Knowledge, Next, asks, next, remedy};
+pub use choice::{Abilities, Ask, Contender, Goal, Knowledge, Next, asks, next, remedy};
 pub use error::Error;
 pub use export::{Export, ExportKind, ExportSpec};
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
@@ -357,10 +357,9 @@ pub fn plan(
         };
         targets.push(match purpose {
             Purpose::Publish if is_wanted => target::to_registries(&subject, &mut warnings)?,
-            Purpose::Publish => target::for_others(&subject, &mut warnings)?,
             Purpose::Load => target::to_engine(&subject, is_wanted, &mut warnings)?,
             Purpose::Export if is_wanted => target::to_files(&subject, &mut warnings)?,
-            Purpose::Export => target::for_others(&subject, &mut warnings)?,
+            Purpose::Publish | Purpose::Export => target::for_others(&subject, &mut warnings)?,
         });
     }
     if targets.is_empty() {

@@ -72,7 +72,6 @@ fn ask(text: &str) -> Ask {
         services: vec!["web".to_owned()],
         several: platforms.len() > 1,
         platforms,
-        publish: true,
         ..Ask::default()
     }
 }
@@ -315,6 +314,18 @@ fn the_classic_store_does_what_it_can() {
         &world(),
         "engine a",
         "a: engine cannot make one image for several platforms; a does by emulation",
+    );
+    // Files it writes, and archives of images it does not.
+    let going_to = |goal| Ask {
+        goal,
+        ..ask("amd64")
+    };
+    comes_to(&going_to(Goal::Files), &world(), "engine", "engine: -");
+    comes_to(
+        &going_to(Goal::Archive),
+        &world(),
+        "engine a",
+        "a: engine cannot write an archive of an image; a does natively",
     );
     let inline = Ask {
         caches: [INLINE.to_owned()].into(),
