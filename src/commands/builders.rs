@@ -91,7 +91,8 @@ pub(super) async fn place(plan: &mut Plan, world: &World) {
                 Placement {
                     builder: None,
                     builder_because: Some(error.to_string()),
-                    is_usual: false,
+                    // Where there is no builder at all, plans are made all the same.
+                    is_usual: !matches!(error, BuilderError::NoFit { .. }),
                 }
             }
         };

@@ -173,3 +173,122 @@ impl Builder for Auto {
         self.chosen().await?.builder.build(cx, order).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::oci::Platform;
+
+    /// A builder that only answers, and counts how often.
+    struct Answering {
+        name: &'static str,
+        platforms: Vec<Platform>,
+        asked: AtomicUsize,
+    }
+
+    impl Answering {
+        fn new(name: &'static str, platforms: &[&str]) -> Arc<Self> {
+            Arc::new(Self {
+                name,
+                platforms: platforms.iter().map(|text| text.parse().unwrap()).collect(),
+                asked: AtomicUsize::new(0),
+            })
+        }
+
+        fn other(self: &Arc<Self>) -> Other {
+            Other {
+                contender: Contender {
+                    name: self.name.to_owned(),
+                    is_engine: false,
+                    is_running: true,
+                    nodes: 1,
+                    known: Knowledge::Declared(Vec::new()),
+                },
+                builder: Arc::clone(self) as Arc<dyn Builder>,
+            }
+        }
+    }
+
+    #[async_trait]
+    impl Builder for Answering {
+        fn name(&self) -> &str {
+            self.name
+        }
+
+        async fn survey(&self) -> Result<Survey, BuilderError> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            Ok(Survey {
+                name: self.name.to_owned(),
+                native: self.platforms.clone(),
+                platforms: self.platforms.clone(),
+                identity: None,
+                full_exporter: true,
+            })
+        }
+
+        async fn build(&self, _: &Cx, _: &BuildOrder) -> Result<Built, BuilderError> {
+            Err(BuilderError::Cancelled)
+        }
+    }
+
+    /// Others, and how often they were looked for.
+    struct Known(Vec<Other>, Arc<AtomicUsize>);
+
+    #[async_trait]
+    impl Others for Known {
+        async fn find(&self) -> Vec<Other> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            self.0.clone()
+        }
+    }
+
+    fn ask(service: &str, platform: &str) -> Ask {
+        Ask {
+            services: vec![service.to_owned()],
+            platforms: vec![platform.parse().unwrap()],
+            ..Ask::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn all_services_together_ask_each_builder_once() {
+        let first = Answering::new("first", &["linux/amd64"]);
+        let far = Answering::new("far", &["linux/arm64"]);
+        let farther = Answering::new("farther", &["linux/s390x"]);
+        let looked = Arc::new(AtomicUsize::new(0));
+        let others = vec![far.other(), farther.other()];
+        let known = Known(others, Arc::clone(&looked));
+        let pool = Arc::new(Pool::new(first.other(), Box::new(known)));
+        let asks = [
+            ("a", "linux/amd64", "first"),
+            ("b", "linux/arm64", "far"),
+            ("c", "linux/s390x", "farther"),
+            ("d", "linux/arm64", "far"),
+        ];
+        let autos =
+            asks.map(|(service, platform, _)| Auto::new(ask(service, platform), Arc::clone(&pool)));
+        let surveys = join_all(autos.iter().map(|auto| auto.survey())).await;
+        for ((survey, auto), (service, _, expected)) in surveys.iter().zip(&autos).zip(asks) {
+            assert_eq!(survey.as_ref().unwrap().name, expected, "{service}");
+            assert_eq!(auto.name(), expected);
+            assert_eq!(auto.because().is_none(), expected == "first");
+        }
+        assert_eq!(looked.load(Ordering::SeqCst), 1);
+        for builder in [&first, &far, &farther] {
+            // Once to choose, and once for each who takes it.
+            let takers = asks
+                .iter()
+                .filter(|(_, _, name)| *name == builder.name)
+                .count();
+            assert_eq!(builder.asked.load(Ordering::SeqCst), 1 + takers);
+        }
+        let nobody = Auto::new(ask("e", "linux/riscv64"), pool);
+        let error = nobody.survey().await.unwrap_err();
+        assert!(matches!(error, BuilderError::NoFit { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("--platform linux/riscv64"));
+    }
+}

@@ -162,7 +162,7 @@ fn missing(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
         subject: "builder".to_owned(),
         message: format!("{} cannot build for {platform}", survey.name),
         hint: Some(format!(
-            "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`, name a builder that has the platform with `--builder`, or drop the platform",
+            "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`; or make a builder that has the platform with `docker buildx create --driver docker-container --name castoff --platform {platform}`, and name it with `--builder castoff`",
             platform.architecture()
         )),
     });

@@ -131,7 +131,7 @@ pub struct Placement {
     pub builder: Option<String>,
     /// Who named it, or why castoff took it; why there is none.
     pub builder_because: Option<String>,
-    /// Whether it is what docker itself would build with, and nobody named it.
+    /// Whether there is nothing to say about it: it is what docker itself would build with.
     #[serde(skip)]
     pub is_usual: bool,
 }

@@ -20,9 +20,12 @@ mod mode {
     pub(super) const DEVICE: u32 = 1 << 26;
     pub(super) const PIPE: u32 = 1 << 25;
     pub(super) const SOCKET: u32 = 1 << 24;
+    #[cfg(unix)]
     pub(super) const SETUID: u32 = 1 << 23;
+    #[cfg(unix)]
     pub(super) const SETGID: u32 = 1 << 22;
     pub(super) const CHARACTER: u32 = 1 << 21;
+    #[cfg(unix)]
     pub(super) const STICKY: u32 = 1 << 20;
     pub(super) const IRREGULAR: u32 = 1 << 19;
     /// What is no plain file.

@@ -246,7 +246,7 @@ impl Landing {
                 if is_new {
                     Layout::open(folder.path())?.put_image(manifest, &names)?;
                     clear_layout(folder.path());
-                    fs::rename(folder.keep(), &self.destination)?;
+                    move_whole(folder, &self.destination)?;
                 } else {
                     let blobs = folder.path().join("blobs");
                     let there = self.destination.join("blobs");
@@ -256,11 +256,19 @@ impl Landing {
                     clear_layout(&self.destination);
                 }
             }
-            Site::Folder(folder) if is_new => fs::rename(folder.keep(), &self.destination)?,
+            Site::Folder(folder) if is_new => move_whole(folder, &self.destination)?,
             Site::Folder(folder) => merge(folder.path(), &self.destination)?,
         }
         Ok(())
     }
+}
+
+/// Gives a folder its name. Where that fails, the folder is taken away.
+fn move_whole(folder: TempDir, destination: &Path) -> io::Result<()> {
+    fs::rename(folder.path(), destination)?;
+    // It is no temporary folder any more.
+    let _ = folder.keep();
+    Ok(())
 }
 
 /// Takes away what is only needed while a layout is written.
