@@ -271,7 +271,7 @@ mod tests {
         ];
         let autos =
             asks.map(|(service, platform, _)| Auto::new(ask(service, platform), Arc::clone(&pool)));
-        let surveys = join_all(autos.iter().map(|auto| auto.survey())).await;
+        let surveys = join_all(autos.iter().map(Builder::survey)).await;
         for ((survey, auto), (service, _, expected)) in surveys.iter().zip(&autos).zip(asks) {
             assert_eq!(survey.as_ref().unwrap().name, expected, "{service}");
             assert_eq!(auto.name(), expected);
