@@ -21,14 +21,14 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
     if let Some(shard) = arguments.shard {
         plan = of_shard(&read, plan, shard)?;
     }
-    builders::look_up(given, &read, &plan)?;
+    builders::look_up(given, &read, &mut plan)?;
     let mut exit = Exit::Done;
     if arguments.offline {
         for target in plan.targets.iter_mut().filter(|target| target.wanted) {
             target.because = vec!["no registry was asked what is there already".to_owned()];
         }
     } else {
-        let registries = adapters::registries(given, &read.settings, Some(&plan));
+        let world = adapters::without_ledger(given, &read, &plan)?;
         let quiet = Given {
             global: &Global {
                 progress: ProgressKind::Quiet,
@@ -44,9 +44,13 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
             contents: false,
         };
         let (seen, ended) = session::run(&quiet, "plan", &project, |cx| {
-            let (read, registries) = (&read, &registries);
+            let (read, world) = (&read, &world);
             async move {
-                let prepared = prepare(&cx, given, read, &mut plan, registries, wishes).await;
+                let registry = &*world.registry;
+                let prepared = prepare(&cx, given, read, &mut plan, registry, wishes).await;
+                // A question to a builder can take long, and has no use for whoever gave up.
+                let placing = builders::place(&mut plan, world);
+                cx.cancel.run_until_cancelled(placing).await;
                 let exit = match &prepared {
                     Err(error) => error.exit(),
                     Ok(_) if cx.cancel.is_cancelled() => Exit::Interrupted,

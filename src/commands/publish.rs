@@ -14,7 +14,7 @@ use crate::execute::{self, Attempt, Failure, Outcome, World};
 use crate::exit::Exit;
 use crate::facts::System;
 use crate::oci::Digest;
-use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan};
+use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan, Warning};
 use crate::report::{GithubFiles, Problem, registries_table, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
@@ -90,7 +90,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             }
             // Where nothing was built there is nothing to clean up.
             if !arguments.no_prune && arguments.from.is_empty() {
-                clean_up(&cx, given, read, world, &mut outcome).await;
+                clean_up(&cx, given, read, &mut outcome).await;
             }
             let exit = outcome.exit;
             (Ok(outcome), exit)
@@ -137,7 +137,11 @@ fn as_built(plan: &Plan, contents: &BTreeMap<String, Digest>) -> Result<(), Erro
 
 /// Tells what a user should know before it begins.
 pub(super) fn tell_warnings(cx: &Cx, plan: &Plan) {
-    for warning in &plan.warnings {
+    tell_all(cx, &plan.warnings);
+}
+
+fn tell_all(cx: &Cx, warnings: &[Warning]) {
+    for warning in warnings {
         cx.events.tell(Event::Warned {
             subject: warning.subject.clone(),
             message: warning.message.clone(),
@@ -207,7 +211,7 @@ fn tell_refused(cx: &Cx, plan: &Plan) {
 }
 
 /// Cleans up this machine, where publish.toml asks for it after a publish that went well.
-async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, world: &World, outcome: &mut Outcome) {
+async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, outcome: &mut Outcome) {
     let policy = read.settings.prune_local.as_ref();
     let Some(policy) = policy.filter(|policy| policy.after_publish) else {
         return;
@@ -217,10 +221,12 @@ async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, world: &World, outcom
     }
     let done = async {
         let engine = adapters::engine(given)?;
-        prune::local(cx, policy, read, &engine, &*world.builders.general, true).await
+        let caches = adapters::caches(given, read)?;
+        prune::local(cx, policy, read, &engine, &caches, true).await
     };
-    if let Err(error) = done.await {
-        outcome.afterwards(Failure::Prune(error.to_string()));
+    match done.await {
+        Ok(cleared) => tell_all(cx, &cleared.missed),
+        Err(error) => outcome.afterwards(Failure::Prune(error.to_string())),
     }
 }
 

@@ -225,7 +225,10 @@ impl Failure {
             | Self::Unread { .. }
             | Self::Elsewhere { .. }
             | Self::Build {
-                error: BuilderError::Unreachable { .. } | BuilderError::Unsupported { .. },
+                error:
+                    BuilderError::Unreachable { .. }
+                    | BuilderError::Unsupported { .. }
+                    | BuilderError::NoFit { .. },
                 ..
             } => Exit::NotReady,
             Self::Build {

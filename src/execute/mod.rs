@@ -7,6 +7,7 @@
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
 mod attempt;
+mod auto;
 mod base_layers;
 mod baseline;
 mod classic;
@@ -33,6 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use attempt::Attempt;
+pub use auto::{Auto, Pool};
 pub use classic::EngineBuilder;
 pub use failure::Failure;
 pub use farm::{Farm, Node};

@@ -7,8 +7,10 @@ mod backwards;
 mod build;
 mod cache;
 mod changes;
+mod choice;
 mod classic_store;
 mod error;
+mod export;
 mod fingerprint;
 mod gather;
 mod graph;
@@ -37,8 +39,10 @@ pub use build::{
     ImageOptions, NamedContext, Provenance, SecretMount, SecretSource, ServiceContext, SshMount,
     Ulimit,
 };
+pub use choice::{Abilities, Ask, Contender, Goal, Knowledge, Next, asks, next, remedy};
 pub use classic_store::{CLASSIC_STORE_REMEDY, beyond_classic_store};
 pub use error::Error;
+pub use export::{Export, ExportKind, ExportSpec};
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
 pub use gather::{Named, Part, PartialError};
 pub use hosts::hosts;
@@ -69,6 +73,9 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// In which order they are built: those of one row at the same time.
     pub order: Vec<Vec<String>>,
+    /// What it is for.
+    #[serde(skip)]
+    pub purpose: Purpose,
     /// Where images go.
     #[serde(skip)]
     pub registries: Vec<RegistryPlan>,
@@ -94,6 +101,9 @@ pub struct Target {
     pub contents: Option<Digest>,
     /// The platforms; empty for the builder's own.
     pub platforms: Vec<Platform>,
+    /// Which builder builds it.
+    #[serde(flatten)]
+    pub placement: Placement,
     /// What is built.
     pub build: BuildSpec,
     /// Caches to read.
@@ -125,6 +135,18 @@ pub struct Target {
     /// Whether the image is wanted for itself, and not only for others that build on it.
     #[serde(skip)]
     pub wanted: bool,
+}
+
+/// Which builder builds a target, and why it is that one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Placement {
+    /// Its name for people; `null` where none is needed, or none can do it.
+    pub builder: Option<String>,
+    /// Who named it, or why castoff took it; why there is none.
+    pub builder_because: Option<String>,
+    /// Whether there is nothing to say about it: it is what docker itself would build with.
+    #[serde(skip)]
+    pub is_usual: bool,
 }
 
 /// What the user wrote on an image, as it is written: expressions are not evaluated.
@@ -272,6 +294,8 @@ pub enum Purpose {
     Publish,
     /// Images go to the Engine that builds them, for its own platform.
     Load,
+    /// Results are written to this machine.
+    Export,
 }
 
 /// The services that are published, and the repositories of each without tags: what can be known where
@@ -349,8 +373,9 @@ pub fn plan(
         };
         targets.push(match purpose {
             Purpose::Publish if is_wanted => target::to_registries(&subject, &mut warnings)?,
-            Purpose::Publish => target::for_others(&subject, &mut warnings)?,
             Purpose::Load => target::to_engine(&subject, is_wanted, &mut warnings)?,
+            Purpose::Export if is_wanted => target::to_files(&subject, &mut warnings)?,
+            Purpose::Publish | Purpose::Export => target::for_others(&subject, &mut warnings)?,
         });
     }
     if targets.is_empty() {
@@ -372,6 +397,7 @@ pub fn plan(
     Ok(Plan {
         project: project.name.clone(),
         order: graph::rows(&targets)?,
+        purpose,
         registries: registries(&targets),
         targets,
         warnings: unique,

@@ -8,8 +8,8 @@ use super::error::Error;
 use super::places::{Places, places};
 use super::reading::Reading;
 use super::{
-    Action, AnnotationLevel, BuildSpec, Declared, ImageOptions, PROJECT_LABEL, Provenance,
-    SERVICE_LABEL, Subject, Target, Warning,
+    Action, AnnotationLevel, BuildSpec, Declared, ImageOptions, PROJECT_LABEL, Placement,
+    Provenance, SERVICE_LABEL, Subject, Target, Warning,
 };
 use crate::compose::Service;
 use crate::config::{CreatedFrom, DirtyTree, Reuse};
@@ -111,6 +111,15 @@ pub(super) fn to_engine(
     Ok(target)
 }
 
+/// Plans one service whose result is written to this machine: as it would be published, without writing
+/// caches.
+pub(super) fn to_files(
+    subject: &Subject<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    target(subject, None, only_read(subject), warnings)
+}
+
 /// What is the same for every purpose.
 fn target(
     subject: &Subject<'_>,
@@ -158,6 +167,7 @@ fn target(
         inputs: None,
         contents: None,
         platforms: spec.platforms.clone(),
+        placement: Placement::default(),
         build: spec,
         cache_from: caches.from,
         cache_to: caches.to,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::table::{platforms, printed, table};
 use super::words::digest;
-use crate::plan::{Action, Plan, PlannedTag};
+use crate::plan::{Action, Plan, PlannedTag, Target};
 use crate::printable::one_line;
 
 /// How much of a path is shown.
@@ -35,13 +35,36 @@ pub fn plan_table(plan: &Plan) -> String {
         tags.add_row([tag.reference.to_string(), change(tag), tag.rule.clone()]);
     }
     format!(
-        "{}\n{}\n{}{}\n{}\n",
+        "{}\n{}\n{}{}{}\n{}\n",
         printed(&services),
         printed(&reasons),
         printed(&tags),
+        builders(plan),
         outside(plan),
         summary(plan)
     )
+}
+
+/// Who builds, where it is not what docker itself would build with.
+fn builders(plan: &Plan) -> String {
+    let mut builders = table(&["SERVICE", "BUILDER", "WHY THIS ONE"]);
+    for target in plan.targets.iter().filter(|target| has_place(target)) {
+        let place = &target.placement;
+        builders.add_row([
+            target.service.as_str(),
+            place.builder.as_deref().unwrap_or("–"),
+            place.builder_because.as_deref().unwrap_or_default(),
+        ]);
+    }
+    if builders.row_count() == 0 {
+        return String::new();
+    }
+    format!("\n{}", printed(&builders))
+}
+
+/// Whether there is something to say about who builds it.
+fn has_place(target: &Target) -> bool {
+    !target.placement.is_usual && target.placement.builder_because.is_some()
 }
 
 /// Which paths leave the project: compose allows them, and whoever reads a plan should know.
@@ -74,6 +97,18 @@ pub fn plan_markdown(plan: &Plan) -> String {
             escaped(&target.service),
             action(&target.action),
             escaped(&target.because.join("; "))
+        );
+    }
+    for target in plan.targets.iter().filter(|target| has_place(target)) {
+        let place = &target.placement;
+        let builder = place.builder.as_deref().unwrap_or("nobody");
+        let because = place.builder_because.as_deref().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "\n{} is built by {}: {}",
+            escaped(&target.service),
+            escaped(builder),
+            escaped(because)
         );
     }
     text.push_str("\n| Tag | Change |\n|---|---|\n");

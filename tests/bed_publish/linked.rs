@@ -145,3 +145,54 @@ fn when_a_base_fails_nothing_that_builds_on_it_is_begun() {
     );
     assert!(Bed::tags(&format!("{host}/{prefix}/web")).is_empty());
 }
+
+#[test]
+fn strict_holds_for_what_others_build_on_and_for_what_builds_on_others() {
+    let host = Bed::registry();
+    let prefix = Bed::unique("strict");
+    let project = family(&host, &prefix, "");
+    // An argument for a base image is a remark of its own.
+    for file in ["compose.yaml", "base/Dockerfile"] {
+        let text = std::fs::read_to_string(project.join(file)).unwrap();
+        let args = format!("      args: {{ BASE: \"{}\" }}\n", Bed::base());
+        let text = text
+            .replace(&args, "")
+            .replace("ARG BASE\nFROM $BASE", &format!("FROM {}", Bed::base()));
+        project.write(file, &text);
+    }
+    let publish = |arguments: &[&str]| {
+        let castoff = project.castoff(["publish", "--strict"]).args(arguments);
+        let state = project.join(".state").display().to_string();
+        castoff
+            .envs(Bed::environment())
+            .env("CASTOFF_STATE", state)
+            .run()
+    };
+    let tags = || {
+        let services = ["base", "web", "api"].iter();
+        let tags = services.flat_map(|service| Bed::tags(&format!("{host}/{prefix}/{service}")));
+        // A record of the release is no tag of anybody's.
+        tags.filter(|tag| tag == "latest").collect::<Vec<_>>()
+    };
+    // With the first, everything is built for the first time; after it, it comes out of the cache.
+    for service in ["base", "web", "base"] {
+        let file = format!("{service}/Dockerfile");
+        let clean = std::fs::read_to_string(project.join(&file)).unwrap();
+        project.write(&file, &format!("{clean}CMD echo hello\n"));
+        for arguments in [&[][..], &["web"]] {
+            let ran = publish(arguments).exits(4);
+            let says = format!(
+                "error: build `{service}`\n  caused by: its Dockerfile is remarked on once, and --strict is in force"
+            );
+            assert!(ran.stderr.contains(&says), "{}", ran.stderr);
+            let line = format!("warning: `{service}`: JSONArgsRecommended");
+            assert!(ran.stderr.contains(&line), "{}", ran.stderr);
+            // The others were stopped, and are no failures of their own.
+            assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
+            assert_eq!(tags(), Vec::<String>::new());
+        }
+        project.write(&file, &clean);
+    }
+    publish(&[]).exits(0);
+    assert_eq!(tags(), ["latest", "latest", "latest"]);
+}

@@ -9,6 +9,7 @@
 
 mod actions_cache;
 mod all_or_nothing;
+mod auto;
 mod builds;
 mod caches;
 mod cancel;
@@ -23,6 +24,7 @@ mod github;
 mod linked;
 mod local;
 mod logins;
+mod outputs;
 mod readme;
 mod release;
 mod restarts;
