@@ -11,7 +11,7 @@ use crate::execute::{self, Promotion, World};
 use crate::exit::Exit;
 use crate::ledger::Release;
 use crate::oci::{Digest, Repository, Tag};
-use crate::plan::{self, Destination, Purpose};
+use crate::plan::{self, Destination, Hold, Purpose};
 use crate::report::{registries_table, release_table};
 
 /// A service's image, and a repository that holds it.
@@ -46,7 +46,11 @@ pub(super) fn run(given: &Given<'_>, arguments: &PromoteArguments) -> Result<Exi
             tags: tags.clone(),
             ..place
         });
+        let policy = &read.settings.service(&source.service).immutable;
+        let is_held = |tag: &&Tag| plan::hold_of_typed(policy, tag) != Hold::Free;
+        let held = tags.iter().filter(|_| !arguments.allow_overwrite);
         promotions.push(Promotion {
+            immutable: held.filter(is_held).cloned().collect(),
             service: source.service,
             source: source.repository,
             digest: source.digest,

@@ -82,6 +82,20 @@ pub struct TagsTable {
     /// What is done about a working tree with changes: `allow` (the default), `suffix` ends every tag
     /// with `-dirty`, `refuse` stops.
     pub dirty: Option<DirtyTree>,
+    /// Which tags stay where they are once they exist: `true` (the default) those of whole versions, which
+    /// only an image of the commit moves that they were released from; a list of patterns such as
+    /// `["v*", "prod-?"]` in addition those that match, which nothing moves; `false` none.
+    pub immutable: Option<ImmutableValue>,
+}
+
+/// Which tags stay where they are once they exist.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ImmutableValue {
+    /// Those of whole versions, or none.
+    Versions(bool),
+    /// Those as well that match one of these patterns: `*` for any letters, `?` for one.
+    Matching(Vec<String>),
 }
 
 /// What is done about a working tree with changes.

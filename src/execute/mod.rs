@@ -11,6 +11,7 @@ mod baseline;
 mod commit;
 mod failure;
 mod farm;
+mod immutable;
 mod inspect;
 mod links;
 mod look;
@@ -36,7 +37,7 @@ pub use make::build;
 pub use outcome::Outcome;
 pub use preflight::check;
 pub use promote::{Promotion, promote};
-pub use records::{ARTIFACT_TYPE, Found, find};
+pub use records::{ARTIFACT_TYPE, Found, find, records_of};
 pub use rollback::{Undoing, roll_back, take_back};
 pub use unchanged::unchanged;
 
@@ -96,11 +97,15 @@ pub async fn publish(cx: &Cx, plan: &Plan, world: &World, attempt: &Attempt) -> 
                 Err(failures) => return outcome.fail(cx, failures),
             };
             outcome.uploaded(&plan.targets, &images);
+            let mut commit = Commit::new(cx, world, &log);
+            let moved = immutable::moved(plan, &images, &baseline);
+            if let Err(failures) = immutable::part(moved, &mut commit) {
+                return outcome.fail(cx, failures);
+            }
             let wishes = wishes(&images, &baseline, attempt, |reference| {
                 let mut tags = plan.targets.iter().flat_map(|target| &target.tags);
                 tags.any(|tag| tag.channel && tag.reference == *reference)
             });
-            let commit = Commit::new(cx, world, &log);
             go_live(cx, world, outcome, &images, &wishes, (commit, &baseline)).await
         }
     }
@@ -120,10 +125,12 @@ async fn prepare(
         places.map(|place| (target.service.as_str(), place))
     });
     let baseline = Baseline::read(cx, world, places).await.map_err(one)?;
+    let mut baseline = baseline.of(attempt);
+    baseline.leave_out(immutable::elsewhere(plan));
     let tags = plan.targets.iter().flat_map(|target| &target.tags);
     let tags = tags.map(|tag| tag.reference.clone()).collect();
     let log = Log::open(world, attempt, &plan.project, tags).await;
-    Ok((baseline.of(attempt), log.map_err(one)?))
+    Ok((baseline, log.map_err(one)?))
 }
 
 /// From images that are up everywhere to a release that is live: the tags move, are read back, and the

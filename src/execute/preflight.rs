@@ -6,7 +6,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 
 use super::ports::{Builder, RegistryFault, Survey};
-use super::{Failure, World};
+use super::{Failure, World, immutable};
 use crate::cx::Cx;
 use crate::event::{Event, Finding};
 use crate::oci::{Platform, Repository};
@@ -22,6 +22,7 @@ pub async fn check(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
     let (builders, registries) = tokio::join!(builders(plan, world), registries(cx, plan, world));
     let mut findings = builders;
     findings.extend(registries);
+    findings.extend(immutable::findings(plan));
     cx.events.tell(Event::PreflightFinished {
         findings: findings.clone(),
         seconds: begun.elapsed().as_secs_f64(),

@@ -2,6 +2,7 @@
 //! and tags point now, and what the images there say of themselves. The decisions are the plan's.
 
 mod images;
+mod immutable;
 mod order;
 mod scan;
 mod state;
@@ -23,7 +24,7 @@ use crate::ledger::Release;
 use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{
     self, Action, Candidate, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, Known, LastInputs,
-    NamedContext, Plan, Target, Warning,
+    NamedContext, Plan, PlannedTag, Target, Warning, Wishes,
 };
 
 /// The labels that castoff computes for each commit: a reused image keeps those it has.
@@ -32,15 +33,6 @@ const OF_THE_COMMIT: [&str; 3] = ["revision", "version", "created"];
 /// How long a registry may take to say where one reference points, retries included. One that takes longer
 /// costs a build, and not the publish.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What is asked for on the command line.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wishes {
-    /// Nothing is reused.
-    pub(super) rebuild: bool,
-    /// Tags may go backwards.
-    pub(super) allow_backwards: bool,
-}
 
 /// What came of looking, beside the plan.
 pub(super) struct Prepared {
@@ -173,6 +165,12 @@ pub(super) async fn prepare(
     aim(plan);
     if !wishes.allow_backwards {
         order::keep(cx, given, read, plan, registry, &found.facts).await;
+    }
+    if wishes.allow_overwrite {
+        let tags = plan.targets.iter_mut().flat_map(|target| &mut target.tags);
+        tags.for_each(PlannedTag::release);
+    } else {
+        immutable::hold(cx, given, read, plan, registry, &found.facts).await;
     }
     warn_of_fixed(plan);
     Ok(finish(plan, found, scanned, state))
@@ -405,7 +403,8 @@ fn warn_of_fixed(plan: &mut Plan) {
     let mut warnings = Vec::new();
     for tag in plan.targets.iter().flat_map(|target| &target.tags) {
         let is_for_ever = matches!(tag.kind, Channel::Fixed(Fixed::Version | Fixed::GitTag));
-        if let Some(from) = tag.from.as_ref().filter(|_| is_for_ever && tag.moves()) {
+        let is_moved = is_for_ever && tag.moves() && tag.in_the_way().is_none();
+        if let Some(from) = tag.from.as_ref().filter(|_| is_moved) {
             warnings.push(Warning {
                 subject: tag.reference.to_string(),
                 message: format!(
