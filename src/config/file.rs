@@ -305,7 +305,8 @@ pub struct SbomTable {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CacheTable {
-    /// Where caches are read, in this order; the first one that can be written is written, too.
+    /// Where caches are read, in this order; the first one that can be written is written, too, and `inline`
+    /// always, as it is a part of the image.
     pub sources: Option<Vec<CacheSource>>,
     /// Whether the cache holds the layers of the result (`min`) or of every stage (`max`, the default).
     pub mode: Option<CacheMode>,

@@ -21,7 +21,9 @@ pub use file::{
     DirtyTree, File, MediaTypes, ProvenanceMode, Reuse, SbomChoice,
 };
 pub use known::schema;
-pub use settings::{CacheSettings, Immutable, LocalPrune, RegistrySettings, ServiceSettings, Settings};
+pub use settings::{
+    CacheSettings, Immutable, LocalPrune, RegistrySettings, ServiceSettings, Settings,
+};
 
 use crate::excerpt::Excerpt;
 use crate::interpolate::{InterpolateError, Lookup};

@@ -8,8 +8,8 @@ use super::builder::{BuilderChoice, BuilderTls};
 use super::document::{Document, Origin};
 use super::file::{
     AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable, CacheWrite,
-    CreatedFrom, DirtyTree, File, ImmutableValue, MediaTypes, ProvenanceMode, PruneLocalTable, RegistryTable,
-    Reuse, SbomChoice, ServiceTable, TagsTable,
+    CreatedFrom, DirtyTree, File, ImmutableValue, MediaTypes, ProvenanceMode, PruneLocalTable,
+    RegistryTable, Reuse, SbomChoice, ServiceTable, TagsTable,
 };
 use crate::oci::{Platform, TagPattern, TagPatternError, parse_size};
 
@@ -135,7 +135,7 @@ const CACHE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Which caches a build reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// The kinds to read, in this order; the first one is written, too.
+    /// The kinds to read, in this order; the first one is written, too, and that within the image.
     pub sources: Vec<CacheSource>,
     /// What a written cache holds.
     pub mode: CacheMode,

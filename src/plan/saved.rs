@@ -69,12 +69,7 @@ pub struct SavedTag {
 
 impl SavedPlan {
     /// Keeps `plan`, which was made for `commit` and with these wishes.
-    pub fn new(
-        plan: &Plan,
-        commit: Option<&str>,
-        services: &[String],
-        wishes: Wishes,
-    ) -> Self {
+    pub fn new(plan: &Plan, commit: Option<&str>, services: &[String], wishes: Wishes) -> Self {
         let targets = plan.targets.iter().map(|target| SavedTarget {
             service: target.service.clone(),
             reuse: match &target.action {

@@ -112,7 +112,7 @@ fn change(tag: &PlannedTag) -> String {
     }
     match &tag.held {
         Some(held) if held.certain => return format!("{now} IN THE WAY: {}", held.because),
-        Some(held) => return format!("{now} has to be built again: {}", held.because),
+        Some(held) => return format!("{now} has to come out the same: {}", held.because),
         None => {}
     }
     match &tag.to {
@@ -134,7 +134,10 @@ fn summary(plan: &Plan) -> String {
     let moving = tags().filter(|tag| tag.moves()).count() - held;
     let refused = match held {
         0 => String::new(),
-        held => format!("; {} in the way: this publish is refused", count(held, "immutable tag")),
+        held => format!(
+            "; {} in the way: this publish is refused",
+            count(held, "immutable tag")
+        ),
     };
     format!(
         "{built} to build, {} to reuse; {moving} of {} tags move{refused}",

@@ -84,6 +84,33 @@ fn a_service_that_others_build_on_is_built_once_for_all_platforms() {
 }
 
 #[test]
+fn what_is_built_on_begins_with_the_base_image_that_was_looked_at() {
+    let host = Bed::registry();
+    let prefix = Bed::unique("linked");
+    let project = family(&host, &prefix, "\"linux/amd64\"");
+    let base = format!("{host}/{prefix}/moving:1");
+    let compose = std::fs::read_to_string(project.join("compose.yaml")).unwrap();
+    project.write("compose.yaml", &compose.replace(&Bed::base(), &base));
+    // The Engine has an image of that name, and the registry another one by now.
+    Bed::output("crane", &["copy", "--insecure", &Bed::base(), &base]);
+    Bed::output("docker", &["pull", "--quiet", &base]);
+    let moved = Bed::var("BED_BASE_APP");
+    Bed::output("crane", &["copy", "--insecure", &moved, &base]);
+    let ran = project
+        .castoff(["publish"])
+        .envs(Bed::environment())
+        .run()
+        .exits(0);
+    Bed::output("docker", &["image", "rm", "--force", &base]);
+    let expected = layers(&base, "linux/amd64");
+    for service in ["base", "web", "api"] {
+        let found = layers(&format!("{host}/{prefix}/{service}"), "linux/amd64");
+        let begins = found.get(..expected.len());
+        assert_eq!(begins, Some(&expected[..]), "{service}\n{}", ran.stderr);
+    }
+}
+
+#[test]
 fn what_is_only_built_on_is_not_published() {
     let host = Bed::registry();
     let prefix = Bed::unique("linked");

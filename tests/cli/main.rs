@@ -13,6 +13,8 @@ mod builders;
 mod events;
 mod flood;
 mod help;
+mod immutable;
+mod inputs;
 mod linked;
 mod live;
 mod plans;
