@@ -148,16 +148,19 @@ pub(super) fn promoted(
 }
 
 fn in_words(from: Option<&Digest>, because: &str) -> String {
-    let at = from.map_or_else(String::new, |from| {
-        format!(" at {}:{}", from.algorithm(), from.short())
-    });
-    format!("it is in the way{at}: {because}")
+    let at = from.map_or_else(
+        || "an image".to_owned(),
+        |from| format!("{}:{}", from.algorithm(), from.short()),
+    );
+    format!("it points to {at} and may not move: {because}")
 }
 
 fn refused(reference: &Reference, because: String) -> RegistryError {
     RegistryError {
         doing: format!("move tag {reference}"),
         host: reference.repository().domain().to_owned(),
-        fault: RegistryFault::Immutable { message: because },
+        fault: RegistryFault::Immutable {
+            message: format!("{because}; `--allow-overwrite` moves it all the same"),
+        },
     }
 }

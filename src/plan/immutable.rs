@@ -78,10 +78,12 @@ pub fn held(target: &Target, tag: &PlannedTag, standing: &Standing<'_>) -> Optio
     let certain = match &target.action {
         // It moves, so it is another one.
         Action::Reuse(_) => true,
-        // The digest of the inputs is a label, and with another label it is another image.
-        Action::Build => standing
-            .facts
-            .is_some_and(|facts| facts.inputs != target.inputs),
+        // Commit and inputs are labels, and with other labels it is another image. Of an image that has none
+        // nothing is known.
+        Action::Build => standing.facts.is_some_and(|facts| {
+            let inputs = facts.inputs.is_some() && facts.inputs != target.inputs;
+            inputs || (facts.revision.is_some() && facts.revision.as_deref() != standing.commit)
+        }),
     };
     Some(Held { because, certain })
 }

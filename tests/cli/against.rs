@@ -14,7 +14,7 @@ const REVISION: &str = "org.opencontainers.image.revision";
 const CREATED: &str = "org.opencontainers.image.created";
 
 /// One service that is built from nothing, for linux/amd64.
-pub fn project(registries: &[&TestRegistry], rules: &str) -> Project {
+pub(crate) fn project(registries: &[&TestRegistry], rules: &str) -> Project {
     let mut publish = String::from("[build]\nplatforms = [\"linux/amd64\"]\n");
     for (index, registry) in registries.iter().enumerate() {
         let _ = write!(
@@ -36,7 +36,7 @@ pub fn project(registries: &[&TestRegistry], rules: &str) -> Project {
         .git()
 }
 
-pub fn castoff<const N: usize>(project: &Project, arguments: [&str; N]) -> Castoff {
+pub(crate) fn castoff<const N: usize>(project: &Project, arguments: [&str; N]) -> Castoff {
     project
         .castoff(arguments)
         .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
@@ -46,7 +46,7 @@ pub fn castoff<const N: usize>(project: &Project, arguments: [&str; N]) -> Casto
         )
 }
 
-pub fn head(project: &Project) -> String {
+pub(crate) fn head(project: &Project) -> String {
     let output = Command::new("git")
         .args(["rev-parse", "HEAD"])
         .current_dir(project.path())
@@ -66,7 +66,7 @@ fn two_services(registry: &TestRegistry) -> Project {
 }
 
 /// The digest of the inputs of the only service.
-pub fn inputs(project: &Project) -> String {
+pub(crate) fn inputs(project: &Project) -> String {
     let plan = castoff(project, ["plan", "--format", "json"])
         .run()
         .exits(0)
@@ -343,7 +343,7 @@ fn a_version_that_was_reused_for_a_later_one_does_not_go_back_either() {
     assert_eq!(refused, ["it points to 1.4.0, and this is 1.3.9"; 2]);
 }
 
-pub fn inputs_of_release(project: &Project, tag: &str) -> String {
+pub(crate) fn inputs_of_release(project: &Project, tag: &str) -> String {
     project.run_git(&["tag", tag]);
     project.run_git(&["checkout", "-q", tag]);
     inputs(project)
@@ -444,7 +444,7 @@ fn a_version_that_is_published_already_is_named() {
 
     | Tag | Change |
     |---|---|
-    | [host]/api:1.0.0 | sha256:c1e71ceb39e8 → new |
+    | [host]/api:1.0.0 | sha256:c1e71ceb39e8 has to come out the same: it is a version, and nothing says which commit it is of |
     | [host]/api:latest | – → new |
 
     > [host]/api:1.0.0: it names one version for ever, and would move from sha256:c1e71ceb39e8…

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::against::{castoff, head, inputs_of_release, project};
 use crate::support::images::labelled;
 use crate::support::project::Project;
-use crate::support::registry::{Fault, TestRegistry, When};
+use crate::support::registry::{Canned, Fault, TestRegistry, When};
 
 const REVISION: &str = "org.opencontainers.image.revision";
 const INPUTS: &str = "dev.castoff.inputs";
@@ -180,18 +180,21 @@ fn a_registry_that_is_not_required_is_left_out() {
 fn a_registry_that_keeps_every_tag_is_explained() {
     let registry = TestRegistry::start();
     let project = taken(&registry, OTHER);
-    registry.put("api", "1.0.0", &labelled(2, &[(REVISION, &head(&project))]));
+    let old = labelled(2, &[(REVISION, &head(&project))]);
+    registry.put("api", "1.0.0", &old);
     let before = registry.tags();
     registry.script().on(
         When::is("PUT", "/manifests/1.0.0"),
-        Fault::error(
+        Fault::Answer(Canned::error(
             400,
             "TAG_INVALID",
             "The image tag '1.0.0' already exists in the 'api' repository and cannot be overwritten because the tag is immutable.",
-        ),
+        )),
     );
     let ran = castoff(&project, ["publish"]).run();
-    insta::assert_snapshot!(ran.shown(&[(registry.host(), "[host]")]));
+    let digest = old.manifest.digest().clone();
+    let hidden = [(registry.host(), "[host]"), (digest.short(), "[old]")];
+    insta::assert_snapshot!(ran.shown(&hidden));
     assert_eq!(registry.tags(), before);
 }
 

@@ -120,7 +120,7 @@ fn what_a_branch_has_built_with_a_cache_within_is_what_its_tag_needs() {
     };
     let kinds = |target: &Value| -> Vec<Value> {
         let written = target["cache_to"].as_array().unwrap();
-        written.iter().map(|cache| cache["kind"].clone()).collect()
+        written.iter().map(|cache| cache["type"].clone()).collect()
     };
     let (branch, tag) = ("refs/heads/main", "refs/tags/v1");
     for cache in ["registry,inline", "inline,registry"] {
@@ -155,6 +155,8 @@ fn a_publish_in_which_nothing_changed_clears_away_what_an_interrupted_one_left()
         let status = castoff(&project, ["status", "--format", "json"]);
         status.run().exits(0).json()["interrupted"].clone()
     };
+    // What the image says of itself is known from now on.
+    castoff(&project, ["plan"]).run().exits(0);
     // One more tag, and no way to read the image that it would point to: the journal has begun, and no move
     // is intended yet.
     let manifest = format!("/manifests/{}", image.manifest.digest());

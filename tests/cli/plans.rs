@@ -108,6 +108,7 @@ fn publish_toml_shows_where_each_value_comes_from() {
     build.media_types  = "oci"  # default
     build.allow        = []  # default
     tags.dirty         = "allow"  # default
+    tags.immutable     = true  # default
     annotations.levels = []  # default
     cache.sources      = []  # default
     cache.mode         = "max"  # default

@@ -334,7 +334,7 @@ impl RegistryError {
                 format!("is {host} read-only, or are deletes switched off there?")
             }
             RegistryFault::Immutable { .. } => format!(
-                "release a new version, or let {host} overwrite this tag: channels such as `latest` cannot be published to a registry that keeps every tag for ever"
+                "release a new version, or let {host} overwrite this tag; where every tag is kept for ever, there are no channels such as `latest`"
             ),
             RegistryFault::Credentials(error) => error.hint(),
             RegistryFault::Refused { status, .. } if *status >= 500 => {
