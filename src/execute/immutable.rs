@@ -50,7 +50,7 @@ pub(super) fn elsewhere(plan: &Plan) -> Vec<(String, RegistryError)> {
     let held = placed(plan).filter(|(place, _)| !place.required);
     let held = held.filter_map(|(place, tag)| {
         let because = in_words(tag.from.as_ref(), tag.in_the_way()?);
-        Some((place.registry.clone(), refused(&tag.reference, because)))
+        Some((place.registry.clone(), refused(&tag.reference, &because)))
     });
     held.collect()
 }
@@ -105,7 +105,7 @@ pub(super) fn part(obstacles: Vec<Obstacle>, commit: &mut Commit<'_>) -> Result<
             });
         } else {
             let because = in_words(from.as_ref(), &because);
-            commit.give_up(&place.registry, refused(&reference, because));
+            commit.give_up(&place.registry, refused(&reference, &because));
         }
     }
     if failures.is_empty() {
@@ -139,7 +139,7 @@ pub(super) fn promoted(
                     hint: Some(HINT.to_owned()),
                 });
                 if !place.required {
-                    others.push((place.registry.clone(), refused(&reference, message)));
+                    others.push((place.registry.clone(), refused(&reference, &message)));
                 }
             }
         }
@@ -155,7 +155,7 @@ fn in_words(from: Option<&Digest>, because: &str) -> String {
     format!("it points to {at} and may not move: {because}")
 }
 
-fn refused(reference: &Reference, because: String) -> RegistryError {
+fn refused(reference: &Reference, because: &str) -> RegistryError {
     RegistryError {
         doing: format!("move tag {reference}"),
         host: reference.repository().domain().to_owned(),

@@ -18,6 +18,7 @@ mod contexts;
 mod differential;
 mod failures;
 mod github;
+mod immutable;
 mod linked;
 mod local;
 mod logins;

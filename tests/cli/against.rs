@@ -446,11 +446,7 @@ fn a_version_that_is_published_already_is_named() {
     |---|---|
     | [host]/api:1.0.0 | sha256:c1e71ceb39e8 has to come out the same: it is a version, and nothing says which commit it is of |
     | [host]/api:latest | – → new |
-
-    > [host]/api:1.0.0: it names one version for ever, and would move from sha256:c1e71ceb39e8…
     --- stderr
-    warning: [host]/api:1.0.0: it names one version for ever, and would move from sha256:c1e71ceb39e8…
-    hint: release a new version, or mean it
     ");
 }
 

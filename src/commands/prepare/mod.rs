@@ -403,7 +403,7 @@ fn warn_of_fixed(plan: &mut Plan) {
     let mut warnings = Vec::new();
     for tag in plan.targets.iter().flat_map(|target| &target.tags) {
         let is_for_ever = matches!(tag.kind, Channel::Fixed(Fixed::Version | Fixed::GitTag));
-        let is_moved = is_for_ever && tag.moves() && tag.in_the_way().is_none();
+        let is_moved = is_for_ever && tag.moves() && tag.held.is_none();
         if let Some(from) = tag.from.as_ref().filter(|_| is_moved) {
             warnings.push(Warning {
                 subject: tag.reference.to_string(),
