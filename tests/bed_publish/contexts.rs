@@ -130,3 +130,27 @@ fn after_buildxs_build_castoff_finds_every_copy_in_the_cache() {
     assert_eq!(buildx_misses(project.path(), COPIES).len(), COPIES);
     assert_eq!(castoff_misses(project.path(), COPIES), Vec::<String>::new());
 }
+
+/// buildx lets it through and then sends it empty: it asks its patterns once for the walk, which hands results
+/// down, and once more when it opens the file.
+#[test]
+fn a_file_that_is_taken_back_from_among_repeated_patterns_comes_with_its_content() {
+    let base = Bed::base();
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            &format!("name: taken\nservices:\n  back:\n    build: {{ context: ., args: {{ BASE: \"{base}\" }} }}\n"),
+        )
+        .file(
+            "Dockerfile",
+            "ARG BASE\nFROM $BASE\nCOPY . /all\nRUN [ \"$(cat /all/a-b/keep)\" = content ] && [ ! -e /all/a-b/drop ]\n",
+        )
+        .file(".dockerignore", ".home\n**/a-*\n!**/keep\n**/a-*\n")
+        .file("a-b/keep", "content")
+        .file("a-b/drop", &Bed::unique("tree"));
+    Castoff::inside(project.path())
+        .envs(Bed::environment())
+        .args(["build"])
+        .run()
+        .exits(0);
+}
