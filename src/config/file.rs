@@ -160,7 +160,9 @@ pub struct BuildTable {
     pub builder: Option<String>,
     /// How TLS is spoken with a buildkitd at a `tcp://` address. Default: not at all.
     pub builder_tls: Option<BuilderTlsTable>,
-    /// The provenance attestation. Default: that of the compose file, else off.
+    /// The provenance attestation. Default: that of the compose file, else off: it holds the time of the
+    /// build, so that the same build never gives the same image twice, and makes an index of an image of
+    /// one platform, which not everything that runs images takes.
     pub provenance: Option<ProvenanceMode>,
     /// The SBOM attestation: true, or a table that names the image that makes it. Default: that of the
     /// compose file, else false.

@@ -33,7 +33,7 @@ fn placed(plan: &Plan) -> impl Iterator<Item = (&Destination, &PlannedTag)> {
 
 /// The tags of which the plan knows that they are in the way. Only in a required registry do they keep a
 /// publish from beginning.
-pub(super) fn findings(plan: &Plan) -> Vec<Finding> {
+pub fn in_the_way(plan: &Plan) -> Vec<Finding> {
     let findings = placed(plan).filter_map(|(place, tag)| {
         Some(Finding {
             fatal: place.required,

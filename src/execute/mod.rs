@@ -32,6 +32,7 @@ use std::sync::Arc;
 pub use attempt::Attempt;
 pub use failure::Failure;
 pub use farm::{Farm, Node};
+pub use immutable::in_the_way;
 pub use look::{Points, facts, resolve};
 pub use make::build;
 pub use outcome::Outcome;

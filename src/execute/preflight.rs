@@ -22,7 +22,7 @@ pub async fn check(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
     let (builders, registries) = tokio::join!(builders(plan, world), registries(cx, plan, world));
     let mut findings = builders;
     findings.extend(registries);
-    findings.extend(immutable::findings(plan));
+    findings.extend(immutable::in_the_way(plan));
     cx.events.tell(Event::PreflightFinished {
         findings: findings.clone(),
         seconds: begun.elapsed().as_secs_f64(),

@@ -47,6 +47,9 @@ fn a_version_of_another_commit_is_in_the_way() {
         .run()
         .exits(0);
     insta::assert_snapshot!(plan.shown(&hidden));
+    let check = castoff(&project, ["check"]).run().exits(3);
+    let said = "/api:1.0.0: it points to sha256:ba89aa203840 and may not move";
+    assert!(check.stderr.contains(said), "{}", check.stderr);
     let before = registry.tags();
     registry.script().clear();
     let ran = castoff(&project, ["publish"]).run();
