@@ -276,6 +276,9 @@ impl Words {
 
 /// Lets the builder take just the images that the plan looked at, whatever their tags point to by now
 /// (BuildKit, "Source policies").
+///
+/// A name is matched as a pattern without wildcards, which names cannot have: where it is to match exactly,
+/// BuildKit before 0.31 converts it to itself (sourcepolicy, `selectorCache.Format`).
 fn pins(spec: &BuildSpec) -> Option<Policy> {
     let rules = spec.pins.iter().map(|(reference, digest)| {
         let identifier = format!("docker-image://{reference}");
@@ -287,7 +290,7 @@ fn pins(spec: &BuildSpec) -> Option<Policy> {
             }),
             selector: Some(Selector {
                 identifier,
-                match_type: MatchType::Exact.into(),
+                match_type: MatchType::Wildcard.into(),
                 ..Selector::default()
             }),
         }

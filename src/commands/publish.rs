@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::prepare::{Wishes, prepare};
+use super::prepare::prepare;
 use super::read::{Read, read};
 use super::{Given, adapters, again, complain, partials, pretty, prune, session, undertaking};
 use crate::cli::{Format, PublishArguments};
@@ -14,7 +14,7 @@ use crate::execute::{self, Attempt, Failure, Outcome, World};
 use crate::exit::Exit;
 use crate::facts::System;
 use crate::oci::Digest;
-use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan, Warning};
+use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan, Warning, Wishes};
 use crate::report::{GithubFiles, Problem, registries_table, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
@@ -153,14 +153,11 @@ fn tell_all(cx: &Cx, warnings: &[Warning]) {
 /// What is asked for: as it was when a saved plan was made, else as it was typed now.
 fn wishes(arguments: &PublishArguments, saved: Option<&SavedPlan>) -> Wishes {
     match saved {
-        Some(saved) => Wishes {
-            rebuild: saved.rebuild,
-            allow_backwards: saved.allow_backwards,
-            contents: true,
-        },
+        Some(saved) => saved.wishes(),
         None => Wishes {
             rebuild: arguments.rebuild,
             allow_backwards: arguments.allow_backwards,
+            allow_overwrite: arguments.allow_overwrite,
             contents: true,
         },
     }
@@ -178,13 +175,8 @@ fn saved(path: &Path) -> Result<SavedPlan, Error> {
 
 /// Whether a saved plan is still the one that would be made now.
 fn holds(saved: &SavedPlan, path: &Path, plan: &Plan, read: &Read) -> Result<(), Error> {
-    let now = SavedPlan::new(
-        plan,
-        read.facts.context.sha.as_deref(),
-        &saved.services,
-        saved.rebuild,
-        saved.allow_backwards,
-    );
+    let commit = read.facts.context.sha.as_deref();
+    let now = SavedPlan::new(plan, commit, &saved.services, saved.wishes());
     let differences = saved.differences(&now);
     if differences.is_empty() {
         return Ok(());

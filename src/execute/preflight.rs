@@ -6,7 +6,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 
 use super::ports::{Builder, RegistryFault, Survey};
-use super::{Failure, World, merge};
+use super::{Failure, World, immutable, merge};
 use crate::cx::Cx;
 use crate::event::{Event, Finding};
 use crate::oci::{Platform, Repository};
@@ -27,6 +27,7 @@ pub async fn check(cx: &Cx, plan: &Plan, world: &World) -> Vec<Finding> {
     let mut findings = builders;
     findings.extend(registries);
     findings.extend(missing);
+    findings.extend(immutable::in_the_way(plan));
     cx.events.tell(Event::PreflightFinished {
         findings: findings.clone(),
         seconds: begun.elapsed().as_secs_f64(),

@@ -15,6 +15,7 @@ mod fingerprint;
 mod gather;
 mod graph;
 mod hosts;
+mod immutable;
 mod layout;
 mod names;
 mod node_cache;
@@ -46,12 +47,13 @@ pub use export::{Export, ExportKind, ExportSpec};
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
 pub use gather::{Named, Part, PartialError};
 pub use hosts::hosts;
+pub use immutable::{Held, Hold, Standing, held, hold_of_typed};
 pub use layout::ImageLayout;
 pub use names::{engine_names, repositories};
 pub use node_cache::cache_of_node;
 pub use partial::{Partial, PartialAttestation, PartialImage, PartialManifest};
 pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
-pub use saved::{SavedPlan, SavedTag, SavedTarget};
+pub use saved::{SavedPlan, SavedTag, SavedTarget, Wishes};
 
 use crate::compose::{Build, Project, Service};
 use crate::config::Settings;
@@ -228,6 +230,21 @@ pub struct PlannedTag {
     /// Why it stays where it is, where it would go backwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What is asked of another image before it moves to that.
+    #[serde(rename = "immutable", serialize_with = "is_held")]
+    pub hold: Hold,
+    /// Why it may not move to the image of this plan. A publish is refused then.
+    #[serde(rename = "in_the_way", skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// In JSON: whether the tag is immutable at all.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands every field over by reference"
+)]
+fn is_held<S: serde::Serializer>(hold: &Hold, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(*hold != Hold::Free)
 }
 
 /// Something a user should know before it begins.

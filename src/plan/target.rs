@@ -57,6 +57,15 @@ pub(super) fn to_registries(
     };
     let caches = caches(&of, &own.cache, &destinations, &tags)?;
     let mut target = target(subject, version.as_deref(), caches, warnings)?;
+    if target.build.image.rewrite_timestamp && target.build.is_attested() {
+        warnings.push(Warning {
+            subject: service.name.clone(),
+            message:
+                "the image cannot be reproducible: its attestations hold the time of the build"
+                    .to_owned(),
+            hint: Some("set `provenance = \"off\"` and `sbom = false`".to_owned()),
+        });
+    }
     target.repositories = destinations
         .iter()
         .map(|place| place.repository.clone())

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::table::{platforms, printed, table};
-use super::words::digest;
+use super::words::{count, digest};
 use crate::plan::{Action, Plan, PlannedTag, Target};
 use crate::printable::one_line;
 
@@ -146,6 +146,11 @@ fn change(tag: &PlannedTag) -> String {
     if let Some(because) = &tag.refused {
         return format!("{now} stays: {because}");
     }
+    match &tag.held {
+        Some(held) if held.certain => return format!("{now} IN THE WAY: {}", held.because),
+        Some(held) => return format!("{now} has to come out the same: {}", held.because),
+        None => {}
+    }
     match &tag.to {
         to if to.is_some() && *to == tag.from => format!("{now} stays"),
         Some(to) => format!("{now} → {}", digest(to)),
@@ -161,9 +166,17 @@ fn summary(plan: &Plan) -> String {
         .filter(|target| target.action == Action::Build)
         .count();
     let tags = || plan.targets.iter().flat_map(|target| &target.tags);
-    let moving = tags().filter(|tag| tag.moves()).count();
+    let held = tags().filter(|tag| tag.in_the_way().is_some()).count();
+    let moving = tags().filter(|tag| tag.moves()).count() - held;
+    let refused = match held {
+        0 => String::new(),
+        held => format!(
+            "; {} in the way: this publish is refused",
+            count(held, "immutable tag")
+        ),
+    };
     format!(
-        "{built} to build, {} to reuse; {moving} of {} tags move",
+        "{built} to build, {} to reuse; {moving} of {} tags move{refused}",
         plan.targets.len() - built,
         tags().count()
     )

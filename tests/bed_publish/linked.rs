@@ -84,6 +84,57 @@ fn a_service_that_others_build_on_is_built_once_for_all_platforms() {
 }
 
 #[test]
+fn what_is_built_on_begins_with_the_base_image_that_was_looked_at() {
+    let host = Bed::registry();
+    let prefix = Bed::unique("linked");
+    let project = family(&host, &prefix, "\"linux/amd64\"");
+    let base = format!("{host}/{prefix}/moving:1");
+    Bed::output("crane", &["copy", "--insecure", &Bed::base(), &base]);
+    // One build at a time, and the first takes long enough for the tag to move before the next begins.
+    let compose = std::fs::read_to_string(project.join("compose.yaml")).unwrap();
+    // What is always built is not looked at.
+    let compose = compose.replace("      no_cache: true\n", "");
+    let compose = compose.replace(&Bed::base(), &base).replace(
+        "services:\n",
+        &format!(
+            "services:\n  a-first:\n    build: {{context: first, args: {{BASE: \"{}\"}}}}\n",
+            Bed::base()
+        ),
+    );
+    project.write("compose.yaml", &compose);
+    let slow = format!("ARG BASE\nFROM $BASE\nRUN sleep 6; : {prefix}\n");
+    project.write("first/Dockerfile", &slow);
+    let publish = project
+        .castoff(["publish", "-j", "1", "--events", "events"])
+        .envs(Bed::environment())
+        .start();
+    let is_building = || {
+        let events = std::fs::read_to_string(project.join("events")).unwrap_or_default();
+        events.contains("\"type\":\"build_started\",\"service\":\"a-first\"")
+    };
+    let begun = std::time::Instant::now();
+    while !is_building() {
+        assert!(begun.elapsed().as_secs() < 60, "no build begins");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let moved = Bed::var("BED_BASE_APP");
+    Bed::output("crane", &["copy", "--insecure", &moved, &base]);
+    let events = std::fs::read_to_string(project.join("events")).unwrap();
+    assert!(!events.contains("\"service\":\"base\",\"builder\""));
+    let ran = publish.wait().exits(0);
+    let looked_at = layers(&Bed::base(), "linux/amd64");
+    let own = layers(&format!("{host}/{prefix}/base"), "linux/amd64");
+    let begins = own.get(..looked_at.len());
+    assert_eq!(begins, Some(&looked_at[..]), "{}", ran.stderr);
+    // Two steps of its own, and none of the image that it would be now.
+    assert_eq!(own.len(), looked_at.len() + 2, "{}", ran.stderr);
+    for service in ["web", "api"] {
+        let found = layers(&format!("{host}/{prefix}/{service}"), "linux/amd64");
+        assert_eq!(found.get(..own.len()), Some(&own[..]), "{service}");
+    }
+}
+
+#[test]
 fn what_is_only_built_on_is_not_published() {
     let host = Bed::registry();
     let prefix = Bed::unique("linked");

@@ -21,6 +21,7 @@ mod differential;
 mod failures;
 mod farms;
 mod github;
+mod immutable;
 mod linked;
 mod local;
 mod logins;
