@@ -10,7 +10,7 @@ fn with_arguments() -> Project {
     Project::new()
         .file(
             "compose.yaml",
-            r#"
+            r"
 name: shop
 services:
   web:
@@ -22,7 +22,7 @@ services:
         SIGNING_PASSPHRASE: hunter3
         INDEX: https://bob:hunter4@pypi.example/simple
         MODE: fast
-"#,
+",
         )
         .file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")
 }
