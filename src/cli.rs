@@ -235,6 +235,9 @@ pub struct PlanArguments {
     /// Plan to move tags also to an older version or commit than they point to
     #[arg(long, conflicts_with = "offline")]
     pub allow_backwards: bool,
+    /// Plan to move tags also that are immutable and point to another image
+    #[arg(long, conflicts_with = "offline")]
+    pub allow_overwrite: bool,
     /// Save the plan, for `castoff publish --plan FILE` to carry out if it still holds then
     #[arg(long, value_name = "FILE", conflicts_with = "offline")]
     pub out: Option<PathBuf>,

@@ -60,6 +60,9 @@ pub enum Event {
         service: String,
         /// The builder's name, for example `engine`.
         builder: String,
+        /// Why it is not the one that docker itself would build with, where castoff took another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
     },
     /// A step of a build began.
     StepStarted {

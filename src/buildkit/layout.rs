@@ -134,6 +134,28 @@ impl Layout {
     /// Names a manifest in the index; what had the name before loses it. Others who write the same
     /// folder wait for each other (BuildKit, client/ociindex, `Put`).
     pub(super) fn put(&self, manifest: &Value, tag: &str) -> io::Result<()> {
+        self.insert(manifest, &[(None, tag)])
+    }
+
+    /// The same for an image, by its whole names; as `latest` where it has none.
+    pub(super) fn put_image(&self, manifest: &Value, names: &[String]) -> io::Result<()> {
+        let tag = |name: &'_ str| match name.rsplit_once(':') {
+            Some((_, tag)) if !tag.contains('/') => tag.to_owned(),
+            _ => name.to_owned(),
+        };
+        let tags: Vec<(&String, String)> = names.iter().map(|name| (name, tag(name))).collect();
+        let named = tags.iter();
+        let mut names: Vec<_> = named
+            .map(|(name, tag)| (Some(name.as_str()), tag.as_str()))
+            .collect();
+        if names.is_empty() {
+            names.push((None, "latest"));
+        }
+        self.insert(manifest, &names)
+    }
+
+    /// Puts a manifest into the index, once for each of its names: whole, where it has one, and short.
+    fn insert(&self, manifest: &Value, names: &[(Option<&str>, &str)]) -> io::Result<()> {
         let digest = digest_of(manifest)?;
         self.blob(&digest)?;
         let lock = File::create(self.root.join("index.json.lock"))?;
@@ -147,20 +169,23 @@ impl Layout {
             }),
             Err(error) => return Err(error),
         };
-        let mut kept: Vec<Value> = manifests(&index)
-            .filter(|known| {
-                annotation(known, REF_NAME) != Some(tag) || annotation(known, IMAGE_NAME).is_some()
-            })
-            .cloned()
-            .collect();
-        let mut manifest = manifest.clone();
-        if let Some(manifest) = manifest.as_object_mut() {
-            let annotations = manifest.entry("annotations").or_insert_with(|| json!({}));
-            if let Some(annotations) = annotations.as_object_mut() {
-                annotations.insert(REF_NAME.to_owned(), json!(tag));
+        let mut kept: Vec<Value> = manifests(&index).cloned().collect();
+        for (image, tag) in names {
+            kept.retain(|known| {
+                annotation(known, REF_NAME) != Some(tag) || annotation(known, IMAGE_NAME) != *image
+            });
+            let mut manifest = manifest.clone();
+            if let Some(manifest) = manifest.as_object_mut() {
+                let annotations = manifest.entry("annotations").or_insert_with(|| json!({}));
+                if let Some(annotations) = annotations.as_object_mut() {
+                    annotations.insert(REF_NAME.to_owned(), json!(tag));
+                    if let Some(image) = image {
+                        annotations.insert(IMAGE_NAME.to_owned(), json!(image));
+                    }
+                }
             }
+            kept.push(manifest);
         }
-        kept.push(manifest);
         if let Some(index) = index.as_object_mut() {
             index.insert("manifests".to_owned(), Value::Array(kept));
         }

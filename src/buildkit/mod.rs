@@ -8,6 +8,7 @@
 mod cache;
 mod dial;
 mod dockerfile;
+mod export;
 mod failure;
 mod gateway;
 mod job;
@@ -40,15 +41,16 @@ use dial::Connection;
 use crate::cx::Cx;
 use crate::event::Event;
 use crate::execute::ports::{
-    BuildOrder, Builder, BuilderError, Built, Credentials, Engine, Output, Survey,
+    BuildCache, BuildOrder, Builder, BuilderError, Built, Credentials, Engine, Output, Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::retention::CacheRecord;
 use crate::plan::{BuildContext, BuildSpec, SecretSource};
 use crate::secret::Secret;
 use cache::Caches;
+use export::{Landing, abandon, export_path, finish, landing};
 use job::{End, Job, control};
-use session::{Agents, SecretStore, Sent, Session, Stores};
+use session::{Agents, SecretStore, Sent, Session, Stores, Takes};
 use shared::SharedContexts;
 use solve::{Loading, Solve};
 use status::Watch;
@@ -173,6 +175,10 @@ impl BuildKit {
                 platforms.push(platform);
             }
         }
+        // A builder names its own platform first; its variants are no other machine.
+        let own = platforms.first().map(Platform::architecture);
+        let is_own = |platform: &&Platform| Some(platform.architecture()) == own;
+        let native = platforms.iter().filter(is_own).cloned().collect();
         // The worker of an Engine with the classic store says nothing of what it works with, and has
         // but the exporters of that store (moby, builder-next/worker).
         let is_classic = matches!(self.address, Address::Engine(_))
@@ -182,6 +188,7 @@ impl BuildKit {
                 .any(|worker| worker.labels.contains_key(EXECUTOR_LABEL));
         Ok(Survey {
             name: self.name.clone(),
+            native,
             platforms,
             identity: workers.record.first().map(|worker| worker.id.clone()),
             full_exporter: !is_classic,
@@ -226,15 +233,16 @@ impl BuildKit {
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
         let loading = self.loading(order).await?;
-        let (stores, caches, mut solve) = {
-            // Caches and layouts on this machine are looked at here.
+        let (stores, caches, mut solve, landing) = {
+            // Caches, layouts and places on this machine are looked at here.
             let (order, environment) = (order.clone(), Arc::clone(&self.environment));
             let session_id = session_id.clone();
             off_the_runtime(move || {
                 let mut stores = Stores::default();
                 let caches = Caches::new(&order.spec, &environment, &mut stores);
                 let solve = Solve::new(&order, &caches, &mut stores, &build, &session_id, loading)?;
-                Ok::<_, BuilderError>((stores, caches, solve))
+                let landing = landing(&order, &mut stores)?;
+                Ok::<_, BuilderError>((stores, caches, solve, landing))
             })
             .await??
         };
@@ -257,7 +265,10 @@ impl BuildKit {
             credentials: Arc::clone(&self.credentials),
             stores,
             secrets: self.secrets(order)?,
-            load_into: self.load_into.clone(),
+            takes: match &landing {
+                Some(landing) => Some(Takes::Landing(Arc::clone(landing))),
+                None => self.load_into.clone().map(Takes::Engine),
+            },
             agents: self.agents(order).await?,
             sent: Arc::clone(&sent),
         };
@@ -284,6 +295,7 @@ impl BuildKit {
             answer,
             watch,
             sent,
+            landing,
         })
     }
 
@@ -333,6 +345,8 @@ struct Attempt {
     answer: Result<SolveResponse, End>,
     watch: Watch,
     sent: Arc<Sent>,
+    /// Where the result has come that is written to this machine.
+    landing: Option<Arc<Landing>>,
 }
 
 #[async_trait]
@@ -368,14 +382,24 @@ impl Builder for BuildKit {
                 answer,
                 watch,
                 sent,
+                landing,
             } = self.attempt(cx, &order).await?;
             let strict = order.spec.strict && watch.remarks() > 0;
+            let troubled = landing.as_ref().and_then(|landing| landing.troubled());
+            if let (Some(landing), true) = (&landing, answer.is_err() || strict) {
+                abandon(Arc::clone(landing)).await?;
+            }
             let too_many = || BuilderError::Remarks {
                 number: watch.remarks(),
             };
             let message = match answer {
                 Ok(_) if strict => return Err(too_many()),
-                Ok(answer) => return built(answer, &order, &watch, &sent),
+                Ok(answer) => {
+                    if let Some(landing) = landing {
+                        finish(landing, &answer).await?;
+                    }
+                    return built(answer, &order, &watch, &sent);
+                }
                 Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
                 Err(End::Remarks) => return Err(too_many()),
                 Err(End::Alone(status)) => {
@@ -384,6 +408,9 @@ impl Builder for BuildKit {
                 }
                 Err(End::Stuck(waits)) => cache::take_stuck(&mut order, waits)?,
                 Err(End::Failed(status)) => {
+                    if let (Some(message), Some(path)) = (troubled, export_path(&order)) {
+                        return Err(BuilderError::Written { path, message });
+                    }
                     let message = watch.texts.hide(status.message()).into_owned();
                     match cache::take_refused(&mut order.spec, &message) {
                         Some(warning) => warning,
@@ -394,8 +421,19 @@ impl Builder for BuildKit {
             tell(cx, &order, &[message]);
         }
     }
+}
 
-    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
+#[async_trait]
+impl BuildCache for BuildKit {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn identity(&self) -> Result<Option<String>, BuilderError> {
+        Ok(self.survey().await?.identity)
+    }
+
+    async fn records(&self) -> Result<Vec<CacheRecord>, BuilderError> {
         let connection = self.address.connect(false).await?;
         let mut control = control(connection.channel.clone());
         let usage = match control.disk_usage(DiskUsageRequest::default()).await {
@@ -415,7 +453,7 @@ impl Builder for BuildKit {
         Ok(usage.record.into_iter().map(record).collect())
     }
 
-    async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
+    async fn prune(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
         let connection = self.address.connect(false).await?;
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
         let request = PruneRequest {
@@ -452,7 +490,11 @@ fn built(
     let digest = answer
         .get("containerimage.digest")
         .and_then(|digest| digest.parse::<Digest>().ok());
-    if digest.is_none() && !order.outputs.is_empty() {
+    let is_image = |output: &Output| match output {
+        Output::Export(export) => export.kind.is_image(),
+        Output::Push { .. } | Output::Load { .. } => true,
+    };
+    if digest.is_none() && order.outputs.iter().any(is_image) {
         return Err(BuilderError::Lost {
             message: "the builder answered without the image's digest".to_owned(),
         });

@@ -52,7 +52,7 @@ impl BuildKit {
             stores: Stores::default(),
             secrets: SecretStore::default(),
             agents: Agents::default(),
-            load_into: None,
+            takes: None,
             sent: Arc::default(),
         };
         let (id, sent) = (session.id.clone(), Arc::clone(&session.sent));

@@ -16,8 +16,8 @@ use super::stores as folders;
 use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
 use crate::oci::Digest;
 use crate::plan::{
-    AnnotationLevel, BuildContext, BuildSpec, CompressionKind, Dockerfile, ImageOptions,
-    NamedContext, Provenance, Ulimit,
+    AnnotationLevel, BuildContext, BuildSpec, CompressionKind, Dockerfile, ExportKind,
+    ImageOptions, NamedContext, Provenance, Ulimit,
 };
 
 /// How an image comes into an Engine.
@@ -276,6 +276,9 @@ impl Words {
 
 /// Lets the builder take just the images that the plan looked at, whatever their tags point to by now
 /// (BuildKit, "Source policies").
+///
+/// A name is matched as a pattern without wildcards, which names cannot have: where it is to match exactly,
+/// BuildKit before 0.31 converts it to itself (sourcepolicy, `selectorCache.Format`).
 fn pins(spec: &BuildSpec) -> Option<Policy> {
     let rules = spec.pins.iter().map(|(reference, digest)| {
         let identifier = format!("docker-image://{reference}");
@@ -287,7 +290,7 @@ fn pins(spec: &BuildSpec) -> Option<Policy> {
             }),
             selector: Some(Selector {
                 identifier,
-                match_type: MatchType::Exact.into(),
+                match_type: MatchType::Wildcard.into(),
                 ..Selector::default()
             }),
         }
@@ -342,6 +345,25 @@ fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
             }
             attributes
         }
+        Output::Export(export) => {
+            kind = match export.kind {
+                ExportKind::OciArchive | ExportKind::OciFolder => "oci",
+                ExportKind::Docker => "docker",
+                ExportKind::Tar => "tar",
+                ExportKind::Local => "local",
+            };
+            let mut attributes = Vec::new();
+            if export.kind.is_image() {
+                attributes.push(("name", joined(&export.names)));
+                // The one kind has media types of its own, and the other those of the OCI.
+                let is_own = |(key, _): &(&str, String)| *key != "oci-mediatypes";
+                attributes.extend(written(&spec.image).into_iter().filter(is_own));
+            }
+            if export.kind == ExportKind::OciFolder {
+                attributes.push(("tar", "false".to_owned()));
+            }
+            attributes
+        }
         Output::Load { references } => match loading {
             Loading::Store => vec![
                 ("name", joined(references)),
@@ -363,7 +385,10 @@ fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
             }
         },
     };
-    let annotations = spec.annotations.iter().flat_map(|(level, values)| {
+    // Files alone have nothing to write them on.
+    let is_image = !matches!(output, Output::Export(export) if !export.kind.is_image());
+    let annotations = spec.annotations.iter().filter(|_| is_image);
+    let annotations = annotations.flat_map(|(level, values)| {
         let level = match level {
             AnnotationLevel::Manifest => "annotation-manifest",
             AnnotationLevel::Index => "annotation-index",

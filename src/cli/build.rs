@@ -15,6 +15,10 @@ pub struct BuildArguments {
     /// The form of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Write results to this machine in place of loading them into the Engine: a folder, or
+    /// type=oci|docker|tar|local,dest=PATH[,tar=false]. {{service}} and {{project}} can be in it
+    #[arg(short = 'o', long, value_name = "OUTPUT", conflicts_with = "partial")]
+    pub output: Option<String>,
     /// Take what BuildKit's checks remark about a Dockerfile for an error
     #[arg(long)]
     pub strict: bool,

@@ -28,11 +28,16 @@ pub struct PublishArguments {
     /// Move tags also to an older version or commit than they point to
     #[arg(long)]
     pub allow_backwards: bool,
+    /// Move tags also that are immutable and point to another image
+    #[arg(long)]
+    pub allow_overwrite: bool,
     /// Carry out a plan that `castoff plan --out` saved, if it still holds
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["services", "rebuild", "allow_backwards", "resume", "only_registries", "from"]
+        conflicts_with_all = [
+            "services", "rebuild", "allow_backwards", "allow_overwrite", "resume", "only_registries", "from"
+        ]
     )]
     pub plan: Option<PathBuf>,
     /// Build nothing: publish what `castoff build --partial` has built on this or other machines. A
@@ -99,6 +104,9 @@ pub struct PromoteArguments {
     /// again
     #[arg(long = "to-repository", value_name = "REPOSITORY")]
     pub to_repositories: Vec<String>,
+    /// Move tags also that are immutable and point to another image
+    #[arg(long)]
+    pub allow_overwrite: bool,
     /// The form of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

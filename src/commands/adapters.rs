@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Given;
+use super::candidates::{Caches, Parts};
 use super::prepare::NotHashed;
 use super::read::Read;
-use super::{Given, builders};
 use crate::buildkit;
 use crate::compose::Project;
 use crate::config::{RegistrySettings, Settings};
 use crate::docker::Docker;
 use crate::engine::DockerEngine;
 use crate::error::Error;
-use crate::execute::ports::{Credentials, NoBuilder, Registry};
+use crate::execute::ports::{Credentials, NoBuilder};
 use crate::execute::{Builders, World};
 use crate::facts::Environment;
 use crate::ledger::Ledger;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Goal, Plan, Target};
 use crate::registry::{
     CredentialSources, DockerCredentials, HostSettings, Patience, Registries, RegistryOptions,
     Timeouts,
@@ -26,25 +27,68 @@ use crate::secret::Secret;
 
 /// What a publish works with.
 pub(super) fn world(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
-    with_ledger(given, read, plan, ledger(given, read)?)
+    with_ledger(given, read, plan, Goal::Publish, ledger(given, read)?)
 }
 
 /// The same for what publishes nothing: it needs no place for its state, and leaves none behind.
 pub(super) fn without_ledger(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<World, Error> {
-    let ledger = Ledger::closed(Path::new(""), &read.project.name, &read.project.directory);
-    with_ledger(given, read, plan, ledger)
+    going_to(given, read, plan, Goal::Publish)
+}
+
+/// The same, where results go elsewhere than to registries.
+pub(super) fn going_to(
+    given: &Given<'_>,
+    read: &Read,
+    plan: &Plan,
+    goal: Goal,
+) -> Result<World, Error> {
+    with_ledger(given, read, plan, goal, closed(read))
+}
+
+/// A ledger that nothing is written to.
+fn closed(read: &Read) -> Ledger {
+    Ledger::closed(Path::new(""), &read.project.name, &read.project.directory)
 }
 
 fn with_ledger(
     given: &Given<'_>,
     read: &Read,
     plan: &Plan,
+    goal: Goal,
     ledger: Ledger,
 ) -> Result<World, Error> {
+    let parts = Parts {
+        goal,
+        ..parts(given, read, &plan.targets, Some(plan), ledger)
+    };
+    Ok(World {
+        builders: parts.builders()?,
+        registry: parts.registry,
+        ledger: parts.ledger,
+        jobs: given.global.jobs.into(),
+        inputs: Arc::new(NotHashed),
+        keep_going: false,
+        given_up: BTreeMap::new(),
+    })
+}
+
+/// The build cache that `castoff prune` is about.
+pub(super) fn caches(given: &Given<'_>, read: &Read) -> Result<Caches, Error> {
+    parts(given, read, &[], None, closed(read)).caches()
+}
+
+/// What builders are made with.
+fn parts<'a>(
+    given: &'a Given<'a>,
+    read: &'a Read,
+    targets: &'a [Target],
+    plan: Option<&Plan>,
+    ledger: Ledger,
+) -> Parts<'a> {
     let credentials: Arc<dyn Credentials> = Arc::new(DockerCredentials::new(credential_sources(
         &given.environment,
     )));
-    let options = options(given, &read.settings, Some(plan));
+    let options = options(given, &read.settings, plan);
     let environment = read.facts.environment.clone();
     let variables = read.project.environment.clone();
     let secrets: buildkit::Environment = Arc::new(move |name: &str| {
@@ -54,25 +98,16 @@ fn with_ledger(
             .map(Secret::new)
     });
     let registry = Registries::with_credentials(options, Arc::clone(&credentials));
-    let registry: Arc<dyn Registry> = Arc::new(registry);
-    let parts = builders::Parts {
+    Parts {
         given,
         read,
-        plan,
+        targets,
+        goal: Goal::Publish,
         credentials,
         secrets,
-        registry: Arc::clone(&registry),
-        ledger: ledger.clone(),
-    };
-    Ok(World {
-        builders: parts.builders()?,
-        registry,
+        registry: Arc::new(registry),
         ledger,
-        jobs: given.global.jobs.into(),
-        inputs: Arc::new(NotHashed),
-        keep_going: false,
-        given_up: BTreeMap::new(),
-    })
+    }
 }
 
 /// What a command works with that changes tags and builds nothing.
@@ -139,7 +174,12 @@ pub(super) fn known_registries(
 
 /// The Docker Engine's own API.
 pub(super) fn engine(given: &Given<'_>) -> Result<DockerEngine, Error> {
-    let engine = Docker::new(&given.environment).engine()?;
+    engine_of(&given.environment)
+}
+
+/// The same, by the environment alone.
+pub(super) fn engine_of(environment: &Environment) -> Result<DockerEngine, Error> {
+    let engine = Docker::new(environment).engine()?;
     Ok(DockerEngine::at(engine.address)?)
 }
 

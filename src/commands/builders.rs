@@ -1,27 +1,28 @@
 //! Which builder a service is built by: what was typed and written, what buildx would use, the Engine.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::Given;
 use super::read::Read;
-use crate::buildkit::{self, BuildKit};
+use crate::buildkit;
 use crate::config::{BuilderChoice, BuilderTls, ServiceSettings};
 use crate::dial::{self, Program, Tls};
 use crate::docker::{self, Docker, Engine, Found, Instance};
-use crate::engine::DockerEngine;
 use crate::error::Error;
-use crate::execute::ports::{Builder, Credentials, Registry};
-use crate::execute::{Builders, EngineBuilder, Farm, Node, World};
+use crate::execute::World;
+use crate::execute::ports::BuilderError;
 use crate::facts;
-use crate::ledger::Ledger;
 use crate::oci::Platform;
-use crate::plan::{Plan, Purpose};
+use crate::plan::{Action, Placement, Plan, Warning};
 use crate::printable::without_url_secrets;
 use crate::report::ListedBuilder;
 
 /// The port of a buildkitd where none is said (BuildKit, docs/reference/buildctl.md).
 const BUILDKITD_PORT: u16 = 1234;
+/// Who names a builder that nobody named.
+const USUAL: &str = "the default";
+/// Who names the builder that buildx has in use.
+const BUILDX_USE: &str = "docker buildx use";
 
 /// A builder that was found, before anything is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,101 +37,66 @@ pub(super) struct Way {
     pub(super) nodes: Vec<docker::Node>,
     /// Who named it.
     pub(super) because: String,
+    /// Whether anybody did. One that was named is never replaced by another.
+    pub(super) is_named: bool,
 }
 
-/// What the builders of a plan are made with.
-pub(super) struct Parts<'a> {
-    pub(super) given: &'a Given<'a>,
-    pub(super) read: &'a Read,
-    pub(super) plan: &'a Plan,
-    pub(super) credentials: Arc<dyn Credentials>,
-    pub(super) secrets: buildkit::Environment,
-    pub(super) registry: Arc<dyn Registry>,
-    /// Where what is on its way out of an Engine is kept.
-    pub(super) ledger: Ledger,
-}
-
-impl Parts<'_> {
-    /// What builds each target. Targets of one builder share it, and so its connection.
-    pub(super) fn builders(&self) -> Result<Builders, Error> {
-        let mut known: Vec<(Way, Arc<dyn Builder>)> = Vec::new();
-        let mut builder = |settings: &ServiceSettings| -> Result<Arc<dyn Builder>, Error> {
-            let way = way(self.given, settings)?;
-            let same = known.iter().find(|(other, _)| other.address == way.address);
-            if let Some((_, builder)) = same {
-                return Ok(Arc::clone(builder));
-            }
-            let made = self.builder(&way)?;
-            known.push((way, Arc::clone(&made)));
-            Ok(made)
+/// Says which builder each target of `plan` is built by, as far as this machine knows. Asks none.
+pub(super) fn look_up(given: &Given<'_>, read: &Read, plan: &mut Plan) -> Result<(), Error> {
+    for target in &mut plan.targets {
+        let way = way(given, read.settings.service(&target.service))?;
+        target.placement = Placement {
+            is_usual: !way.is_named,
+            builder_because: Some(match way.because.as_str() {
+                USUAL => format!("{USUAL}; no builder was asked"),
+                by @ BUILDX_USE => format!("`{by}` chose it"),
+                by => format!("{by} names it"),
+            }),
+            builder: Some(way.name),
         };
-        let general = builder(&self.read.settings.general)?;
-        let mut services = BTreeMap::new();
-        for target in &self.plan.targets {
-            let settings = self.read.settings.service(&target.service);
-            services.insert(target.service.clone(), builder(settings)?);
-        }
-        Ok(Builders { general, services })
-    }
-
-    fn builder(&self, way: &Way) -> Result<Arc<dyn Builder>, Error> {
-        let any: Arc<dyn Builder> = Arc::new(self.buildkit(&way.name, way.address.clone())?);
-        if let buildkit::Address::Engine(address) = &way.address {
-            let engine = Arc::new(DockerEngine::at(address.clone())?);
-            let registry = Arc::clone(&self.registry);
-            let builder = EngineBuilder::new(any, engine, registry, self.ledger.clone());
-            return Ok(Arc::new(builder));
-        }
-        if way.nodes.len() < 2 {
-            return Ok(any);
-        }
-        let mut platforms: Vec<&Platform> = Vec::new();
-        let targets = self.plan.targets.iter();
-        for platform in targets.flat_map(|target| &target.platforms) {
-            if !platforms.contains(&platform) {
-                platforms.push(platform);
-            }
-        }
-        let mut nodes = Vec::new();
-        for platform in platforms {
-            let declares = |node: &docker::Node| {
-                let mut own = node.platforms.iter();
-                own.any(|own| own.normalized() == platform.normalized())
-            };
-            let address = dial_stdio(&way.name, Some(platform));
-            nodes.push(Node {
-                platform: platform.clone(),
-                declared: way.nodes.iter().position(declares),
-                builder: Arc::new(self.buildkit(&way.name, address)?),
-            });
-        }
-        let farm = Farm::new(&way.name, Arc::clone(&self.registry), any, nodes);
-        Ok(Arc::new(farm))
-    }
-
-    fn buildkit(&self, name: &str, address: buildkit::Address) -> Result<BuildKit, Error> {
-        let is_engine = matches!(address, buildkit::Address::Engine(_));
-        let (credentials, secrets) = (Arc::clone(&self.credentials), Arc::clone(&self.secrets));
-        let made = BuildKit::new(name, address, credentials, secrets);
-        let made = made.with_proxies(Docker::new(&self.given.environment).proxies()?);
-        if is_engine {
-            return Ok(made);
-        }
-        match super::adapters::engine(self.given) {
-            Ok(engine) => Ok(made.loading_into(Arc::new(engine))),
-            Err(error) if self.read.purpose == Purpose::Load => Err(error),
-            // Who only pushes needs no Engine.
-            Err(_) => Ok(made),
-        }
-    }
-}
-
-/// Whether there is a builder for each target of `plan`, as far as this machine knows. Asks none.
-pub(super) fn look_up(given: &Given<'_>, read: &Read, plan: &Plan) -> Result<(), Error> {
-    for target in &plan.targets {
-        way(given, read.settings.service(&target.service))?;
     }
     Ok(())
+}
+
+/// Says which builder each target of `plan` will be built by, where that is castoff's choice. Asks as few
+/// builders as that takes. None that can do it is a warning: a plan promises nothing of builders.
+pub(super) async fn place(plan: &mut Plan, world: &World) {
+    for target in &mut plan.targets {
+        if target.action != Action::Build {
+            target.placement = Placement::default();
+            continue;
+        }
+        if !target.placement.is_usual {
+            continue;
+        }
+        let builder = world.builders.of(&target.service);
+        target.placement = match builder.survey().await {
+            Ok(survey) => Placement {
+                builder: Some(survey.name),
+                is_usual: builder.because().is_none(),
+                builder_because: Some(builder.because().unwrap_or(USUAL).to_owned()),
+            },
+            Err(error) => {
+                if matches!(error, BuilderError::NoFit { .. }) {
+                    let warning = Warning {
+                        subject: target.service.clone(),
+                        message: error.to_string(),
+                        hint: error.hint(),
+                    };
+                    let is_known = |known: &Warning| known.message == warning.message;
+                    if !plan.warnings.iter().any(is_known) {
+                        plan.warnings.push(warning);
+                    }
+                }
+                Placement {
+                    builder: None,
+                    builder_because: Some(error.to_string()),
+                    // Where there is no builder at all, plans are made all the same.
+                    is_usual: !matches!(error, BuilderError::NoFit { .. }),
+                }
+            }
+        };
+    }
 }
 
 /// The builder that `settings` lead to. `auto` is what buildx would use: `BUILDX_BUILDER`, then
@@ -156,8 +122,8 @@ pub(super) fn way(given: &Given<'_>, settings: &ServiceSettings) -> Result<Way, 
                 return buildkitd(address, tls, "BUILDKIT_HOST");
             }
             match docker.current_builder()? {
-                Some(chosen) => Ok(found(chosen, "docker buildx use")),
-                None => Ok(engine(docker.engine()?, "the default")),
+                Some(chosen) => Ok(found(chosen, BUILDX_USE)),
+                None => Ok(engine(docker.engine()?, USUAL)),
             }
         }
     }
@@ -175,7 +141,7 @@ pub(super) fn own_platform(given: &Given<'_>, settings: &ServiceSettings) -> Opt
     }
 }
 
-fn found(found: Found, by: &str) -> Way {
+pub(super) fn found(found: Found, by: &str) -> Way {
     match found {
         Found::Engine(found) => engine(found, by),
         Found::Instance(found) => instance(&found, by),
@@ -193,6 +159,7 @@ pub(super) fn engine(engine: Engine, by: &str) -> Way {
         address: buildkit::Address::Engine(engine.address),
         nodes: Vec::new(),
         because: by.to_owned(),
+        is_named: by != USUAL,
     }
 }
 
@@ -204,11 +171,12 @@ pub(super) fn instance(instance: &Instance, by: &str) -> Way {
         address: dial_stdio(&instance.name, None),
         nodes: instance.nodes.clone(),
         because: by.to_owned(),
+        is_named: by != USUAL,
     }
 }
 
 /// The way to a builder through buildx; to the node that is best for `platform`, where it has several.
-fn dial_stdio(name: &str, platform: Option<&Platform>) -> buildkit::Address {
+pub(super) fn dial_stdio(name: &str, platform: Option<&Platform>) -> buildkit::Address {
     let words = ["buildx", "dial-stdio", "--builder", name];
     let mut arguments = words.map(str::to_owned).to_vec();
     if let Some(platform) = platform {
@@ -244,6 +212,7 @@ fn buildkitd(address: &str, tls: Option<&BuilderTls>, by: &str) -> Result<Way, E
         address: buildkit::Address::Buildkitd(parsed),
         nodes: Vec::new(),
         because: by.to_owned(),
+        is_named: by != USUAL,
     })
 }
 
@@ -255,44 +224,63 @@ pub(super) async fn list(
     plan: &Plan,
     world: &World,
 ) -> Result<Vec<ListedBuilder>, Error> {
-    let mut ways: Vec<(Way, Vec<String>)> = Vec::new();
+    let known = Docker::new(&given.environment).builders()?;
+    let mut listed: Vec<(Way, ListedBuilder)> = Vec::new();
     for target in &plan.targets {
-        let way = way(given, read.settings.service(&target.service))?;
-        match ways
+        let mut way = way(given, read.settings.service(&target.service))?;
+        let builder = world.builders.of(&target.service);
+        let survey = builder.survey().await;
+        // Castoff may have taken another one.
+        let mut others = known.iter();
+        if let Some(other) = others.find(|one| one.name == builder.name() && !way.is_named) {
+            way = instance(other, BUILDX_USE);
+        }
+        let of_it = listed
             .iter_mut()
-            .find(|(known, _)| known.address == way.address)
-        {
-            Some((_, services)) => services.push(target.service.clone()),
-            None => ways.push((way, vec![target.service.clone()])),
-        }
-    }
-    let mut listed = Vec::new();
-    for (way, services) in ways {
-        let first = services.first().map(String::as_str).unwrap_or_default();
-        let mut builder = as_listed(&way, services.clone());
-        match world.builders.of(first).survey().await {
-            Ok(survey) => {
-                // A builder names its own platform first; its variants are no other machine.
-                let own = survey.platforms.first().map(Platform::architecture);
-                (builder.native, builder.emulated) = survey
-                    .platforms
-                    .iter()
-                    .cloned()
-                    .partition(|platform| Some(platform.architecture()) == own);
-                let classic =
-                    "classic image store: one platform, no attestations, inline cache only";
-                builder.problem = (!survey.full_exporter).then(|| classic.to_owned());
+            .find(|(one, _)| one.address == way.address);
+        let (_, row) = match of_it {
+            Some(row) => row,
+            None => {
+                let row = as_listed(&way);
+                listed.push((way, row));
+                let Some(row) = listed.last_mut() else {
+                    continue;
+                };
+                row
             }
-            // Why is a finding of its own.
-            Err(_) => builder.problem = Some("does not answer".to_owned()),
+        };
+        row.services.push(target.service.clone());
+        if let Some(because) = builder.because() {
+            row.because
+                .insert(target.service.clone(), because.to_owned());
         }
-        listed.push(builder);
+        let is_fit = !matches!(survey, Err(BuilderError::NoFit { .. }));
+        let survey = match survey {
+            Err(BuilderError::NoFit { .. }) => world.builders.general.survey().await,
+            survey => survey,
+        };
+        match survey {
+            Ok(survey) => {
+                let is_native = |platform: &Platform| survey.native.contains(platform);
+                let platforms = survey.platforms.iter().cloned();
+                (row.native, row.emulated) = platforms.partition(is_native);
+                // Why is a finding of its own, here and below.
+                if !is_fit {
+                    row.problem = Some("cannot do what is asked".to_owned());
+                } else if !survey.full_exporter {
+                    let classic =
+                        "classic image store: one platform, no attestations, inline cache only";
+                    row.problem = Some(classic.to_owned());
+                }
+            }
+            Err(_) => row.problem = Some("does not answer".to_owned()),
+        }
     }
-    let docker = Docker::new(&given.environment);
-    for known in docker.builders()? {
-        let way = instance(&known, "buildx");
+    let mut listed: Vec<ListedBuilder> = listed.into_iter().map(|(_, row)| row).collect();
+    for known in known {
+        let way = instance(&known, BUILDX_USE);
         if !listed.iter().any(|one| one.name == way.name) {
-            let mut builder = as_listed(&way, Vec::new());
+            let mut builder = as_listed(&way);
             let platforms = known.nodes.iter().flat_map(|node| &node.platforms);
             builder.native = platforms.cloned().collect();
             listed.push(builder);
@@ -301,7 +289,7 @@ pub(super) async fn list(
     Ok(listed)
 }
 
-fn as_listed(way: &Way, services: Vec<String>) -> ListedBuilder {
+fn as_listed(way: &Way) -> ListedBuilder {
     let endpoints: Vec<&str> = way
         .nodes
         .iter()
@@ -315,7 +303,8 @@ fn as_listed(way: &Way, services: Vec<String>) -> ListedBuilder {
         } else {
             endpoints.join(", ")
         },
-        services,
+        services: Vec::new(),
+        because: BTreeMap::new(),
         native: Vec::new(),
         emulated: Vec::new(),
         problem: None,

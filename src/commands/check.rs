@@ -2,14 +2,16 @@
 
 use serde::Serialize;
 
-use super::read::read;
+use super::prepare::prepare;
+use super::read::{Read, read};
 use super::{Given, adapters, builders, complain, pretty, session};
 use crate::cli::{CheckArguments, Format};
+use crate::cx::Cx;
 use crate::error::Error;
 use crate::event::Finding;
-use crate::execute::{self, Failure};
+use crate::execute::{self, Failure, World};
 use crate::exit::Exit;
-use crate::plan::Purpose;
+use crate::plan::{Hold, Plan, Purpose, Wishes};
 use crate::report::{ListedBuilder, builders_table};
 
 /// What was found, for programs.
@@ -31,6 +33,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
         async move {
             let mut findings = execute::check(&cx, plan, world).await;
             findings.extend(state);
+            findings.extend(immutable(&cx, given, read, plan, world).await);
             let builders = builders::list(given, read, plan, world).await;
             let exit = if cx.cancel.is_cancelled() {
                 Exit::Interrupted
@@ -63,6 +66,28 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
         }
     }
     Ok(exit)
+}
+
+/// The immutable tags that would be in the way of a publish. What is built is not asked about by this: a
+/// builder is looked at whether it will have something to do or not.
+async fn immutable(
+    cx: &Cx,
+    given: &Given<'_>,
+    read: &Read,
+    plan: &Plan,
+    world: &World,
+) -> Vec<Finding> {
+    let mut tags = plan.targets.iter().flat_map(|target| &target.tags);
+    if tags.all(|tag| tag.hold == Hold::Free) {
+        return Vec::new();
+    }
+    let mut plan = plan.clone();
+    let wishes = Wishes::default();
+    match prepare(cx, given, read, &mut plan, &*world.registry, wishes).await {
+        Ok(_) => execute::in_the_way(&plan),
+        // What cannot be looked at is a finding of its own, or of the publish.
+        Err(_) => Vec::new(),
+    }
 }
 
 /// That there is no place for the state of a publish.

@@ -7,6 +7,7 @@ mod adapters;
 mod again;
 mod build;
 mod builders;
+mod candidates;
 mod check;
 mod config;
 mod history;

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 
 use super::plan::of_shard;
-use super::prepare::{Wishes, prepare};
+use super::prepare::prepare;
 use super::publish::tell_warnings;
 use super::read::{Read, read_with};
 use super::{Given, adapters, complain, pretty, session};
@@ -15,7 +15,7 @@ use crate::execute::{self, Failure};
 use crate::exit::Exit;
 use crate::facts::{self, Wants};
 use crate::oci::Platform;
-use crate::plan::{Partial, Plan, Purpose, Warning};
+use crate::plan::{Partial, Plan, Purpose, Warning, Wishes};
 
 /// Whether the working tree differs has to be known, whatever the tag rules ask for.
 pub(super) const WANTS: Wants = Wants {
@@ -48,6 +48,7 @@ pub(super) fn run(
         rebuild: arguments.rebuild,
         // No tag moves here; `castoff publish --from` decides about them.
         allow_backwards: true,
+        allow_overwrite: true,
         contents: true,
     };
     let project = plan.project.clone();

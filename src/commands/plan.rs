@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::prepare::{Wishes, prepare};
+use super::prepare::prepare;
 use super::read::{Read, read, warn};
 use super::{Given, adapters, builders, pretty, session};
 use crate::cli::{Global, PlanArguments, PlanFormat, ProgressKind};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::plan::{Plan, Purpose, SavedPlan};
+use crate::plan::{Plan, Purpose, SavedPlan, Wishes};
 use crate::report::{plan_markdown, plan_table};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, Error> {
@@ -21,14 +21,20 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
     if let Some(shard) = arguments.shard {
         plan = of_shard(&read, plan, shard)?;
     }
-    builders::look_up(given, &read, &plan)?;
+    builders::look_up(given, &read, &mut plan)?;
     let mut exit = Exit::Done;
+    let wishes = Wishes {
+        rebuild: arguments.rebuild,
+        allow_backwards: arguments.allow_backwards,
+        allow_overwrite: arguments.allow_overwrite,
+        contents: false,
+    };
     if arguments.offline {
         for target in plan.targets.iter_mut().filter(|target| target.wanted) {
             target.because = vec!["no registry was asked what is there already".to_owned()];
         }
     } else {
-        let registries = adapters::registries(given, &read.settings, Some(&plan));
+        let world = adapters::without_ledger(given, &read, &plan)?;
         let quiet = Given {
             global: &Global {
                 progress: ProgressKind::Quiet,
@@ -38,15 +44,14 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
             printer: given.printer.clone(),
         };
         let project = plan.project.clone();
-        let wishes = Wishes {
-            rebuild: arguments.rebuild,
-            allow_backwards: arguments.allow_backwards,
-            contents: false,
-        };
         let (seen, ended) = session::run(&quiet, "plan", &project, |cx| {
-            let (read, registries) = (&read, &registries);
+            let (read, world) = (&read, &world);
             async move {
-                let prepared = prepare(&cx, given, read, &mut plan, registries, wishes).await;
+                let registry = &*world.registry;
+                let prepared = prepare(&cx, given, read, &mut plan, registry, wishes).await;
+                // A question to a builder can take long, and has no use for whoever gave up.
+                let placing = builders::place(&mut plan, world);
+                cx.cancel.run_until_cancelled(placing).await;
                 let exit = match &prepared {
                     Err(error) => error.exit(),
                     Ok(_) if cx.cancel.is_cancelled() => Exit::Interrupted,
@@ -60,13 +65,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
     }
     if let Some(path) = &arguments.out {
         let commit = read.facts.context.sha.as_deref();
-        let saved = SavedPlan::new(
-            &plan,
-            commit,
-            &arguments.services,
-            arguments.rebuild,
-            arguments.allow_backwards,
-        );
+        let saved = SavedPlan::new(&plan, commit, &arguments.services, wishes);
         let written = std::fs::write(path, pretty(&saved));
         written.map_err(|source| Error::Output {
             path: path.clone(),
@@ -79,8 +78,14 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
         PlanFormat::Text => plan_table(&plan),
         PlanFormat::Markdown => plan_markdown(&plan),
     });
-    if exit == Exit::Done && arguments.detailed_exitcode && !plan.changes_nothing() {
-        exit = Exit::WouldChange;
+    if exit == Exit::Done && arguments.detailed_exitcode {
+        exit = if plan.is_obstructed() {
+            Exit::NotReady
+        } else if plan.changes_nothing() {
+            Exit::Done
+        } else {
+            Exit::WouldChange
+        };
     }
     Ok(exit)
 }

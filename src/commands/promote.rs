@@ -1,6 +1,6 @@
 //! `castoff promote`: images that exist get other tags, in other places too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::read::{Read, read};
 use super::{Given, adapters, again, complain, pretty, session, undertaking};
@@ -11,7 +11,7 @@ use crate::execute::{self, Attempt, Promotion, World};
 use crate::exit::Exit;
 use crate::ledger::Release;
 use crate::oci::{Digest, Repository, Tag};
-use crate::plan::{self, Destination, Purpose};
+use crate::plan::{self, Destination, Hold, Purpose};
 use crate::report::{registries_table, release_table};
 
 /// A service's image, and a repository that holds it.
@@ -29,7 +29,16 @@ pub(super) fn run(given: &Given<'_>, arguments: &PromoteArguments) -> Result<Exi
         Some(what) => begin(given, &read, &world, what, arguments)?,
         None => resume(&world)?,
     };
-    let promotions: Vec<Promotion> = attempt.promoted.iter().map(Promotion::of).collect();
+    let mut promotions: Vec<Promotion> = attempt.promoted.iter().map(Promotion::of).collect();
+    // What the journal intends goes on as it was decided.
+    if arguments.what.is_some() && !arguments.allow_overwrite {
+        for promotion in &mut promotions {
+            let policy = &read.settings.service(&promotion.service).immutable;
+            let tags = promotion.places.iter().flat_map(|place| &place.tags);
+            let held = tags.filter(|tag| plan::hold_of_typed(policy, tag) != Hold::Free);
+            promotion.immutable = held.cloned().collect();
+        }
+    }
     let project = &read.project.name;
     let (outcome, exit) = session::run(given, "promote", project, |cx| {
         let (world, promotions, attempt) = (&world, &promotions, &attempt);
@@ -88,6 +97,7 @@ fn begin(
             source: source.repository,
             digest: source.digest,
             places: places.collect(),
+            immutable: BTreeSet::new(),
         };
         attempt.promoted.push(promotion.kept());
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::candidates::Caches;
 use super::read::{Read, read, warn};
 use super::{Given, adapters, pretty, session};
 use crate::cli::{Format, PruneArguments, PrunePlace};
@@ -9,10 +10,10 @@ use crate::config::LocalPrune;
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::event::Event;
-use crate::execute::ports::{Builder, Engine};
+use crate::execute::ports::{BuildCache, BuilderError, Engine};
 use crate::exit::Exit;
 use crate::facts;
-use crate::plan::{self, Purpose, retention};
+use crate::plan::{self, Purpose, Warning, retention};
 use crate::report::pruned_table;
 
 /// Something that was removed, or would be.
@@ -23,6 +24,14 @@ pub(super) struct Pruned {
     bytes: u64,
     because: String,
     applied: bool,
+}
+
+/// What came of cleaning up.
+pub(super) struct Cleared {
+    /// What was removed, or would be.
+    pub(super) pruned: Vec<Pruned>,
+    /// What was not looked at.
+    pub(super) missed: Vec<Warning>,
 }
 
 pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit, Error> {
@@ -38,8 +47,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit,
         });
     };
     warn(given, &read.warnings);
-    let plan = read.plan(&[])?;
-    let world = adapters::without_ledger(given, &read, &plan)?;
+    let caches = adapters::caches(given, &read)?;
     let engine = adapters::engine(given)?;
     let project = read.project.name.as_str();
     let quiet = crate::cli::Global {
@@ -52,10 +60,10 @@ pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit,
         printer: given.printer.clone(),
     };
     let (result, exit) = session::run(&quiet, "prune", project, |cx| {
-        let (policy, engine, world, read) = (&policy, &engine, &world, &read);
+        let (policy, engine, caches, read) = (&policy, &engine, &caches, &read);
         async move {
             let apply = arguments.apply;
-            let result = local(&cx, policy, read, engine, &*world.builders.general, apply).await;
+            let result = local(&cx, policy, read, engine, caches, apply).await;
             let exit = if cx.cancel.is_cancelled() {
                 Exit::Interrupted
             } else {
@@ -64,7 +72,8 @@ pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit,
             (result, exit)
         }
     })?;
-    let pruned = result?;
+    let Cleared { pruned, missed } = result?;
+    warn(given, &missed);
     match arguments.format {
         Format::Json => given.printer.result(&pretty(&pruned)),
         Format::Text => {
@@ -91,9 +100,9 @@ pub(super) async fn local(
     policy: &LocalPrune,
     read: &Read,
     engine: &dyn Engine,
-    builder: &dyn Builder,
+    caches: &Caches,
     apply: bool,
-) -> Result<Vec<Pruned>, Error> {
+) -> Result<Cleared, Error> {
     let project = &read.project;
     let names = plan::repositories(project, &read.settings);
     let contents = engine
@@ -102,6 +111,7 @@ pub(super) async fn local(
         .own(&project.name, &names);
     let now = facts::timestamp();
     let mut pruned = Vec::new();
+    let mut missed = Vec::new();
     let mut tell = |one: Pruned| {
         cx.events.tell(Event::Pruned {
             kind: one.kind.clone(),
@@ -114,7 +124,7 @@ pub(super) async fn local(
     };
     for removal in retention::removals(policy, &contents, now) {
         if cx.cancel.is_cancelled() {
-            return Ok(pruned);
+            return Ok(Cleared { pruned, missed });
         }
         // In use by now, or gone already: nothing was removed, and nothing is wrong.
         if apply && !engine.remove(&removal.thing).await? {
@@ -129,23 +139,64 @@ pub(super) async fn local(
         });
     }
     if policy.build_cache.is_some() {
-        let records = builder.cache().await?;
-        if let Some(removal) = retention::cache_removal(policy, &records, now) {
+        let nodes = nodes(caches).await?;
+        for (number, node) in nodes.iter().enumerate() {
+            let records = node.records().await?;
+            let Some(removal) = retention::cache_removal(policy, &records, now) else {
+                continue;
+            };
             let bytes = if apply {
-                builder
-                    .prune_cache(removal.keep, removal.unused_for)
-                    .await?
+                node.prune(removal.keep, removal.unused_for).await?
             } else {
                 removal.frees
             };
+            let mut id = format!("{} records", removal.records);
+            if nodes.len() > 1 {
+                id = format!("{id} in node {} of {}", number + 1, nodes.len());
+            }
             tell(Pruned {
                 kind: "build cache".to_owned(),
-                id: format!("{} records", removal.records),
+                id,
                 bytes,
                 because: removal.because(),
                 applied: apply,
             });
         }
+        if let (true, Some(node)) = (nodes.len() < caches.nodes, nodes.first()) {
+            missed.push(Warning {
+                subject: node.name().to_owned(),
+                message: format!(
+                    "the build cache of {} of its {} nodes was not looked at: nothing tells them from the others, or they do not answer",
+                    caches.nodes - nodes.len(),
+                    caches.nodes
+                ),
+                hint: Some(format!(
+                    "`docker buildx prune --builder {}` reaches all of them",
+                    node.name()
+                )),
+            });
+        }
     }
-    Ok(pruned)
+    Ok(Cleared { pruned, missed })
+}
+
+/// One way to each node: those that lead to one BuildKit are one. The first way has to lead somewhere.
+async fn nodes(caches: &Caches) -> Result<Vec<&dyn BuildCache>, BuilderError> {
+    let mut nodes: Vec<(&dyn BuildCache, Option<String>)> = Vec::new();
+    for way in &caches.ways {
+        match way.identity().await {
+            Ok(identity) => {
+                if nodes.iter().all(|(_, known)| *known != identity) {
+                    nodes.push((&**way, identity));
+                }
+            }
+            Err(error) if nodes.is_empty() => return Err(error),
+            // No node has this platform.
+            Err(_) => {}
+        }
+        if nodes.len() == caches.nodes {
+            break;
+        }
+    }
+    Ok(nodes.into_iter().map(|(node, _)| node).collect())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::prepare::{Wishes, prepare};
+use super::prepare::prepare;
 use super::read::{Read, read};
 use super::{Given, adapters, again, complain, partials, pretty, prune, session, undertaking};
 use crate::cli::{Format, PublishArguments};
@@ -14,7 +14,7 @@ use crate::execute::{self, Attempt, Failure, Outcome, World};
 use crate::exit::Exit;
 use crate::facts::System;
 use crate::oci::{Digest, Reference};
-use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan};
+use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan, Warning, Wishes};
 use crate::report::{GithubFiles, Problem, registries_table, release_table, write_github};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
@@ -92,7 +92,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             }
             // Where nothing was built there is nothing to clean up.
             if !arguments.no_prune && arguments.from.is_empty() {
-                clean_up(&cx, given, read, world, &mut outcome).await;
+                clean_up(&cx, given, read, &mut outcome).await;
             }
             let exit = outcome.exit;
             (Ok(outcome), exit)
@@ -151,7 +151,11 @@ fn seeing(blind: &[(Reference, String)]) -> Result<(), Error> {
 
 /// Tells what a user should know before it begins.
 pub(super) fn tell_warnings(cx: &Cx, plan: &Plan) {
-    for warning in &plan.warnings {
+    tell_all(cx, &plan.warnings);
+}
+
+fn tell_all(cx: &Cx, warnings: &[Warning]) {
+    for warning in warnings {
         cx.events.tell(Event::Warned {
             subject: warning.subject.clone(),
             message: warning.message.clone(),
@@ -163,14 +167,11 @@ pub(super) fn tell_warnings(cx: &Cx, plan: &Plan) {
 /// What is asked for: as it was when a saved plan was made, else as it was typed now.
 fn wishes(arguments: &PublishArguments, saved: Option<&SavedPlan>) -> Wishes {
     match saved {
-        Some(saved) => Wishes {
-            rebuild: saved.rebuild,
-            allow_backwards: saved.allow_backwards,
-            contents: true,
-        },
+        Some(saved) => saved.wishes(),
         None => Wishes {
             rebuild: arguments.rebuild,
             allow_backwards: arguments.allow_backwards,
+            allow_overwrite: arguments.allow_overwrite,
             contents: true,
         },
     }
@@ -188,13 +189,8 @@ fn saved(path: &Path) -> Result<SavedPlan, Error> {
 
 /// Whether a saved plan is still the one that would be made now.
 fn holds(saved: &SavedPlan, path: &Path, plan: &Plan, read: &Read) -> Result<(), Error> {
-    let now = SavedPlan::new(
-        plan,
-        read.facts.context.sha.as_deref(),
-        &saved.services,
-        saved.rebuild,
-        saved.allow_backwards,
-    );
+    let commit = read.facts.context.sha.as_deref();
+    let now = SavedPlan::new(plan, commit, &saved.services, saved.wishes());
     let differences = saved.differences(&now);
     if differences.is_empty() {
         return Ok(());
@@ -221,7 +217,7 @@ fn tell_refused(cx: &Cx, plan: &Plan) {
 }
 
 /// Cleans up this machine, where publish.toml asks for it after a publish that went well.
-async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, world: &World, outcome: &mut Outcome) {
+async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, outcome: &mut Outcome) {
     let policy = read.settings.prune_local.as_ref();
     let Some(policy) = policy.filter(|policy| policy.after_publish) else {
         return;
@@ -231,10 +227,12 @@ async fn clean_up(cx: &Cx, given: &Given<'_>, read: &Read, world: &World, outcom
     }
     let done = async {
         let engine = adapters::engine(given)?;
-        prune::local(cx, policy, read, &engine, &*world.builders.general, true).await
+        let caches = adapters::caches(given, read)?;
+        prune::local(cx, policy, read, &engine, &caches, true).await
     };
-    if let Err(error) = done.await {
-        outcome.afterwards(Failure::Prune(error.to_string()));
+    match done.await {
+        Ok(cleared) => tell_all(cx, &cleared.missed),
+        Err(error) => outcome.afterwards(Failure::Prune(error.to_string())),
     }
 }
 

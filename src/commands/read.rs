@@ -39,7 +39,7 @@ pub(super) fn read_with(given: &Given<'_>, purpose: Purpose, wants: Wants) -> Re
         event: given.global.event.clone(),
         wants: match purpose {
             Purpose::Publish => plan::wants(&settings) | wants,
-            Purpose::Load => wants,
+            Purpose::Load | Purpose::Export => wants,
         },
     })?;
     let mut warnings = project_warnings(&project);

@@ -156,6 +156,13 @@ pub(super) async fn reuse(
         return Ok(());
     };
     for target in &mut plan.targets {
+        // What was begun may be finished: it was asked about then.
+        for tag in &mut target.tags {
+            let mut moves = unfinished.moves.iter();
+            if moves.any(|moved| moved.reference == tag.reference) {
+                tag.release();
+            }
+        }
         let mut uploaded = unfinished.uploaded.iter();
         let Some(image) = uploaded.find(|image| image.service == target.service) else {
             continue;

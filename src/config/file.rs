@@ -82,6 +82,20 @@ pub struct TagsTable {
     /// What is done about a working tree with changes: `allow` (the default), `suffix` ends every tag
     /// with `-dirty`, `refuse` stops.
     pub dirty: Option<DirtyTree>,
+    /// Which tags stay where they are once they exist: `true` (the default) those of whole versions, which
+    /// only an image of the commit moves that they were released from; a list of patterns such as
+    /// `["v*", "prod-?"]` in addition those that match, which nothing moves; `false` none.
+    pub immutable: Option<ImmutableValue>,
+}
+
+/// Which tags stay where they are once they exist.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ImmutableValue {
+    /// Those of whole versions, or none.
+    Versions(bool),
+    /// Those as well that match one of these patterns: `*` for any letters, `?` for one.
+    Matching(Vec<String>),
 }
 
 /// What is done about a working tree with changes.
@@ -146,7 +160,9 @@ pub struct BuildTable {
     pub builder: Option<String>,
     /// How TLS is spoken with a buildkitd at a `tcp://` address. Default: not at all.
     pub builder_tls: Option<BuilderTlsTable>,
-    /// The provenance attestation. Default: that of the compose file, else off.
+    /// The provenance attestation. Default: that of the compose file, else off: it holds the time of the
+    /// build, so that the same build never gives the same image twice, and makes an index of an image of
+    /// one platform, which not everything that runs images takes.
     pub provenance: Option<ProvenanceMode>,
     /// The SBOM attestation: true, or a table that names the image that makes it. Default: that of the
     /// compose file, else false.
@@ -293,7 +309,8 @@ pub struct SbomTable {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CacheTable {
-    /// Where caches are read, in this order; the first one that can be written is written, too.
+    /// Where caches are read, in this order; the first one that can be written is written, too, and `inline`
+    /// always, as it is a part of the image.
     pub sources: Option<Vec<CacheSource>>,
     /// Whether the cache holds the layers of the result (`min`) or of every stage (`max`, the default).
     pub mode: Option<CacheMode>,

@@ -21,7 +21,9 @@ pub use file::{
     DirtyTree, File, MediaTypes, ProvenanceMode, Reuse, SbomChoice,
 };
 pub use known::schema;
-pub use settings::{CacheSettings, LocalPrune, RegistrySettings, ServiceSettings, Settings};
+pub use settings::{
+    CacheSettings, Immutable, LocalPrune, RegistrySettings, ServiceSettings, Settings,
+};
 
 use crate::excerpt::Excerpt;
 use crate::interpolate::{InterpolateError, Lookup};
@@ -43,6 +45,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("build.media_types", "\"oci\""),
     ("build.allow", "[]"),
     ("tags.dirty", "\"allow\""),
+    ("tags.immutable", "true"),
     ("annotations.levels", "[]"),
     ("cache.sources", "[]"),
     ("cache.mode", "\"max\""),

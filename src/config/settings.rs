@@ -8,10 +8,10 @@ use super::builder::{BuilderChoice, BuilderTls};
 use super::document::{Document, Origin};
 use super::file::{
     AnnotationLevel, AnnotationsTable, BuildTable, CacheMode, CacheSource, CacheTable, CacheWrite,
-    CreatedFrom, DirtyTree, File, MediaTypes, ProvenanceMode, PruneLocalTable, RegistryTable,
-    Reuse, SbomChoice, ServiceTable, TagsTable,
+    CreatedFrom, DirtyTree, File, ImmutableValue, MediaTypes, ProvenanceMode, PruneLocalTable,
+    RegistryTable, Reuse, SbomChoice, ServiceTable, TagsTable,
 };
-use crate::oci::{Platform, parse_size};
+use crate::oci::{Platform, TagPattern, TagPatternError, parse_size};
 
 /// What publish.toml, flags and defaults together mean. Nothing is optional that has a default.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +70,8 @@ pub struct ServiceSettings {
     pub flavor: Vec<String>,
     /// What is done about a working tree with changes.
     pub dirty: DirtyTree,
+    /// Which tags stay where they are once they exist.
+    pub immutable: Immutable,
     /// Labels, as they are written.
     pub labels: BTreeMap<String, String>,
     /// Where annotations are written.
@@ -110,6 +112,24 @@ pub struct ServiceSettings {
     pub cache: CacheSettings,
 }
 
+/// Which tags stay where they are once they exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Immutable {
+    /// Whether those of whole versions do, but for another image of the same commit.
+    pub versions: bool,
+    /// Those that match one of these do in any case.
+    pub matching: Vec<TagPattern>,
+}
+
+impl Default for Immutable {
+    fn default() -> Self {
+        Self {
+            versions: true,
+            matching: Vec::new(),
+        }
+    }
+}
+
 /// How long a build waits for a cache that gives no sign, where nothing is said: as long as a large layer
 /// may take that is sent without a word.
 const CACHE_TIMEOUT: Duration = Duration::from_mins(5);
@@ -117,7 +137,7 @@ const CACHE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Which caches a build reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// The kinds to read, in this order; the first one is written, too.
+    /// The kinds to read, in this order; the first one is written, too, and that within the image.
     pub sources: Vec<CacheSource>,
     /// What a written cache holds.
     pub mode: CacheMode,
@@ -166,7 +186,9 @@ impl Settings {
     pub(super) fn new(file: File, document: &Document, folder: &Path) -> Result<Self, Error> {
         let reading = Reading { document, folder };
         let mut general = ServiceSettings::default();
-        general.take_tags(file.tags.unwrap_or_default(), document, &["tags", "rules"]);
+        let tags = file.tags.unwrap_or_default();
+        reading.immutable(&mut general, tags.immutable.as_ref(), &["tags"])?;
+        general.take_tags(tags, document, &["tags", "rules"]);
         reading.build(&mut general, file.build.unwrap_or_default(), &["build"])?;
         general.cache.take(file.cache.unwrap_or_default());
         general.labels = file.labels;
@@ -322,8 +344,11 @@ impl Reading<'_> {
             }
             settings.registries = Some(chosen);
         }
+        let tags = table.tags.unwrap_or_default();
+        let at = ["services", name, "tags"];
+        self.immutable(&mut settings, tags.immutable.as_ref(), &at)?;
         let at = ["services", name, "tags", "rules"];
-        settings.take_tags(table.tags.unwrap_or_default(), self.document, &at);
+        settings.take_tags(tags, self.document, &at);
         let build = BuildTable {
             platforms: table.platforms,
             builder: table.builder,
@@ -346,6 +371,38 @@ impl Reading<'_> {
         settings.labels.extend(table.labels);
         settings.take_annotations(table.annotations.unwrap_or_default());
         Ok(settings)
+    }
+
+    /// Takes `immutable` of the table at `at`.
+    fn immutable(
+        &self,
+        settings: &mut ServiceSettings,
+        value: Option<&ImmutableValue>,
+        at: &[&str],
+    ) -> Result<(), Error> {
+        let Some(value) = value else { return Ok(()) };
+        let patterns = match value {
+            ImmutableValue::Versions(versions) => {
+                settings.immutable = Immutable {
+                    versions: *versions,
+                    matching: Vec::new(),
+                };
+                return Ok(());
+            }
+            ImmutableValue::Matching(patterns) => patterns,
+        };
+        let matching = patterns.iter().enumerate().map(|(index, pattern)| {
+            pattern.parse().map_err(|error: TagPatternError| {
+                let index = index.to_string();
+                let path = [at, &["immutable", &index]].concat();
+                self.wrong(&path, error.to_string())
+            })
+        });
+        settings.immutable = Immutable {
+            versions: true,
+            matching: matching.collect::<Result<_, _>>()?,
+        };
+        Ok(())
     }
 
     fn prune(&self, table: &PruneLocalTable) -> Result<LocalPrune, Error> {

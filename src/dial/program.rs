@@ -37,6 +37,18 @@ pub struct Program {
 }
 
 impl Program {
+    /// Runs it without input, and gives what it wrote: at most `most` bytes, and within `limit`.
+    pub async fn output(&self, most: u64, limit: Duration) -> Result<Vec<u8>, Error> {
+        let run = async {
+            let mut said = Vec::new();
+            self.start()?.take(most).read_to_end(&mut said).await?;
+            Ok(said)
+        };
+        tokio::time::timeout(limit, run)
+            .await
+            .map_err(|_| Error::TimedOut)?
+    }
+
     pub(super) fn start(&self) -> Result<Stream, Error> {
         let failed = |source| Error::Start {
             program: self.name.clone(),

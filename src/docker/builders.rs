@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::{DEFAULT_CONTEXT, Docker, Engine, Error, Found, host, names_in, read, read_json};
 use crate::oci::{Digest, Platform};
-use crate::printable::without_url_secrets;
+use crate::printable::{one_line, without_url_secrets};
 
 /// A builder that buildx made (docker/buildx, store/nodegroup.go).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Docker {
     /// docker context of that name.
     pub fn builder(&self, name: &str, by: &str) -> Result<Found, Error> {
         if let Some(instance) = self.instance(name)? {
-            return self.found(instance, by);
+            return self.resolve(instance, by);
         }
         let contexts = self.contexts()?;
         if name == DEFAULT_CONTEXT || contexts.iter().any(|known| known == name) {
@@ -102,7 +103,7 @@ impl Docker {
         // As buildx does, a choice that is gone is none.
         let instance = self.instance(&name)?;
         instance
-            .map(|instance| self.found(instance, &by))
+            .map(|instance| self.resolve(instance, &by))
             .transpose()
     }
 
@@ -135,8 +136,8 @@ impl Docker {
         Ok(read(&path)?.map(|name| (name, path.display().to_string())))
     }
 
-    /// A builder of the driver `docker` is the Engine itself.
-    fn found(&self, instance: Instance, by: &str) -> Result<Found, Error> {
+    /// What a builder of buildx's store is: one of the driver `docker` is an Engine itself. `by` names it.
+    pub fn resolve(&self, instance: Instance, by: &str) -> Result<Found, Error> {
         let endpoint = instance.nodes.first().map(|node| node.endpoint.as_str());
         match endpoint {
             Some(endpoint) if instance.driver == "docker" => {
@@ -215,6 +216,60 @@ impl Docker {
             .map(PathBuf::from)
             .or_else(|| self.folder().map(|folder| folder.join("buildx")))
     }
+}
+
+/// Whether the nodes of a builder run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    /// All of them do.
+    Running,
+    /// One of them would have to be started.
+    Asleep,
+    /// One of them cannot be asked, for this reason.
+    Failing(String),
+}
+
+/// One line of what `docker buildx ls --format json` prints (docker/buildx, builder/builder.go).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    name: String,
+    #[serde(default)]
+    nodes: Option<Vec<ListedNode>>,
+    #[serde(default)]
+    err: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListedNode {
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    err: String,
+}
+
+/// How long a reason of buildx's may be.
+const LONGEST_REASON: usize = 300;
+
+/// Reads what `docker buildx ls --format json` says of each builder. What is something else, is left out.
+pub fn states(text: &[u8]) -> BTreeMap<String, Nodes> {
+    let lines = text.split(|byte| *byte == b'\n');
+    let listed = lines.filter_map(|line| serde_json::from_slice::<Listed>(line).ok());
+    let state = |listed: Listed| {
+        let nodes = listed.nodes.unwrap_or_default();
+        let reasons = nodes.iter().map(|node| &node.err);
+        let mut reasons = std::iter::once(&listed.err).chain(reasons);
+        let state = if let Some(reason) = reasons.find(|reason| !reason.is_empty()) {
+            Nodes::Failing(one_line(reason, LONGEST_REASON))
+        } else if nodes.iter().all(|node| node.status == "running") {
+            Nodes::Running
+        } else {
+            Nodes::Asleep
+        };
+        (listed.name, state)
+    };
+    listed.map(state).collect()
 }
 
 /// Whether buildx takes it for a name (docker/buildx, store/util.go); so it is no path either.

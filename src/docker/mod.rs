@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-pub use builders::{Instance, Node};
+pub use builders::{Instance, Node, Nodes, states};
 pub use host::{buildkitd, parse};
 
 use crate::dial::{Address, Tls};

@@ -148,3 +148,24 @@ fn a_builder_of_the_docker_driver_is_its_engine() {
     let error = docker.builder("worse", "--builder").unwrap_err();
     assert!(error.to_string().contains("EOF"), "{error}");
 }
+
+#[test]
+fn buildx_says_which_builders_run() {
+    let said = br#"{"Name":"a","Driver":"docker-container","Nodes":[{"Name":"a0","Status":"running"},{"Name":"a1","Status":"inactive"}]}
+{"Name":"b","Nodes":[{"Name":"b0","Status":"running","Platforms":["linux/amd64"]}]}
+{"Name":"c","Nodes":[{"Name":"c0","Status":"error","Err":"dial unix /x:\nno such file"}]}
+{"Name":"d","Nodes":null,"Err":"no such context"}
+no JSON"#;
+    let states = states(said);
+    let shown: Vec<_> = states.into_iter().collect();
+    let failing = |why: &str| Nodes::Failing(why.to_owned());
+    assert_eq!(
+        shown,
+        [
+            ("a".to_owned(), Nodes::Asleep),
+            ("b".to_owned(), Nodes::Running),
+            ("c".to_owned(), failing("dial unix /x: no such file")),
+            ("d".to_owned(), failing("no such context")),
+        ]
+    );
+}

@@ -87,6 +87,15 @@ impl Baseline {
         self
     }
 
+    /// Leaves registries out in which something is in the way, as if they had not answered.
+    pub(super) fn leave_out(&mut self, held: Vec<(String, RegistryError)>) {
+        for (registry, error) in held {
+            if !self.has_missed(&registry) {
+                self.missed.push((registry, error));
+            }
+        }
+    }
+
     /// Where a tag pointed; `None` also where nobody asked.
     pub(super) fn from(&self, reference: &Reference) -> Option<Digest> {
         self.from.get(reference).cloned().flatten()

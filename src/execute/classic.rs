@@ -20,7 +20,6 @@ use crate::cx::Cx;
 use crate::event::{Event, StepOutcome};
 use crate::ledger::{Compressed, Layers, Ledger};
 use crate::oci::{Descriptor, Digest, Manifest, RawManifest, Reference, Repository, media_type};
-use crate::plan::retention::CacheRecord;
 use crate::plan::{AnnotationLevel, BuildSpec, CLASSIC_STORE_REMEDY, CompressionKind};
 
 /// What a manifest consists of when it is made here (OCI image-spec, manifest).
@@ -450,7 +449,7 @@ impl Builder for EngineBuilder {
         let bases = self.bases_of(order);
         let repositories = order.outputs.iter().flat_map(|output| match output {
             Output::Push { repositories, .. } => repositories.as_slice(),
-            Output::Load { .. } => &[],
+            Output::Load { .. } | Output::Export(_) => &[],
         });
         let repositories: Vec<Repository> = repositories.cloned().collect();
         if repositories.is_empty() || self.survey().await?.full_exporter {
@@ -477,11 +476,7 @@ impl Builder for EngineBuilder {
         })
     }
 
-    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
-        self.builder.cache().await
-    }
-
-    async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
-        self.builder.prune_cache(keep, unused_for).await
+    fn unset_secrets(&self, spec: &BuildSpec) -> Vec<String> {
+        self.builder.unset_secrets(spec)
     }
 }

@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::attempt::Log;
-use super::ports::{RegistryError, RegistryFault, WriteTarget};
+use super::ports::{RegistryError, WriteTarget};
 use super::restore;
 use super::{Failure, World};
 use crate::cx::Cx;
@@ -245,9 +245,7 @@ impl<'a> Commit<'a> {
                 self.tell_moved(wish);
                 Step::Moved
             }
-            Err(error)
-                if wish.to.is_none() && matches!(error.fault, RegistryFault::NotAllowed { .. }) =>
-            {
+            Err(error) if wish.to.is_none() && error.fault.is_for_good() => {
                 Step::Undeletable(error)
             }
             Err(error) => Step::Unwritten(error),

@@ -1,3 +1,4 @@
+use super::immutable;
 use super::ports::{BuilderError, RegistryError};
 use crate::event::Finding;
 use crate::exit::Exit;
@@ -69,6 +70,21 @@ pub enum Failure {
         expected: Option<Digest>,
         /// Where it points now.
         found: Option<Digest>,
+    },
+    /// An immutable tag points to another image than the one that was built or promoted.
+    #[error(
+        "{reference} would move from {} to {to}: {because}",
+        show(from.as_ref())
+    )]
+    Immutable {
+        /// The tag.
+        reference: Reference,
+        /// Where it points.
+        from: Option<Digest>,
+        /// The image.
+        to: Digest,
+        /// Why it may not move.
+        because: String,
     },
     /// The journal could not be begun, and so nothing was.
     #[error("begin the journal")]
@@ -225,7 +241,10 @@ impl Failure {
             | Self::Unread { .. }
             | Self::Elsewhere { .. }
             | Self::Build {
-                error: BuilderError::Unreachable { .. } | BuilderError::Unsupported { .. },
+                error:
+                    BuilderError::Unreachable { .. }
+                    | BuilderError::Unsupported { .. }
+                    | BuilderError::NoFit { .. },
                 ..
             } => Exit::NotReady,
             Self::Build {
@@ -239,7 +258,8 @@ impl Failure {
                 ..
             }
             | Self::Partial { .. } => Exit::BadInput,
-            Self::Build { .. } => Exit::BuildFailed,
+            // The images are up, and no tag has moved: as after a gate.
+            Self::Build { .. } | Self::Immutable { .. } => Exit::BuildFailed,
             Self::Tag { .. }
             | Self::Overtaken { .. }
             | Self::Stranded { .. }
@@ -284,6 +304,7 @@ impl Failure {
                 "somebody has changed the file, or mixed files up: run the job again that wrote it"
                     .to_owned(),
             ),
+            Self::Immutable { .. } => Some(immutable::HINT.to_owned()),
             Self::Prune(_) => Some("run `castoff prune local` to see why".to_owned()),
             Self::NotReady(_)
             | Self::Interrupted { .. }

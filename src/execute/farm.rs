@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -18,7 +17,6 @@ use super::ports::{
 };
 use crate::cx::Cx;
 use crate::oci::{Descriptor, Platform, RawManifest, Repository};
-use crate::plan::retention::CacheRecord;
 use crate::plan::{BuildSpec, cache_of_node};
 
 /// A builder of several nodes.
@@ -233,7 +231,7 @@ impl Farm {
     ) -> Result<Option<Descriptor>, BuilderError> {
         let repositories = order.outputs.iter().flat_map(|output| match output {
             Output::Push { repositories, .. } => repositories.as_slice(),
-            Output::Load { .. } => &[],
+            Output::Load { .. } | Output::Export(_) => &[],
         });
         let failed = |repository: &Repository| {
             let repository = Some(repository.clone());
@@ -331,15 +329,24 @@ impl Builder for Farm {
                     whole
                         .platforms
                         .extend(more.filter(|platform| !known.contains(&platform.to_string())));
+                    whole.native.extend(survey.native);
                     whole.full_exporter &= survey.full_exporter;
                 }
             }
         }
+        // What a node is said to be for is its own platform.
+        let declared = self.nodes.iter().filter(|node| node.declared.is_some());
+        let declared = declared.map(|node| node.platform.clone());
         whole
-            .map(|whole| Survey {
-                name: self.name.clone(),
-                identity: None,
-                ..whole
+            .map(|mut whole| {
+                whole.native.extend(declared);
+                whole.native.sort();
+                whole.native.dedup();
+                Survey {
+                    name: self.name.clone(),
+                    identity: None,
+                    ..whole
+                }
             })
             .ok_or_else(|| self.cannot("be asked: it has no nodes"))
     }
@@ -350,6 +357,10 @@ impl Builder for Farm {
         let is_loaded = |output: &Output| matches!(output, Output::Load { .. });
         if !is_alone && order.outputs.iter().any(is_loaded) {
             return Err(self.cannot("load an image of several platforms that several nodes build"));
+        }
+        let is_written = |output: &Output| matches!(output, Output::Export(_));
+        if !is_alone && order.outputs.iter().any(is_written) {
+            return Err(self.cannot("write one result of what several nodes build"));
         }
         let mut parts = self.build_shares(cx, order, shares).await?;
         if is_alone && let Some((_, built)) = parts.pop() {
@@ -369,13 +380,5 @@ impl Builder for Farm {
                 .flat_map(|(_, built)| built.answer)
                 .collect(),
         })
-    }
-
-    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
-        self.any.cache().await
-    }
-
-    async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
-        self.any.prune_cache(keep, unused_for).await
     }
 }

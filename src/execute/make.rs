@@ -10,13 +10,13 @@ use super::attempt::Log;
 use super::inspect::inspect;
 use super::links::{Link, Links};
 use super::ports::{BuildOrder, BuilderError, Built, Handed, Output, RegistryError};
-use super::preflight::parted;
+use super::preflight::{fitting, parted};
 use super::{Failure, World, merge};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
 use crate::ledger::{Entry, Uploaded};
-use crate::oci::{Descriptor, Digest, Platform, RawManifest, Reference, Repository};
-use crate::plan::{Action, Destination, INPUTS_LABEL, Plan, Target};
+use crate::oci::{Descriptor, Digest, Platform, RawManifest, Repository};
+use crate::plan::{Action, Destination, INPUTS_LABEL, Plan, Purpose, Target};
 
 /// A service's image, uploaded under its digest.
 #[derive(Clone, Debug)]
@@ -405,11 +405,13 @@ async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, 
             error: BuilderError::Cancelled,
         });
     }
+    let builder = world.builders.of(service);
     cx.events.tell(Event::BuildStarted {
         service: service.clone(),
-        builder: world.builders.of(service).name().to_owned(),
+        builder: builder.name().to_owned(),
+        because: builder.because().map(str::to_owned),
     });
-    match world.builders.of(service).build(cx, order).await {
+    match builder.build(cx, order).await {
         Ok(built) => {
             cx.events.tell(Event::BuildFinished {
                 service: service.clone(),
@@ -440,16 +442,23 @@ async fn build_one(cx: &Cx, order: &BuildOrder, world: &World) -> Result<Built, 
     }
 }
 
-/// Builds every target into the Engine's own image store, under `names`.
+/// Builds every target, and brings those that are wanted to where `output` says: into the Engine's own
+/// image store, or onto this machine.
 pub async fn build(
     cx: &Cx,
     plan: &Plan,
     world: &World,
-    names: &dyn Fn(&Target) -> Vec<Reference>,
+    output: &dyn Fn(&Target) -> Output,
 ) -> Result<Vec<(String, Built)>, Vec<Failure>> {
-    let parted = parted(plan, world);
-    if !parted.is_empty() {
-        return Err(vec![Failure::NotReady(parted)]);
+    let mut findings = parted(plan, world);
+    if plan.purpose == Purpose::Export {
+        findings.extend(fitting(plan, world).await);
+    }
+    if cx.cancel.is_cancelled() {
+        return Err(vec![Failure::Interrupted { step: "preflight" }]);
+    }
+    if !findings.is_empty() {
+        return Err(vec![Failure::NotReady(findings)]);
     }
     announce(cx, plan);
     let jobs = Arc::new(Semaphore::new(world.jobs.max(1)));
@@ -459,13 +468,10 @@ pub async fn build(
         let jobs = &jobs;
         async move {
             let (handed, _turn) = turn(target, &mut link, jobs).await?;
-            let load = || Output::Load {
-                references: names(target),
-            };
             let order = BuildOrder {
                 service: target.service.clone(),
                 spec: target.build.clone(),
-                outputs: target.wanted.then(load).into_iter().collect(),
+                outputs: target.wanted.then(|| output(target)).into_iter().collect(),
                 shares_context: link.shares_context,
                 handed,
                 hand_on: link.hand_on.take(),

@@ -7,12 +7,14 @@
 //! its digest, and none before the journal says so on the disk. Start reading at [`publish`].
 
 mod attempt;
+mod auto;
 mod base_layers;
 mod baseline;
 mod classic;
 mod commit;
 mod failure;
 mod farm;
+mod immutable;
 mod inspect;
 mod links;
 mod look;
@@ -33,16 +35,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use attempt::Attempt;
+pub use auto::{Auto, Pool};
 pub use classic::EngineBuilder;
 pub use failure::Failure;
 pub use farm::{Farm, Node};
+pub use immutable::in_the_way;
 pub use look::{Facts, Points, facts, resolve};
 pub use make::build;
 pub use outcome::Outcome;
 pub use parts::build_parts;
 pub use preflight::check;
 pub use promote::{Promotion, promote};
-pub use records::{ARTIFACT_TYPE, Found, find, latest};
+pub use records::{ARTIFACT_TYPE, Found, find, latest, records_of};
 pub use rollback::{Undoing, roll_back, take_back};
 pub use unchanged::unchanged;
 
@@ -105,11 +109,15 @@ pub async fn publish(cx: &Cx, plan: &Plan, world: &World, attempt: &Attempt) -> 
                 Err(failures) => return outcome.fail(cx, failures),
             };
             outcome.uploaded(&plan.targets, &images);
+            let mut commit = Commit::new(cx, &world, &log);
+            let moved = immutable::moved(plan, &images, &baseline);
+            if let Err(failures) = immutable::part(moved, &mut commit) {
+                return outcome.fail(cx, failures);
+            }
             let wishes = wishes(&images, &baseline, attempt, |reference| {
                 let mut tags = plan.targets.iter().flat_map(|target| &target.tags);
                 tags.any(|tag| tag.channel && tag.reference == *reference)
             });
-            let commit = Commit::new(cx, &world, &log);
             go_live(cx, &world, outcome, &images, &wishes, (commit, &baseline)).await
         }
     }
@@ -133,11 +141,13 @@ async fn prepare(
         places.map(|place| (target.service.as_str(), place))
     });
     let baseline = Baseline::read(cx, &world, places).await.map_err(one)?;
+    let mut baseline = baseline.of(attempt);
+    baseline.leave_out(immutable::elsewhere(plan));
     let tags = plan.targets.iter().flat_map(|target| &target.tags);
     let tags = tags.map(|tag| tag.reference.clone()).collect();
     let log = Log::open(&world, attempt, &plan.project, tags).await;
     let log = log.map_err(one)?;
-    Ok((world, baseline.of(attempt), log))
+    Ok((world, baseline, log))
 }
 
 /// From images that are up everywhere to a release that is live: the tags move, are read back, and the

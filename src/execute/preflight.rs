@@ -6,7 +6,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 
 use super::ports::{Builder, RegistryError, RegistryFault, Survey};
-use super::{Failure, World, merge};
+use super::{Failure, World, immutable, merge};
 use crate::cx::Cx;
 use crate::event::{Event, Finding};
 use crate::oci::Platform;
@@ -34,6 +34,7 @@ async fn look(cx: &Cx, plan: &Plan, world: &World) -> (Vec<Finding>, GivenUp) {
     let mut findings = builders;
     findings.extend(registries);
     findings.extend(missing);
+    findings.extend(immutable::in_the_way(plan));
     cx.events.tell(Event::PreflightFinished {
         findings: findings.clone(),
         seconds: begun.elapsed().as_secs_f64(),
@@ -104,6 +105,31 @@ fn is_built(target: &Target) -> bool {
     target.action == Action::Build
 }
 
+/// Whether there is a builder for everything that is written to this machine, asked of the builders.
+pub(super) async fn fitting(plan: &Plan, world: &World) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for target in &plan.targets {
+        let builder = world.builders.of(&target.service);
+        let (message, hint) = match builder.survey().await {
+            Ok(survey) => {
+                findings.extend(missing(&survey, &[target]));
+                continue;
+            }
+            Err(error) => (error.to_string(), error.hint()),
+        };
+        // One builder is one finding, and not one for every service.
+        if !findings.iter().any(|known| known.message == message) {
+            findings.push(Finding {
+                fatal: true,
+                subject: "builder".to_owned(),
+                message,
+                hint,
+            });
+        }
+    }
+    findings
+}
+
 /// Services that build on others and have another builder: results stay where they were made.
 pub(super) fn parted(plan: &Plan, world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -135,30 +161,34 @@ pub(super) fn parted(plan: &Plan, world: &World) -> Vec<Finding> {
 
 /// What `targets` ask of a builder and it cannot do.
 fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !survey.full_exporter {
+        findings.extend(targets.iter().filter_map(|target| beyond(survey, target)));
+    }
+    findings.extend(missing(survey, targets));
+    findings
+}
+
+/// The platforms that `targets` ask of a builder and it does not have.
+fn missing(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
     let has = |platform: &Platform| {
         survey
             .platforms
             .iter()
             .any(|has| has.normalized() == platform.normalized())
     };
-    let mut findings = Vec::new();
-    let mut missing = BTreeSet::new();
-    for target in targets {
-        missing.extend(target.platforms.iter().filter(|platform| !has(platform)));
-    }
-    if !survey.full_exporter {
-        findings.extend(targets.iter().filter_map(|target| beyond(survey, target)));
-    }
-    findings.extend(missing.into_iter().map(|platform| Finding {
+    let asked = targets.iter().flat_map(|target| &target.platforms);
+    let missing: BTreeSet<&Platform> = asked.filter(|platform| !has(platform)).collect();
+    let missing = missing.into_iter().map(|platform| Finding {
         fatal: true,
         subject: "builder".to_owned(),
         message: format!("{} cannot build for {platform}", survey.name),
         hint: Some(format!(
-            "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`, name a builder that has the platform with `--builder`, or drop the platform",
+            "install emulation with `docker run --privileged --rm tonistiigi/binfmt --install {}`; or make a builder that has the platform with `docker buildx create --driver docker-container --name castoff --platform {platform}`, and name it with `--builder castoff`",
             platform.architecture()
         )),
-    }));
-    findings
+    });
+    missing.collect()
 }
 
 /// What a target asks of an Engine with the classic image store and that cannot do.

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use futures_util::StreamExt;
 use futures_util::stream;
 
@@ -8,7 +10,7 @@ use super::inspect::inspect;
 use super::make::{self, Image};
 use super::ports::{RegistryError, WriteTarget};
 use super::records::ARTIFACT_TYPE;
-use super::{Failure, Outcome, World, go_live, wishes};
+use super::{Failure, Outcome, World, go_live, immutable, wishes};
 use crate::cx::Cx;
 use crate::event::Event;
 use crate::ledger::{Place, Promoted};
@@ -31,6 +33,8 @@ pub struct Promotion {
     pub digest: Digest,
     /// Where it goes, with the tags that will point to it.
     pub places: Vec<Destination>,
+    /// Those of the tags that do not move once they exist.
+    pub immutable: BTreeSet<Tag>,
 }
 
 impl Promotion {
@@ -65,6 +69,7 @@ impl Promotion {
             source: kept.source.clone(),
             digest: kept.digest.clone(),
             places: places.collect(),
+            immutable: BTreeSet::new(),
         }
     }
 }
@@ -88,10 +93,15 @@ pub async fn promote(
         tags.map(|tag| place.repository.with_tag(tag.clone()))
     });
     let tags = tags.collect();
-    let baseline = match Baseline::read(cx, world, places).await {
+    let mut baseline = match Baseline::read(cx, world, places).await {
         Ok(baseline) => baseline,
         Err(failure) => return outcome.fail(cx, vec![failure]),
     };
+    let (findings, held) = immutable::promoted(promotions, &baseline);
+    if findings.iter().any(|finding| finding.fatal) {
+        return outcome.fail(cx, vec![Failure::NotReady(findings)]);
+    }
+    baseline.leave_out(held);
     let log = match Log::open(world, attempt, project, tags).await {
         Ok(log) => log,
         Err(failure) => return outcome.fail(cx, vec![failure]),

@@ -159,6 +159,34 @@ pub struct Found {
     pub errors: Vec<RegistryError>,
 }
 
+/// The releases of `project` whose records are tied to one of these images. What cannot be read is not
+/// known.
+pub async fn records_of(
+    cx: &Cx,
+    registry: &dyn Registry,
+    project: &str,
+    images: &BTreeSet<Reference>,
+) -> Vec<Release> {
+    let asked = images.iter().map(|image| async move {
+        let repository = image.repository();
+        let referrers = match image.digest() {
+            Some(digest) => registry.referrers(cx, repository, digest).await,
+            None => return Vec::new(),
+        };
+        let mut releases = Vec::new();
+        let records = referrers.unwrap_or_default().into_iter().filter(is_record);
+        for record in records.take(MOST) {
+            if let Ok(Some((release, _))) = read(cx, registry, repository, &record.digest).await {
+                releases.push(release);
+            }
+        }
+        releases
+    });
+    let found: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let found = found.into_iter().flatten();
+    found.filter(|release| release.project == project).collect()
+}
+
 /// Finds the records of releases in these repositories: from every tag to the image it points to, from
 /// there to the records that are tied to it, and from each record to the one before it.
 ///

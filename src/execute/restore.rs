@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
-use super::ports::{RegistryError, RegistryFault, WriteTarget};
+use super::ports::{RegistryError, WriteTarget};
 use super::{Failure, World};
 use crate::cx::Cx;
 use crate::event::Event;
@@ -150,14 +150,14 @@ async fn put_back(cx: &Cx, world: &World, moved: &Move) -> Result<bool, Failure>
         }
         Err(error) => {
             let failure = strand(cx, moved, at.clone(), &error.to_string());
-            Err(match error.fault {
-                RegistryFault::NotAllowed { .. } if moved.from.is_none() => Failure::Undeletable {
+            if moved.from.is_none() && error.fault.is_for_good() {
+                return Err(Failure::Undeletable {
                     reference: moved.reference.clone(),
                     at,
                     error: Box::new(error),
-                },
-                _ => failure,
-            })
+                });
+            }
+            Err(failure)
         }
     }
 }

@@ -62,7 +62,7 @@ pub struct Begun {
     pub at: Timestamp,
     /// The commit that is published, where there is one.
     pub revision: Option<String>,
-    /// The tags that are meant to point to the release.
+    /// The tags of the plan, those included that stay because they would go backwards.
     pub tags: Vec<Reference>,
     /// The releases that it takes back, where it is a rollback.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -12,6 +12,7 @@ mod platform;
 mod properties;
 mod reference;
 mod size;
+mod tag_pattern;
 
 pub use digest::{Digest, DigestError};
 pub use duration::{DurationError, HumanDuration};
@@ -22,6 +23,7 @@ pub use manifest::{
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError, Repository, Tag};
 pub use size::{SizeError, parse_ram_in_bytes, parse_size};
+pub use tag_pattern::{TagPattern, TagPatternError};
 
 #[cfg(test)]
 mod tables;

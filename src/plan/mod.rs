@@ -7,12 +7,15 @@ mod backwards;
 mod build;
 mod cache;
 mod changes;
+mod choice;
 mod classic_store;
 mod error;
+mod export;
 mod fingerprint;
 mod gather;
 mod graph;
 mod hosts;
+mod immutable;
 mod layout;
 mod names;
 mod node_cache;
@@ -37,17 +40,20 @@ pub use build::{
     ImageOptions, NamedContext, Provenance, SecretMount, SecretSource, ServiceContext, SshMount,
     Ulimit,
 };
+pub use choice::{Abilities, Ask, Contender, Goal, Knowledge, Next, asks, next, remedy};
 pub use classic_store::{CLASSIC_STORE_REMEDY, beyond_classic_store};
 pub use error::Error;
+pub use export::{Export, ExportKind, ExportSpec};
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
 pub use gather::{Named, Part, PartialError};
 pub use hosts::hosts;
+pub use immutable::{Held, Hold, Standing, held, hold_of_typed};
 pub use layout::ImageLayout;
 pub use names::{engine_names, repositories};
 pub use node_cache::cache_of_node;
 pub use partial::{Partial, PartialAttestation, PartialImage, PartialManifest};
 pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
-pub use saved::{SavedPlan, SavedTag, SavedTarget};
+pub use saved::{SavedPlan, SavedTag, SavedTarget, Wishes};
 
 use crate::compose::{Build, Project, Service};
 use crate::config::Settings;
@@ -74,6 +80,9 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// In which order they are built: those of one row at the same time.
     pub order: Vec<Vec<String>>,
+    /// What it is for.
+    #[serde(skip)]
+    pub purpose: Purpose,
     /// Where images go.
     #[serde(skip)]
     pub registries: Vec<RegistryPlan>,
@@ -99,6 +108,9 @@ pub struct Target {
     pub contents: Option<Digest>,
     /// The platforms; empty for the builder's own.
     pub platforms: Vec<Platform>,
+    /// Which builder builds it.
+    #[serde(flatten)]
+    pub placement: Placement,
     /// What is built.
     pub build: BuildSpec,
     /// Caches to read.
@@ -133,6 +145,18 @@ pub struct Target {
     /// The whole version that it is published as in this run, where there is one.
     #[serde(skip)]
     pub version: Option<String>,
+}
+
+/// Which builder builds a target, and why it is that one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Placement {
+    /// Its name for people; `null` where none is needed, or none can do it.
+    pub builder: Option<String>,
+    /// Who named it, or why castoff took it; why there is none.
+    pub builder_because: Option<String>,
+    /// Whether there is nothing to say about it: it is what docker itself would build with.
+    #[serde(skip)]
+    pub is_usual: bool,
 }
 
 /// What the user wrote on an image, as it is written: expressions are not evaluated.
@@ -214,6 +238,21 @@ pub struct PlannedTag {
     /// Why it stays where it is, where it would go backwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What is asked of another image before it moves to that.
+    #[serde(rename = "immutable", serialize_with = "is_held")]
+    pub hold: Hold,
+    /// Why it may not move to the image of this plan. A publish is refused then.
+    #[serde(rename = "in_the_way", skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// In JSON: whether the tag is immutable at all.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands every field over by reference"
+)]
+fn is_held<S: serde::Serializer>(hold: &Hold, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(*hold != Hold::Free)
 }
 
 /// Something a user should know before it begins.
@@ -280,6 +319,8 @@ pub enum Purpose {
     Publish,
     /// Images go to the Engine that builds them, for its own platform.
     Load,
+    /// Results are written to this machine.
+    Export,
 }
 
 /// The services that are published, and the repositories of each without tags: what can be known where
@@ -357,8 +398,9 @@ pub fn plan(
         };
         targets.push(match purpose {
             Purpose::Publish if is_wanted => target::to_registries(&subject, &mut warnings)?,
-            Purpose::Publish => target::for_others(&subject, &mut warnings)?,
             Purpose::Load => target::to_engine(&subject, is_wanted, &mut warnings)?,
+            Purpose::Export if is_wanted => target::to_files(&subject, &mut warnings)?,
+            Purpose::Publish | Purpose::Export => target::for_others(&subject, &mut warnings)?,
         });
     }
     if targets.is_empty() {
@@ -380,6 +422,7 @@ pub fn plan(
     Ok(Plan {
         project: project.name.clone(),
         order: graph::rows(&targets)?,
+        purpose,
         registries: registries(&targets),
         targets,
         warnings: unique,

@@ -5,7 +5,7 @@ use super::CacheRef;
 use crate::oci::{Digest, Platform, Reference, Tag};
 
 /// The longest tag (OCI distribution specification, "Pulling manifests").
-const MAX_TAG: usize = 128;
+pub(super) const MAX_TAG: usize = 128;
 
 /// The cache of the node that builds `platform`, beside `cache`: `…:buildcache-linux-arm64`. None where
 /// it needs no other name: an inline cache is part of each image, and one that is read by its digest is

@@ -1,9 +1,10 @@
 //! Where a service's image goes, and under which tags.
 
 use super::error::{Error, place_of};
-use super::{Destination, PlannedTag};
+use super::immutable::hold;
+use super::{Destination, Hold, PlannedTag};
 use crate::compose::{Project, Service};
-use crate::config::{RegistrySettings, ServiceSettings, Settings};
+use crate::config::{Immutable, RegistrySettings, ServiceSettings, Settings};
 use crate::excerpt::Excerpt;
 use crate::facts::Facts;
 use crate::oci::{Reference, Repository, Tag};
@@ -13,6 +14,7 @@ use crate::tags::{self, Channel, Computed, Names, RuleSet};
 struct Wanted {
     tag: Tag,
     kind: Channel,
+    hold: Hold,
     rule: String,
 }
 
@@ -37,7 +39,7 @@ pub(super) fn places(
     let chosen = chosen(settings, own);
     // `chosen` is empty only where there is no registry at all: an empty list of a service is refused.
     if chosen.is_empty() && own.rules.is_none() {
-        return written(service);
+        return written(service, &own.immutable);
     }
     let destinations = destinations(project, service, settings)?;
     let (wanted, computed) = by_rules(project, service, own, facts)?;
@@ -123,6 +125,8 @@ fn spread(
                 kind: want.kind.clone(),
                 rule: want.rule.clone(),
                 refused: None,
+                hold: want.hold,
+                held: None,
             });
         }
     }
@@ -166,7 +170,7 @@ fn is_on_this_machine(domain: &str) -> bool {
 }
 
 /// The names that the compose file gives: `image`, `build.tags` and `x-bake.tags`.
-fn written(service: &Service) -> Result<Places, Error> {
+fn written(service: &Service, policy: &Immutable) -> Result<Places, Error> {
     let build = service.build.as_ref();
     let mut references = Vec::new();
     if service.image.is_some() {
@@ -210,6 +214,7 @@ fn written(service: &Service) -> Result<Places, Error> {
         if let Some(place) = places.destinations.get_mut(index)
             && !place.tags.contains(&tag)
         {
+            let hold = hold(policy, &tag, &Channel::Moving);
             place.tags.push(tag);
             places.tags.push(PlannedTag {
                 channel: true,
@@ -219,6 +224,8 @@ fn written(service: &Service) -> Result<Places, Error> {
                 to: None,
                 rule: rule.to_owned(),
                 refused: None,
+                hold,
+                held: None,
             });
         }
     }
@@ -338,6 +345,7 @@ fn by_rules(
         .map(|tag| Wanted {
             tag: tag.tag.clone(),
             kind: tag.channel.clone(),
+            hold: hold(&settings.immutable, &tag.tag, &tag.channel),
             rule: tag
                 .rule
                 .and_then(|index| rules.rule(index))

@@ -8,6 +8,20 @@ use crate::oci::{Digest, Platform, Reference};
 /// The version of the file's form.
 const VERSION: u32 = 1;
 
+/// What is asked for on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Wishes {
+    /// Nothing is reused.
+    pub rebuild: bool,
+    /// Tags may go backwards.
+    pub allow_backwards: bool,
+    /// Tags that are immutable may move.
+    pub allow_overwrite: bool,
+    /// The files of services that are never reused are looked at as well, to know them again.
+    pub contents: bool,
+}
+
 /// What a plan decided, and what it decided it by. The rest of a plan follows from the project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedPlan {
@@ -23,6 +37,9 @@ pub struct SavedPlan {
     pub rebuild: bool,
     /// Whether tags may go backwards.
     pub allow_backwards: bool,
+    /// Whether tags that are immutable may move.
+    #[serde(default)]
+    pub allow_overwrite: bool,
     /// What is published.
     pub targets: Vec<SavedTarget>,
 }
@@ -55,13 +72,7 @@ pub struct SavedTag {
 
 impl SavedPlan {
     /// Keeps `plan`, which was made for `commit` and with these wishes.
-    pub fn new(
-        plan: &Plan,
-        commit: Option<&str>,
-        services: &[String],
-        rebuild: bool,
-        allow_backwards: bool,
-    ) -> Self {
+    pub fn new(plan: &Plan, commit: Option<&str>, services: &[String], wishes: Wishes) -> Self {
         let targets = plan.targets.iter().map(|target| SavedTarget {
             service: target.service.clone(),
             reuse: match &target.action {
@@ -85,9 +96,20 @@ impl SavedPlan {
             project: plan.project.clone(),
             commit: commit.map(str::to_owned),
             services: services.to_vec(),
-            rebuild,
-            allow_backwards,
+            rebuild: wishes.rebuild,
+            allow_backwards: wishes.allow_backwards,
+            allow_overwrite: wishes.allow_overwrite,
             targets: targets.collect(),
+        }
+    }
+
+    /// What was asked for when it was made.
+    pub fn wishes(&self) -> Wishes {
+        Wishes {
+            contents: true,
+            rebuild: self.rebuild,
+            allow_backwards: self.allow_backwards,
+            allow_overwrite: self.allow_overwrite,
         }
     }
 

@@ -8,8 +8,8 @@ use super::error::Error;
 use super::places::{Places, places};
 use super::reading::Reading;
 use super::{
-    Action, AnnotationLevel, BuildSpec, Declared, ImageOptions, PROJECT_LABEL, Provenance,
-    SERVICE_LABEL, Subject, Target, VERSION_LABEL, Warning,
+    Action, AnnotationLevel, BuildSpec, Declared, ImageOptions, PROJECT_LABEL, Placement,
+    Provenance, SERVICE_LABEL, Subject, Target, VERSION_LABEL, Warning,
 };
 use crate::compose::Service;
 use crate::config::{CreatedFrom, DirtyTree, Reuse};
@@ -60,6 +60,15 @@ pub(super) fn to_registries(
     };
     let caches = caches(&of, &own.cache, &destinations, &tags)?;
     let mut target = target(subject, &versions, caches, warnings)?;
+    if target.build.image.rewrite_timestamp && target.build.is_attested() {
+        warnings.push(Warning {
+            subject: service.name.clone(),
+            message:
+                "the image cannot be reproducible: its attestations hold the time of the build"
+                    .to_owned(),
+            hint: Some("set `provenance = \"off\"` and `sbom = false`".to_owned()),
+        });
+    }
     target.repositories = destinations
         .iter()
         .map(|place| place.repository.clone())
@@ -112,6 +121,15 @@ pub(super) fn to_engine(
     target.build.sbom = None;
     target.build.annotations.clear();
     Ok(target)
+}
+
+/// Plans one service whose result is written to this machine: as it would be published, without writing
+/// caches.
+pub(super) fn to_files(
+    subject: &Subject<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    target(subject, &Versions::default(), only_read(subject), warnings)
 }
 
 /// The versions that an image is published as.
@@ -170,6 +188,7 @@ fn target(
         inputs: None,
         contents: None,
         platforms: spec.platforms.clone(),
+        placement: Placement::default(),
         build: spec,
         cache_from: caches.from,
         cache_to: caches.to,

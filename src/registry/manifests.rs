@@ -111,7 +111,7 @@ impl Host {
                 Err(fault) => fault,
             };
             let is_ambiguous = fault.is_ambiguous();
-            tries.after(fault).await?;
+            tries.after(immutable(fault)).await?;
             // What may have been done is looked at before it is done again: in between, somebody
             // else may have moved the tag on.
             if is_ambiguous && self.points_to(reference, digest).await {
@@ -166,7 +166,7 @@ impl Host {
                 Err(fault) => fault,
             };
             may_be_gone |= fault.is_ambiguous();
-            let fault = by_digest_only(fault, reference);
+            let fault = immutable(by_digest_only(fault, reference));
             tries.after(fault).await?;
         }
     }
@@ -181,6 +181,45 @@ fn manifest_call(method: Method, reference: &Reference) -> Call {
         Scopes::pull(path),
     )
     .accepting(&media_type::MANIFESTS)
+}
+
+/// Makes of a refusal what it is, where it says that a tag is immutable. Every registry has a status and a
+/// code of its own for that, and none a code that means only that:
+///
+/// - Amazon ECR: 400 `TAG_INVALID`, "The image tag '1' already exists in the 'a' repository and cannot be
+///   overwritten because the tag is immutable."
+///   (<https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>)
+/// - Harbor: 412 `PRECONDITION`, "Failed to process request due to 'a:1' configured as immutable."
+///   (goharbor/harbor, `src/server/middleware/immutable`)
+/// - Google Artifact Registry: "... the repository has enabled tag immutability"
+///   (<https://cloud.google.com/artifact-registry/docs/repositories/update-repo-settings>)
+/// - Alibaba Container Registry: "The requested tag already exists and cannot be overwritten."
+///   (<https://help.aliyun.com/en/acr/user-guide/turn-on-immutable-image-version>)
+/// - Mirantis Secure Registry: "tag=1 cannot be overwritten because h/a is an immutable repository"
+///   (<https://docs.mirantis.com/msr/2.9/ops/manage-images/prevent-tags-from-being-overwritten.html>)
+fn immutable(fault: RegistryFault) -> RegistryFault {
+    const SAID: [&str; 4] = [
+        "is immutable",
+        "as immutable",
+        "tag immutability",
+        "cannot be overwritten",
+    ];
+    let (RegistryFault::Denied { message, .. }
+    | RegistryFault::NotAllowed { message, .. }
+    | RegistryFault::Refused {
+        status: 400..500,
+        message,
+        ..
+    }) = &fault
+    else {
+        return fault;
+    };
+    let said = message.to_ascii_lowercase();
+    if SAID.iter().any(|words| said.contains(words)) {
+        let message = message.clone();
+        return RegistryFault::Immutable { message };
+    }
+    fault
 }
 
 /// distribution's registry:2 takes a tag for a malformed digest: it deletes by digest only.

@@ -72,7 +72,9 @@ impl Logs {
     pub(super) fn take(&mut self, envelope: &Envelope) -> io::Result<()> {
         let at = envelope.at;
         match &envelope.event {
-            Event::BuildStarted { service, builder } => {
+            Event::BuildStarted {
+                service, builder, ..
+            } => {
                 let text = format!("# {service}: build with {builder}, {at:.0}");
                 self.log(service)?.line(&text, true)
             }
@@ -290,6 +292,7 @@ mod tests {
                 Event::BuildStarted {
                     service: "api".to_owned(),
                     builder: "engine".to_owned(),
+                    because: None,
                 },
             ),
             (0.0, started("a", "[1/2] RUN one")),

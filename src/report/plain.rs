@@ -89,8 +89,14 @@ impl Plain {
             } if findings.is_empty() => {
                 vec![self.line("check", &format!("ready ({})", seconds(*took)))]
             }
-            Event::BuildStarted { service, builder } => {
-                vec![self.line(service, &format!("building with {builder}"))]
+            Event::BuildStarted {
+                service,
+                builder,
+                because,
+            } => {
+                let because = because.as_ref();
+                let because = because.map_or_else(String::new, |why| format!(": {why}"));
+                vec![self.line(service, &format!("building with {builder}{because}"))]
             }
             Event::StepStarted { .. } | Event::StepLogged { .. } | Event::StepFinished { .. } => {
                 self.step(&envelope.event)

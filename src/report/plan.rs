@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::table::{platforms, printed, table};
-use super::words::digest;
-use crate::plan::{Action, Plan, PlannedTag};
+use super::words::{count, digest};
+use crate::plan::{Action, Plan, PlannedTag, Target};
 use crate::printable::one_line;
 
 /// How much of a path is shown.
@@ -35,13 +35,36 @@ pub fn plan_table(plan: &Plan) -> String {
         tags.add_row([tag.reference.to_string(), change(tag), tag.rule.clone()]);
     }
     format!(
-        "{}\n{}\n{}{}\n{}\n",
+        "{}\n{}\n{}{}{}\n{}\n",
         printed(&services),
         printed(&reasons),
         printed(&tags),
+        builders(plan),
         outside(plan),
         summary(plan)
     )
+}
+
+/// Who builds, where it is not what docker itself would build with.
+fn builders(plan: &Plan) -> String {
+    let mut builders = table(&["SERVICE", "BUILDER", "WHY THIS ONE"]);
+    for target in plan.targets.iter().filter(|target| has_place(target)) {
+        let place = &target.placement;
+        builders.add_row([
+            target.service.as_str(),
+            place.builder.as_deref().unwrap_or("–"),
+            place.builder_because.as_deref().unwrap_or_default(),
+        ]);
+    }
+    if builders.row_count() == 0 {
+        return String::new();
+    }
+    format!("\n{}", printed(&builders))
+}
+
+/// Whether there is something to say about who builds it.
+fn has_place(target: &Target) -> bool {
+    !target.placement.is_usual && target.placement.builder_because.is_some()
 }
 
 /// Which paths leave the project: compose allows them, and whoever reads a plan should know.
@@ -74,6 +97,18 @@ pub fn plan_markdown(plan: &Plan) -> String {
             escaped(&target.service),
             action(&target.action),
             escaped(&target.because.join("; "))
+        );
+    }
+    for target in plan.targets.iter().filter(|target| has_place(target)) {
+        let place = &target.placement;
+        let builder = place.builder.as_deref().unwrap_or("nobody");
+        let because = place.builder_because.as_deref().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "\n{} is built by {}: {}",
+            escaped(&target.service),
+            escaped(builder),
+            escaped(because)
         );
     }
     text.push_str("\n| Tag | Change |\n|---|---|\n");
@@ -111,6 +146,11 @@ fn change(tag: &PlannedTag) -> String {
     if let Some(because) = &tag.refused {
         return format!("{now} stays: {because}");
     }
+    match &tag.held {
+        Some(held) if held.certain => return format!("{now} IN THE WAY: {}", held.because),
+        Some(held) => return format!("{now} has to come out the same: {}", held.because),
+        None => {}
+    }
     match &tag.to {
         to if to.is_some() && *to == tag.from => format!("{now} stays"),
         Some(to) => format!("{now} → {}", digest(to)),
@@ -126,9 +166,17 @@ fn summary(plan: &Plan) -> String {
         .filter(|target| target.action == Action::Build)
         .count();
     let tags = || plan.targets.iter().flat_map(|target| &target.tags);
-    let moving = tags().filter(|tag| tag.moves()).count();
+    let held = tags().filter(|tag| tag.in_the_way().is_some()).count();
+    let moving = tags().filter(|tag| tag.moves()).count() - held;
+    let refused = match held {
+        0 => String::new(),
+        held => format!(
+            "; {} in the way: this publish is refused",
+            count(held, "immutable tag")
+        ),
+    };
     format!(
-        "{built} to build, {} to reuse; {moving} of {} tags move",
+        "{built} to build, {} to reuse; {moving} of {} tags move{refused}",
         plan.targets.len() - built,
         tags().count()
     )

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
@@ -43,6 +45,9 @@ pub struct ListedBuilder {
     pub endpoint: String,
     /// The services that it builds; none where it is there and not asked for.
     pub services: Vec<String>,
+    /// Why it builds them, by their names, where castoff took it in the place of another.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub because: BTreeMap<String, String>,
     /// The platforms that it builds for as they are.
     pub native: Vec<Platform>,
     /// The platforms that it builds for by emulation, which takes many times longer.
@@ -62,7 +67,12 @@ pub fn builders_table(builders: &[ListedBuilder]) -> String {
     for builder in builders {
         let problem = builder.problem.as_ref();
         let problem = problem.map_or_else(String::new, |problem| format!("  ({problem})"));
-        let used = format!("{}{problem}", builder.services.join(", "));
+        let services = builder.services.iter().map(|service| {
+            let because = builder.because.get(service);
+            because.map_or_else(|| service.clone(), |why| format!("{service} ({why})"))
+        });
+        let services: Vec<String> = services.collect();
+        let used = format!("{}{problem}", services.join(", "));
         rows.add_row([
             builder.name.clone(),
             builder.driver.clone(),

@@ -1,7 +1,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::version::Ordered;
+use super::version::{Ordered, Version};
+use crate::oci::Tag;
 
 /// Whether a tag names one thing for ever, or moves; and if it moves, in which order.
 ///
@@ -47,6 +48,14 @@ pub struct Order {
 }
 
 impl Channel {
+    /// How a tag moves that no rule gave: a whole version stays, and of others nothing is known.
+    pub fn of_typed(tag: &Tag) -> Self {
+        match Version::semver(tag.as_str()) {
+            Some(_) => Self::Fixed(Fixed::Version),
+            None => Self::Moving,
+        }
+    }
+
     /// Whether the tag moves.
     pub fn moves(&self) -> bool {
         !matches!(self, Self::Fixed(_))

@@ -84,6 +84,57 @@ fn a_service_that_others_build_on_is_built_once_for_all_platforms() {
 }
 
 #[test]
+fn what_is_built_on_begins_with_the_base_image_that_was_looked_at() {
+    let host = Bed::registry();
+    let prefix = Bed::unique("linked");
+    let project = family(&host, &prefix, "\"linux/amd64\"");
+    let base = format!("{host}/{prefix}/moving:1");
+    Bed::output("crane", &["copy", "--insecure", &Bed::base(), &base]);
+    // One build at a time, and the first takes long enough for the tag to move before the next begins.
+    let compose = std::fs::read_to_string(project.join("compose.yaml")).unwrap();
+    // What is always built is not looked at.
+    let compose = compose.replace("      no_cache: true\n", "");
+    let compose = compose.replace(&Bed::base(), &base).replace(
+        "services:\n",
+        &format!(
+            "services:\n  a-first:\n    build: {{context: first, args: {{BASE: \"{}\"}}}}\n",
+            Bed::base()
+        ),
+    );
+    project.write("compose.yaml", &compose);
+    let slow = format!("ARG BASE\nFROM $BASE\nRUN sleep 6; : {prefix}\n");
+    project.write("first/Dockerfile", &slow);
+    let publish = project
+        .castoff(["publish", "-j", "1", "--events", "events"])
+        .envs(Bed::environment())
+        .start();
+    let is_building = || {
+        let events = std::fs::read_to_string(project.join("events")).unwrap_or_default();
+        events.contains("\"type\":\"build_started\",\"service\":\"a-first\"")
+    };
+    let begun = std::time::Instant::now();
+    while !is_building() {
+        assert!(begun.elapsed().as_secs() < 60, "no build begins");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let moved = Bed::var("BED_BASE_APP");
+    Bed::output("crane", &["copy", "--insecure", &moved, &base]);
+    let events = std::fs::read_to_string(project.join("events")).unwrap();
+    assert!(!events.contains("\"service\":\"base\",\"builder\""));
+    let ran = publish.wait().exits(0);
+    let looked_at = layers(&Bed::base(), "linux/amd64");
+    let own = layers(&format!("{host}/{prefix}/base"), "linux/amd64");
+    let begins = own.get(..looked_at.len());
+    assert_eq!(begins, Some(&looked_at[..]), "{}", ran.stderr);
+    // Two steps of its own, and none of the image that it would be now.
+    assert_eq!(own.len(), looked_at.len() + 2, "{}", ran.stderr);
+    for service in ["web", "api"] {
+        let found = layers(&format!("{host}/{prefix}/{service}"), "linux/amd64");
+        assert_eq!(found.get(..own.len()), Some(&own[..]), "{service}");
+    }
+}
+
+#[test]
 fn what_is_only_built_on_is_not_published() {
     let host = Bed::registry();
     let prefix = Bed::unique("linked");
@@ -144,4 +195,55 @@ fn when_a_base_fails_nothing_that_builds_on_it_is_begun() {
         ran.stderr
     );
     assert!(Bed::tags(&format!("{host}/{prefix}/web")).is_empty());
+}
+
+#[test]
+fn strict_holds_for_what_others_build_on_and_for_what_builds_on_others() {
+    let host = Bed::registry();
+    let prefix = Bed::unique("strict");
+    let project = family(&host, &prefix, "");
+    // An argument for a base image is a remark of its own.
+    for file in ["compose.yaml", "base/Dockerfile"] {
+        let text = std::fs::read_to_string(project.join(file)).unwrap();
+        let args = format!("      args: {{ BASE: \"{}\" }}\n", Bed::base());
+        let text = text
+            .replace(&args, "")
+            .replace("ARG BASE\nFROM $BASE", &format!("FROM {}", Bed::base()));
+        project.write(file, &text);
+    }
+    let publish = |arguments: &[&str]| {
+        let castoff = project.castoff(["publish", "--strict"]).args(arguments);
+        let state = project.join(".state").display().to_string();
+        castoff
+            .envs(Bed::environment())
+            .env("CASTOFF_STATE", state)
+            .run()
+    };
+    let tags = || {
+        let services = ["base", "web", "api"].iter();
+        let tags = services.flat_map(|service| Bed::tags(&format!("{host}/{prefix}/{service}")));
+        // A record of the release is no tag of anybody's.
+        tags.filter(|tag| tag == "latest").collect::<Vec<_>>()
+    };
+    // With the first, everything is built for the first time; after it, it comes out of the cache.
+    for service in ["base", "web", "base"] {
+        let file = format!("{service}/Dockerfile");
+        let clean = std::fs::read_to_string(project.join(&file)).unwrap();
+        project.write(&file, &format!("{clean}CMD echo hello\n"));
+        for arguments in [&[][..], &["web"]] {
+            let ran = publish(arguments).exits(4);
+            let says = format!(
+                "error: build `{service}`\n  caused by: its Dockerfile is remarked on once, and --strict is in force"
+            );
+            assert!(ran.stderr.contains(&says), "{}", ran.stderr);
+            let line = format!("warning: `{service}`: JSONArgsRecommended");
+            assert!(ran.stderr.contains(&line), "{}", ran.stderr);
+            // The others were stopped, and are no failures of their own.
+            assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
+            assert_eq!(tags(), Vec::<String>::new());
+        }
+        project.write(&file, &clean);
+    }
+    publish(&[]).exits(0);
+    assert_eq!(tags(), ["latest", "latest", "latest"]);
 }

@@ -9,6 +9,7 @@
 
 mod actions_cache;
 mod all_or_nothing;
+mod auto;
 mod builds;
 mod caches;
 mod cancel;
@@ -20,9 +21,11 @@ mod differential;
 mod failures;
 mod farms;
 mod github;
+mod immutable;
 mod linked;
 mod local;
 mod logins;
+mod outputs;
 mod readme;
 mod release;
 mod restarts;

@@ -7,14 +7,14 @@ use std::process::Command;
 use crate::support::images::labelled;
 use crate::support::program::Castoff;
 use crate::support::project::Project;
-use crate::support::registry::{Access, Settings, TestRegistry};
+use crate::support::registry::{Access, Fault, Settings, TestRegistry, When};
 
 const VERSION: &str = "org.opencontainers.image.version";
 const REVISION: &str = "org.opencontainers.image.revision";
 const CREATED: &str = "org.opencontainers.image.created";
 
 /// One service that is built from nothing, for linux/amd64.
-fn project(registries: &[&TestRegistry], rules: &str) -> Project {
+pub(crate) fn project(registries: &[&TestRegistry], rules: &str) -> Project {
     let mut publish = String::from("[build]\nplatforms = [\"linux/amd64\"]\n");
     for (index, registry) in registries.iter().enumerate() {
         let _ = write!(
@@ -36,7 +36,7 @@ fn project(registries: &[&TestRegistry], rules: &str) -> Project {
         .git()
 }
 
-fn castoff<const N: usize>(project: &Project, arguments: [&str; N]) -> Castoff {
+pub(crate) fn castoff<const N: usize>(project: &Project, arguments: [&str; N]) -> Castoff {
     project
         .castoff(arguments)
         .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
@@ -46,7 +46,7 @@ fn castoff<const N: usize>(project: &Project, arguments: [&str; N]) -> Castoff {
         )
 }
 
-fn head(project: &Project) -> String {
+pub(crate) fn head(project: &Project) -> String {
     let output = Command::new("git")
         .args(["rev-parse", "HEAD"])
         .current_dir(project.path())
@@ -66,7 +66,7 @@ fn two_services(registry: &TestRegistry) -> Project {
 }
 
 /// The digest of the inputs of the only service.
-fn inputs(project: &Project) -> String {
+pub(crate) fn inputs(project: &Project) -> String {
     let plan = castoff(project, ["plan", "--format", "json"])
         .run()
         .exits(0)
@@ -387,7 +387,7 @@ fn a_version_that_was_reused_for_a_later_one_does_not_go_back_either() {
     assert_eq!(refused, ["it points to 1.4.0, and this is 1.3.9"; 2]);
 }
 
-fn inputs_of_release(project: &Project, tag: &str) -> String {
+pub(crate) fn inputs_of_release(project: &Project, tag: &str) -> String {
     project.run_git(&["tag", tag]);
     project.run_git(&["checkout", "-q", tag]);
     inputs(project)
@@ -488,13 +488,9 @@ fn a_version_that_is_published_already_is_named() {
 
     | Tag | Change |
     |---|---|
-    | [host]/api:1.0.0 | sha256:c1e71ceb39e8 → new |
+    | [host]/api:1.0.0 | sha256:c1e71ceb39e8 has to come out the same: it is a version, and nothing says which commit it is of |
     | [host]/api:latest | – → new |
-
-    > [host]/api:1.0.0: it names one version for ever, and would move from sha256:c1e71ceb39e8…
     --- stderr
-    warning: [host]/api:1.0.0: it names one version for ever, and would move from sha256:c1e71ceb39e8…
-    hint: release a new version, or mean it
     ");
 }
 
@@ -688,4 +684,39 @@ fn what_a_service_builds_on_is_one_of_its_inputs_and_built_only_for_those_that_a
         never["targets"][0]["because"][0],
         "build, because it builds on base: reuse is switched off"
     );
+}
+
+#[test]
+fn status_does_not_name_tags_that_were_never_to_move() {
+    let registry = TestRegistry::start();
+    let rules = "\"type=semver,pattern={{version}}\",\"type=semver,pattern={{major}}\"";
+    let project = project(&[&registry], rules);
+    let inputs = inputs_of_release(&project, "v1.3.9");
+    let newer = labelled(1, &[(VERSION, "1.4.2"), ("dev.castoff.inputs", &inputs)]);
+    registry.put("api", "1", &newer);
+    registry.put("api", "latest", &newer);
+    registry
+        .script()
+        .on(When::is("PUT", "/manifests/1.3.9"), Fault::Hang);
+    let publish = castoff(&project, ["publish"]).start();
+    let limit = std::time::Duration::from_secs(20);
+    assert!(registry.script().wait_fired(1, limit));
+    publish.signal("KILL");
+    publish.wait();
+    registry.script().clear();
+    let status = castoff(&project, ["status", "--format", "json"])
+        .run()
+        .exits(0)
+        .json();
+    let tags = status["interrupted"]["tags"].as_array().unwrap();
+    let tags: Vec<(&str, &str)> = tags
+        .iter()
+        .map(|tag| {
+            let reference = tag["reference"].as_str().unwrap();
+            (reference, tag["state"].as_str().unwrap())
+        })
+        .collect();
+    let only = format!("{}/api:1.3.9", registry.host());
+    assert_eq!(tags, [(only.as_str(), "not moved")]);
+    castoff(&project, ["publish", "--resume"]).run().exits(0);
 }

@@ -40,7 +40,8 @@ fn every_kind() -> Vec<Event> {
         },
         Event::BuildStarted {
             service: service(),
-            builder: "engine".to_owned(),
+            builder: "farm".to_owned(),
+            because: Some("engine cannot build for linux/arm64; farm does natively".to_owned()),
         },
         Event::StepStarted {
             service: service(),

@@ -66,6 +66,7 @@ fn start(progress: Progress, records: Records) -> (Events, Console) {
         events.tell(Event::BuildStarted {
             service: service.clone(),
             builder: "engine".to_owned(),
+            because: None,
         });
         events.tell(Event::StepStarted {
             service,

@@ -64,6 +64,7 @@ impl Telling {
             Event::BuildStarted {
                 service: service(),
                 builder,
+                because: None,
             },
         );
         let steps = [
@@ -420,7 +421,11 @@ mod any {
             let mut plain = [Dialect::Lines, Dialect::GitHub, Dialect::GitLab].map(Plain::new);
             let text = |index: usize| texts[index].clone();
             let events = vec![
-                Event::BuildStarted { service: text(0), builder: text(1) },
+                Event::BuildStarted {
+                    service: text(0),
+                    builder: text(1),
+                    because: Some(text(3)),
+                },
                 Event::StepStarted {
                     service: text(0),
                     step: text(2),

@@ -14,6 +14,8 @@ mod events;
 mod flood;
 mod help;
 mod hidden;
+mod immutable;
+mod inputs;
 mod linked;
 mod live;
 mod plans;

@@ -85,6 +85,27 @@ fn services_can_be_chosen_and_left_out() {
 }
 
 #[test]
+fn what_holds_the_time_of_its_build_is_not_reproducible() {
+    let project = shop()
+        .file("publish.toml", "[build]\nreproducible = true\n")
+        .git();
+    let warned = |arguments: &[&str]| {
+        let plan = project.castoff(["plan", "--offline"]).args(arguments).run();
+        let said = "its attestations hold the time of the build";
+        plan.exits(0).stderr.contains(said)
+    };
+    assert!(!warned(&[]));
+    assert!(warned(&["--set", "build.provenance=min"]));
+    assert!(warned(&["--set", "build.sbom=true"]));
+    assert!(!warned(&[
+        "--set",
+        "build.provenance=min",
+        "--set",
+        "build.reproducible=false"
+    ]));
+}
+
+#[test]
 fn publish_toml_shows_where_each_value_comes_from() {
     let project = shop().file(
         "publish.toml",
@@ -108,6 +129,7 @@ fn publish_toml_shows_where_each_value_comes_from() {
     build.media_types  = "oci"  # default
     build.allow        = []  # default
     tags.dirty         = "allow"  # default
+    tags.immutable     = true  # default
     annotations.levels = []  # default
     cache.sources      = []  # default
     cache.mode         = "max"  # default

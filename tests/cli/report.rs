@@ -36,6 +36,7 @@ fn half_failed() -> Vec<Event> {
     let started = |service: &str| Event::BuildStarted {
         service: service.to_owned(),
         builder: "engine".to_owned(),
+        because: None,
     };
     let target = |service: &str| PlannedTarget {
         service: service.to_owned(),

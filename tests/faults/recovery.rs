@@ -512,3 +512,57 @@ fn a_registry_that_goes_away_in_the_middle_leaves_a_journal_that_brings_everythi
     shop.castoff(["rollback"]).run().exits(0);
     assert_eq!(shop.world(), shop.all(1));
 }
+
+/// Every tag that a rule gives is kept for ever.
+const KEEP: [&str; 2] = ["--set", "tags.immutable=[\"1.*\"]"];
+
+#[test]
+fn an_immutable_tag_is_compared_with_what_was_built_where_nobody_knew_before() {
+    let shop = Shop::new();
+    // Nothing is known of what goes into the images, or was in those that are there.
+    let again = |generation| {
+        shop.turn_to(generation);
+        shop.castoff(["publish", "--set", "build.reuse=never"])
+            .args(KEEP)
+            .env("VERSION", "1")
+    };
+    again(1).run().exits(0);
+    // Built once more, and the same comes out.
+    again(1).run().exits(0);
+    assert_eq!(shop.builder.solves(), 2 * SERVICES.len());
+    let ran = again(2).run().exits(4);
+    assert!(ran.stderr.contains("it is immutable"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--allow-overwrite"), "{}", ran.stderr);
+    assert_eq!(shop.world(), shop.all(1));
+    again(2).args(["--allow-overwrite"]).run().exits(0);
+    assert_ne!(shop.world(), shop.all(1));
+}
+
+#[test]
+fn what_was_allowed_when_it_was_begun_is_finished() {
+    let shop = Shop::new();
+    shop.publish(1).run().exits(0);
+    shop.script.clear();
+    shop.turn_to(2);
+    let publish = |flags: &[&str]| {
+        let castoff = shop.castoff(["publish"]).args(KEEP).args(flags);
+        castoff.env("VERSION", "1")
+    };
+    publish(&[]).run().exits(3);
+    shop.script
+        .on(When::is("PUT", "/manifests/1.0.1").after(4), Fault::Hang);
+    let started = publish(&["--allow-overwrite"]).start();
+    assert!(shop.script.wait_fired(1, Duration::from_secs(20)));
+    started.signal("KILL");
+    started.wait();
+    shop.script.clear();
+    publish(&["--resume"]).run().exits(0);
+    let mut expected = shop.all(2);
+    expected.retain(|reference, _| !reference.ends_with(":1.0.2"));
+    for (reference, digest) in shop.all(2) {
+        if let Some(name) = reference.strip_suffix(":1.0.2") {
+            expected.insert(format!("{name}:1.0.1"), digest);
+        }
+    }
+    assert_eq!(shop.world(), expected);
+}

@@ -50,6 +50,12 @@ struct Inner {
     sessions: Mutex<Sessions>,
     /// How many builds are under way that wait for a session to be cut.
     waiting: watch::Sender<usize>,
+    /// The name of its one worker.
+    worker: String,
+    /// The architectures that it builds for, its own first.
+    architectures: Vec<String>,
+    /// How often its cache was emptied.
+    prunes: AtomicUsize,
     /// What is told of each build once it is over, by its reference.
     told: Mutex<HashMap<String, watch::Sender<Option<StatusResponse>>>>,
 }
@@ -149,6 +155,11 @@ fn export(result: &Result<Digest, Status>) -> StatusResponse {
 impl FakeBuildKit {
     /// One that can push to these registries, in generation 1.
     pub fn start(registries: &[&TestRegistry]) -> Self {
+        Self::of(registries, "fake", &["amd64", "arm64"])
+    }
+
+    /// The same, with a worker of this name that builds for these architectures.
+    pub fn of(registries: &[&TestRegistry], worker: &str, architectures: &[&str]) -> Self {
         let inner = Arc::new(Inner {
             registries: registries
                 .iter()
@@ -160,6 +171,9 @@ impl FakeBuildKit {
             failing: Mutex::default(),
             sessions: Mutex::new(Sessions::Last),
             waiting: watch::Sender::new(0),
+            worker: worker.to_owned(),
+            architectures: architectures.iter().map(ToString::to_string).collect(),
+            prunes: AtomicUsize::new(0),
             told: Mutex::default(),
         });
         let folder = tempfile::tempdir().unwrap();
@@ -198,6 +212,11 @@ impl FakeBuildKit {
         format!("unix://{}", socket(self.folder.path()).display())
     }
 
+    /// Its own architecture.
+    pub fn own(&self) -> &str {
+        &self.inner.architectures[0]
+    }
+
     /// From now on the images of this generation are built.
     pub fn turn_to(&self, generation: u64) {
         self.inner.generation.store(generation, Ordering::SeqCst);
@@ -227,6 +246,11 @@ impl FakeBuildKit {
     /// How many builds wait that nobody has given up.
     pub fn waiting(&self) -> usize {
         *self.inner.waiting.borrow()
+    }
+
+    /// How often its cache was emptied.
+    pub fn prunes(&self) -> usize {
+        self.inner.prunes.load(Ordering::SeqCst)
     }
 
     /// How many solves there were.
@@ -285,12 +309,20 @@ impl Control for Service {
         &self,
         _: Request<DiskUsageRequest>,
     ) -> Result<Response<DiskUsageResponse>, Status> {
-        Ok(Response::new(DiskUsageResponse::default()))
+        let record = UsageRecord {
+            id: self.0.worker.clone(),
+            size: 1000,
+            ..UsageRecord::default()
+        };
+        Ok(Response::new(DiskUsageResponse {
+            record: vec![record],
+        }))
     }
 
     type PruneStream = tokio_stream::Empty<Result<UsageRecord, Status>>;
 
     async fn prune(&self, _: Request<PruneRequest>) -> Result<Response<Self::PruneStream>, Status> {
+        self.0.prunes.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(tokio_stream::empty()))
     }
 
@@ -358,15 +390,15 @@ impl Control for Service {
         &self,
         _: Request<ListWorkersRequest>,
     ) -> Result<Response<ListWorkersResponse>, Status> {
-        let platforms = ["amd64", "arm64"].map(|architecture| Platform {
+        let platform = |architecture: &String| Platform {
             os: "linux".to_owned(),
-            architecture: architecture.to_owned(),
+            architecture: architecture.clone(),
             ..Platform::default()
-        });
+        };
         Ok(Response::new(ListWorkersResponse {
             record: vec![WorkerRecord {
-                id: "fake".to_owned(),
-                platforms: platforms.to_vec(),
+                id: self.0.worker.clone(),
+                platforms: self.0.architectures.iter().map(platform).collect(),
                 ..WorkerRecord::default()
             }],
         }))

@@ -88,11 +88,16 @@ pub fn image(seed: u64, architecture: &str, layers: &[usize]) -> Image {
 
 /// A small image for linux/amd64 that says this of itself.
 pub fn labelled(seed: u64, labels: &[(&str, &str)]) -> Image {
+    labelled_for("amd64", seed, labels)
+}
+
+/// The same for another architecture.
+pub fn labelled_for(architecture: &str, seed: u64, labels: &[(&str, &str)]) -> Image {
     let labels: serde_json::Map<String, Value> = labels
         .iter()
         .map(|(name, value)| ((*name).to_owned(), json!(value)))
         .collect();
-    saying("amd64", vec![Layer::noise(seed, 20)], &labels)
+    saying(architecture, vec![Layer::noise(seed, 20)], &labels)
 }
 
 fn image_of(architecture: &str, layers: Vec<Layer>) -> Image {

@@ -58,6 +58,15 @@ impl Stores {
         self.0.insert(format!("{kind}:{name}"), store);
         name
     }
+
+    /// Offers a folder for the result of the build (BuildKit, exporter/oci, `NewCallerStore`).
+    pub(in crate::buildkit) fn take_export(&mut self, layout: Layout) {
+        let store = Store {
+            layout,
+            is_writable: true,
+        };
+        self.0.insert("export".to_owned(), store);
+    }
 }
 
 /// Serves the folders. Everything that touches a disk happens on threads of its own.

@@ -167,7 +167,7 @@ struct Transfer {
 }
 
 /// The packets, with the work that makes them: an error of the work ends the stream with it.
-fn merge_work(
+pub(super) fn merge_work(
     work: impl Future<Output = Result<(), Status>> + Send,
     packets: ReceiverStream<Result<Packet, Status>>,
 ) -> impl Stream<Item = Result<Packet, Status>> + Send {

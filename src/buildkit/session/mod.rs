@@ -10,6 +10,7 @@ mod content;
 mod content_wire;
 mod filesync;
 mod hijack;
+mod landing;
 mod secrets;
 mod ssh;
 
@@ -36,6 +37,7 @@ use tonic::{Request, Response, Status};
 use content_wire::ContentServer;
 
 use super::dial::{CONNECTION_WINDOW, MAX_MESSAGE, STREAM_WINDOW};
+use super::export::Landing;
 use crate::execute::ports::{Credentials, Engine};
 
 pub(super) use content::Stores;
@@ -58,7 +60,7 @@ const METHODS: [&str; 11] = [
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
 ];
 
-/// And this one, where images are sent here.
+/// And this one, where results are sent here.
 const TAKE_ARCHIVE: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 /// The methods besides, where the build may use an SSH agent. Without one the builder says itself that
 /// there is none.
@@ -66,6 +68,14 @@ const SSH_METHODS: [&str; 2] = [
     "/moby.sshforward.v1.SSH/CheckAgent",
     "/moby.sshforward.v1.SSH/ForwardAgent",
 ];
+
+/// Who takes the result of a build that is sent here.
+pub(super) enum Takes {
+    /// An Engine loads it.
+    Engine(Arc<dyn Engine>),
+    /// It is written to this machine.
+    Landing(Arc<Landing>),
+}
 
 /// What one build may ask of us.
 pub(super) struct Session {
@@ -81,8 +91,8 @@ pub(super) struct Session {
     pub(super) stores: Stores,
     /// The secrets.
     pub(super) secrets: SecretStore,
-    /// The Engine that images are loaded into, where they are sent here.
-    pub(super) load_into: Option<Arc<dyn Engine>>,
+    /// Who takes what is sent here, where something is.
+    pub(super) takes: Option<Takes>,
     /// The SSH agents.
     pub(super) agents: Agents,
     /// What was sent, counted.
@@ -101,9 +111,14 @@ impl Session {
         let stream = hijack::open(control, metadata, ended.clone());
         let files = FileSyncServer::new(filesync::Files::new(self.directories, self.sent))
             .max_decoding_message_size(MAX_MESSAGE);
-        let archives = self.load_into.map(|engine| {
-            FileSendServer::new(archive::Archives(engine)).max_decoding_message_size(MAX_MESSAGE)
-        });
+        let (archives, landing) = match self.takes {
+            None => (None, None),
+            Some(Takes::Engine(engine)) => {
+                let server = FileSendServer::new(archive::Archives(engine));
+                (Some(server.max_decoding_message_size(MAX_MESSAGE)), None)
+            }
+            Some(Takes::Landing(landing)) => (None, Some(landing::LandingServer(landing))),
+        };
         let serving = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -113,6 +128,7 @@ impl Session {
             .add_service(ContentServer(Arc::new(content::Content::new(self.stores))))
             .add_service(SecretsServer::new(self.secrets))
             .add_optional_service(archives)
+            .add_optional_service(landing)
             .add_service(SshServer::new(self.agents))
             .serve_with_incoming_shutdown(
                 // The one connection there is. Were these to end the server would too, at once; so it is
@@ -139,7 +155,7 @@ impl Session {
             ascii(&self.shared_key)?,
         );
         let ssh = SSH_METHODS.iter().filter(|_| !self.agents.is_empty());
-        let archives = self.load_into.as_ref().map(|_| &TAKE_ARCHIVE);
+        let archives = self.takes.as_ref().map(|_| &TAKE_ARCHIVE);
         for method in METHODS.iter().chain(ssh).chain(archives) {
             metadata.append(
                 "x-docker-expose-session-grpc-method",

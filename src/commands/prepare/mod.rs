@@ -3,6 +3,7 @@
 
 mod decide;
 mod images;
+mod immutable;
 mod order;
 mod scan;
 mod state;
@@ -25,23 +26,12 @@ use crate::ledger::Release;
 use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{
     self, Action, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, LastInputs, NamedContext, Plan,
-    Target, VERSION_LABEL, Warning,
+    PlannedTag, Target, VERSION_LABEL, Warning, Wishes,
 };
 
 /// How long a registry may take to say where one reference points, retries included. One that takes longer
 /// costs a build, and the publish only where the answer decides whether a tag goes backwards.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What is asked for on the command line.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wishes {
-    /// Nothing is reused.
-    pub(super) rebuild: bool,
-    /// Tags may go backwards.
-    pub(super) allow_backwards: bool,
-    /// The files of services that are never reused are looked at as well, to know them again.
-    pub(super) contents: bool,
-}
 
 /// What came of looking, beside the plan.
 pub(super) struct Prepared {
@@ -203,6 +193,12 @@ pub(super) async fn prepare(
     let mut kept = Kept::default();
     if !wishes.allow_backwards {
         kept = order::keep(cx, given, read, plan, registry, &mut found).await;
+    }
+    if wishes.allow_overwrite {
+        let tags = plan.targets.iter_mut().flat_map(|target| &mut target.tags);
+        tags.for_each(PlannedTag::release);
+    } else {
+        immutable::hold(cx, given, read, plan, registry, &found.facts).await;
     }
     warn_of_fixed(plan);
     Ok(finish(plan, found, kept, scanned, state))
@@ -412,7 +408,8 @@ fn warn_of_fixed(plan: &mut Plan) {
     let mut warnings = Vec::new();
     for tag in plan.targets.iter().flat_map(|target| &target.tags) {
         let is_for_ever = matches!(tag.kind, Channel::Fixed(Fixed::Version | Fixed::GitTag));
-        if let Some(from) = tag.from.as_ref().filter(|_| is_for_ever && tag.moves()) {
+        let is_moved = is_for_ever && tag.moves() && tag.held.is_none();
+        if let Some(from) = tag.from.as_ref().filter(|_| is_moved) {
             warnings.push(Warning {
                 subject: tag.reference.to_string(),
                 message: format!(

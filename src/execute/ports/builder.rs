@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 
@@ -8,14 +8,18 @@ use super::handed::{HandOn, Handed};
 use crate::cx::Cx;
 use crate::excerpt::Excerpt;
 use crate::oci::{Descriptor, Digest, Platform, Reference, Repository};
-use crate::plan::BuildSpec;
-use crate::plan::retention::CacheRecord;
+use crate::plan::{BuildSpec, ExportKind};
 
 /// Something that can build images: a BuildKit, wherever it runs.
 #[async_trait]
 pub trait Builder: Send + Sync {
     /// Its name for people, for example `engine`.
     fn name(&self) -> &str;
+
+    /// Why it is this one, where it was chosen and is not simply the first: known once it was surveyed.
+    fn because(&self) -> Option<&str> {
+        None
+    }
 
     /// What it is and what it can do, asked of the builder itself.
     async fn survey(&self) -> Result<Survey, BuilderError>;
@@ -30,13 +34,6 @@ pub trait Builder: Send + Sync {
     ///
     /// Ends soon after `cx.cancel` is cancelled, with the build stopped on the builder.
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError>;
-
-    /// What is in its build cache.
-    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError>;
-
-    /// Removes from its build cache what was not used for `unused_for`, oldest first, until at most
-    /// `keep` bytes are left. Gives the bytes that were freed.
-    async fn prune_cache(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError>;
 }
 
 /// What a builder says of itself.
@@ -46,6 +43,8 @@ pub struct Survey {
     pub name: String,
     /// The platforms it can build for, natively or emulated, its own first.
     pub platforms: Vec<Platform>,
+    /// Those of them that it builds for without emulation, which takes many times longer.
+    pub native: Vec<Platform>,
     /// Which BuildKit answered, where it says so: two ways that lead to one have the same.
     pub identity: Option<String>,
     /// Whether it pushes by digest, and makes images of several platforms, attestations and cache
@@ -88,6 +87,19 @@ pub enum Output {
         /// The names. An Engine with the classic store also keeps an image that has none.
         references: Vec<Reference>,
     },
+    /// To this machine.
+    Export(ExportOrder),
+}
+
+/// A result that is written to this machine, whole or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportOrder {
+    /// What is written.
+    pub kind: ExportKind,
+    /// Where to, absolute. A folder that is there is merged into.
+    pub path: PathBuf,
+    /// The names of the image, where it is one.
+    pub names: Vec<Reference>,
 }
 
 /// What came of a build.
@@ -133,6 +145,16 @@ pub enum BuilderError {
         /// What would help.
         hint: String,
     },
+    /// No builder that could be taken can do what services ask.
+    #[error("no builder can do what {} asks: {}", services.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "), reasons.join("; "))]
+    NoFit {
+        /// The services.
+        services: Vec<String>,
+        /// What each builder cannot do.
+        reasons: Vec<String>,
+        /// The command that makes one that can.
+        hint: String,
+    },
     /// A file that the build needs cannot be read.
     #[error("{what}: {message}")]
     Input {
@@ -162,6 +184,14 @@ pub enum BuilderError {
     Remarks {
         /// How many remarks there are.
         number: usize,
+    },
+    /// The result could not be written to this machine.
+    #[error("write {}: {message}", path.display())]
+    Written {
+        /// Where to.
+        path: PathBuf,
+        /// What went wrong.
+        message: String,
     },
     /// The image was built but could not be pushed.
     #[error("push to {}: {message}", repository.as_ref().map_or_else(|| "a registry".to_owned(), ToString::to_string))]
@@ -198,7 +228,7 @@ impl BuilderError {
                 }
                 .to_owned()
             })),
-            Self::Unsupported { hint, .. } => Some(hint.clone()),
+            Self::Unsupported { hint, .. } | Self::NoFit { hint, .. } => Some(hint.clone()),
             Self::Input { hint, .. } => hint.clone(),
             Self::Kept(error) => error.hint(),
             Self::Failed { message, log, .. } => {
@@ -223,7 +253,10 @@ impl BuilderError {
                 "did the builder or the network stop? See its log, then run the same command again"
                     .to_owned(),
             ),
-            Self::Cancelled => None,
+            Self::Written { message, .. } if message.contains("No space left") => {
+                Some("a disk is full: `castoff prune local` shows what can be freed".to_owned())
+            }
+            Self::Cancelled | Self::Written { .. } => None,
         }
     }
 }

@@ -1,10 +1,7 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use super::{BuildOrder, Builder, BuilderError, Built, Survey};
 use crate::cx::Cx;
-use crate::plan::retention::CacheRecord;
 
 /// The builder of commands that build nothing, on machines that may have none.
 #[derive(Clone, Copy, Debug)]
@@ -29,14 +26,6 @@ impl Builder for NoBuilder {
     }
 
     async fn build(&self, _: &Cx, _: &BuildOrder) -> Result<Built, BuilderError> {
-        refuse()
-    }
-
-    async fn cache(&self) -> Result<Vec<CacheRecord>, BuilderError> {
-        refuse()
-    }
-
-    async fn prune_cache(&self, _: u64, _: Duration) -> Result<u64, BuilderError> {
         refuse()
     }
 }

@@ -230,6 +230,12 @@ pub enum RegistryFault {
         /// What the registry said about it.
         message: String,
     },
+    /// The tag is there, and may not point to anything else.
+    #[error("the tag is immutable{}", show_message(message))]
+    Immutable {
+        /// What the registry said about it, or the plan.
+        message: String,
+    },
     /// Too many requests, for longer than we wait (429).
     #[error("registry answered 429: too many requests")]
     TooManyRequests {
@@ -363,6 +369,9 @@ impl RegistryError {
             RegistryFault::NotAllowed { .. } => {
                 format!("is {host} read-only, or are deletes switched off there?")
             }
+            RegistryFault::Immutable { .. } => format!(
+                "release a new version, or let {host} overwrite this tag; where every tag is kept for ever, there are no channels such as `latest`"
+            ),
             RegistryFault::Credentials(error) => error.hint(),
             RegistryFault::Refused { status, .. } if *status >= 500 => {
                 format!("{host} is in trouble: look at its log, then run the same command again")
@@ -394,6 +403,11 @@ impl RegistryFault {
             }
             _ => false,
         }
+    }
+
+    /// Whether the registry lets nobody do what was asked for.
+    pub fn is_for_good(&self) -> bool {
+        matches!(self, Self::NotAllowed { .. } | Self::Immutable { .. })
     }
 
     /// How long the registry asked to wait, where it said so.
