@@ -259,7 +259,7 @@ async fn one(
 
 /// Builds one target, and looks whether the files are still those that were hashed. Where they are not,
 /// the image's label would lie: it is built once more without it, and will not be reused. Gives whether the
-/// image has the label.
+/// image says what it was built from.
 async fn build_as_read(
     cx: &Cx,
     target: &Target,
@@ -267,7 +267,8 @@ async fn build_as_read(
     world: &World,
 ) -> Result<(Built, bool), Failure> {
     let built = build_one(cx, &order, world).await?;
-    if !target.build.labels.contains_key(INPUTS_LABEL) {
+    let says = target.build.labels.get(INPUTS_LABEL);
+    if says.is_none_or(String::is_empty) {
         return Ok((built, false));
     }
     let (inputs, service) = (world.inputs.clone(), target.service.clone());
@@ -281,7 +282,8 @@ async fn build_as_read(
         message: format!("{changed} while it was built, so the image will not be reused"),
         hint: None,
     });
-    order.spec.labels.remove(INPUTS_LABEL);
+    let labels = &mut order.spec.labels;
+    labels.insert(INPUTS_LABEL.to_owned(), String::new());
     // Who builds on it has been given its result.
     order.hand_on = None;
     let built = build_one(cx, &order, world).await?;

@@ -179,7 +179,13 @@ fn manifest(manifest: &Value, repository: &str, case: &Case) -> Value {
     } else {
         json!(layers)
     };
-    let annotations = &manifest["annotations"];
+    let mut annotations = manifest["annotations"].clone();
+    if let Some(said) = annotations.as_object_mut() {
+        said.retain(|name, _| !is_computed(name));
+        if said.is_empty() {
+            annotations = Value::Null;
+        }
+    }
     json!({ "type": manifest["mediaType"], "annotations": annotations, "config": config, "layers": kinds, "blobs": size })
 }
 

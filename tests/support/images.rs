@@ -5,6 +5,9 @@ use std::io::Write as _;
 use castoff::oci::{Digest, RawManifest, media_type};
 use serde_json::{Value, json};
 
+/// The label and the annotation that say what an image was built from.
+const INPUTS: &str = "dev.castoff.inputs";
+
 /// One image: its manifest and every blob it refers to.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -97,17 +100,25 @@ pub fn labelled_for(architecture: &str, seed: u64, labels: &[(&str, &str)]) -> I
         .iter()
         .map(|(name, value)| ((*name).to_owned(), json!(value)))
         .collect();
-    saying(architecture, vec![Layer::noise(seed, 20)], &labels)
+    saying(architecture, vec![Layer::noise(seed, 20)], &labels, true)
+}
+
+/// What a builder makes `FROM` an image with these labels: they are still there, annotations are not.
+pub fn derived(seed: u64, labels: &[(&str, &str)]) -> Image {
+    let labels = labels.iter();
+    let labels = labels.map(|(name, value)| ((*name).to_owned(), json!(value)));
+    saying("amd64", vec![Layer::noise(seed, 20)], &labels.collect(), false)
 }
 
 fn image_of(architecture: &str, layers: Vec<Layer>) -> Image {
-    saying(architecture, layers, &serde_json::Map::new())
+    saying(architecture, layers, &serde_json::Map::new(), true)
 }
 
 fn saying(
     architecture: &str,
     layers: Vec<Layer>,
     labels: &serde_json::Map<String, Value>,
+    is_own: bool,
 ) -> Image {
     let layer_type = "application/vnd.oci.image.layer.v1.tar+gzip";
     let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.diff_id).collect();
@@ -120,11 +131,15 @@ fn saying(
     }
     let config = serde_json::to_vec(&config).unwrap();
     let mut blobs: Vec<Vec<u8>> = layers.into_iter().map(|layer| layer.blob).collect();
-    let manifest = json!({
+    let mut manifest = json!({
         "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
         "config": descriptor(media_type::OCI_CONFIG, &config),
         "layers": blobs.iter().map(|blob| descriptor(layer_type, blob)).collect::<Vec<_>>(),
     });
+    // As castoff has it built: what an image was built from is said in its manifest, too.
+    if let Some(inputs) = labels.get(INPUTS).filter(|_| is_own) {
+        manifest["annotations"] = json!({ INPUTS: inputs });
+    }
     blobs.push(config);
     let bytes = serde_json::to_vec_pretty(&manifest).unwrap();
     Image {

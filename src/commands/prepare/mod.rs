@@ -368,6 +368,10 @@ fn label(target: &mut Target) {
         let (name, value) = (INPUTS_LABEL.to_owned(), inputs.to_string());
         target.labels.insert(name.clone(), value.clone());
         target.build.labels.insert(name, value);
+    } else {
+        // An image of ours that it may begin with must not speak for it.
+        let labels = &mut target.build.labels;
+        labels.insert(INPUTS_LABEL.to_owned(), String::new());
     }
     let Some(reused) = &target.reused else { return };
     let facts = &reused.facts;
