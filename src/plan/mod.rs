@@ -127,7 +127,8 @@ pub struct Declared {
     pub annotations: BTreeMap<String, String>,
     /// Whether the date of the image is that of the run.
     pub created_now: bool,
-    /// The build argument that castoff adds for the date of everything in the image, where it does.
+    /// The build argument that castoff adds for the date of everything in the image, where it does so of its
+    /// own accord: with the commit's date, which is no input.
     pub date_argument: Option<&'static str>,
 }
 

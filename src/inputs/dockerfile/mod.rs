@@ -479,15 +479,26 @@ fn fetched(instruction: &Instruction, escape: char) -> Result<(), Obscure> {
     Ok(())
 }
 
-/// Whether an address of git names one commit for ever.
+/// Whether an address is one of git's, and names one commit for ever. To a file that is fetched by HTTP what
+/// comes behind `#` says nothing.
 pub fn is_commit(address: &str) -> bool {
     let Some((before, fragment)) = address.split_once('#') else {
         return false;
     };
     let commit = fragment.split(':').next().unwrap_or_default();
     !before.contains('$')
+        && is_git(before)
         && matches!(commit.len(), 40 | 64)
         && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether an address without its fragment is one of git's (BuildKit, dfgitutil, `ParseGitRef`): what could be
+/// something else there is none here.
+fn is_git(address: &str) -> bool {
+    let is_of = |schemes: &[&str]| schemes.iter().any(|scheme| address.starts_with(scheme));
+    let has_suffix = |path: &str| path.strip_suffix(".git").is_some();
+    is_of(&["git://", "ssh://", "git@", "github.com/"])
+        || (is_of(&["http://", "https://"]) && !address.contains('?') && has_suffix(address))
 }
 
 #[cfg(test)]

@@ -130,6 +130,11 @@ fn what_cannot_be_told_is_obscure_with_its_line() {
             "line 2: ADD fetches https://example.com/y, which no checksum pins",
         ),
         (
+            "FROM x\nADD http://example.com/a.txt#0123456789012345678901234567890123456789 /y",
+            &[],
+            "line 2: ADD fetches http://example.com/a.txt#0123456789012345678901234567890123456789, which no checksum pins",
+        ),
+        (
             "FROM x\nARG U\nADD $U /y",
             &[],
             "line 3: it cannot be told whether ADD fetches $U",
@@ -178,6 +183,8 @@ fn what_is_pinned_is_known() {
     for text in [
         "FROM x\nADD --checksum=sha256:24454f830cdb571e2c4ad15481119c43b3cafd48dd869a9b2945d1036d1dc68d https://example.com/y /y",
         "FROM x\nADD https://github.com/a/b.git#0123456789012345678901234567890123456789:sub /y",
+        "FROM x\nADD git@example.com:a/b#0123456789012345678901234567890123456789 /y",
+        "FROM x\nADD github.com/a/b#0123456789012345678901234567890123456789 /y",
         "FROM x\nADD ./$X /y",
         "FROM x\nADD target/${JAR}.jar a.tar /y/",
         "FROM x\nADD <<EOF /y\nhttps://example.com\nEOF\n",
