@@ -17,6 +17,8 @@ use crate::printable::one_line;
 const AT_ONCE: usize = 32;
 /// The largest configuration that is read, in bytes.
 const LARGEST_CONFIG: u64 = 4 * 1024 * 1024;
+/// How many images of one index are read for what they do in builds.
+const MOST_IMAGES: usize = 32;
 /// The longest label that is taken over, in letters.
 const LONGEST_LABEL: usize = 200;
 
@@ -110,6 +112,8 @@ impl Config {
 struct Execution {
     #[serde(default, rename = "Labels")]
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default, rename = "OnBuild")]
+    triggers: Option<Vec<String>>,
 }
 
 /// Reads one image; `None` where it is none.
@@ -177,6 +181,89 @@ async fn read(
     facts.version = label("version");
     facts.created = label("created");
     Ok(Some(facts))
+}
+
+/// Asks what images have builds do that begin with them (`ONBUILD`), on any of these platforms. Those that
+/// cannot be read within `patience` are left out.
+pub async fn triggers(
+    cx: &Cx,
+    registry: &dyn Registry,
+    images: BTreeSet<Reference>,
+    platforms: &[Platform],
+    patience: Duration,
+) -> BTreeMap<Reference, Vec<String>> {
+    let asked = images.into_iter().map(|image| async move {
+        let read = read_triggers(cx, registry, &image, platforms);
+        let found = tokio::time::timeout(patience, read).await;
+        Some((image, found.ok()?.ok().flatten()?))
+    });
+    stream::iter(asked)
+        .buffer_unordered(AT_ONCE)
+        .filter_map(|found| async { found })
+        .collect()
+        .await
+}
+
+async fn read_triggers(
+    cx: &Cx,
+    registry: &dyn Registry,
+    image: &Reference,
+    platforms: &[Platform],
+) -> Result<Option<Vec<String>>, RegistryError> {
+    let (repository, Some(digest)) = (image.repository(), image.digest()) else {
+        return Ok(None);
+    };
+    let Some((_, parsed)) = manifest(cx, registry, repository, digest).await? else {
+        return Ok(None);
+    };
+    let mut manifests = Vec::new();
+    match parsed {
+        Parsed::Manifest(manifest) => manifests.push(*manifest),
+        Parsed::Index(index) => {
+            for child in chosen(&index.manifests, platforms) {
+                let found = manifest_of(cx, registry, repository, &child.digest).await?;
+                let Some(found) = found else { return Ok(None) };
+                manifests.push(found);
+            }
+        }
+    }
+    let mut triggers = Vec::new();
+    for manifest in &manifests {
+        let blob = registry.blob(cx, repository, &manifest.config, LARGEST_CONFIG);
+        let Ok(config) = serde_json::from_slice::<Config>(&blob.await?) else {
+            return Ok(None);
+        };
+        triggers.extend(config.execution.triggers.unwrap_or_default());
+    }
+    Ok((!manifests.is_empty()).then_some(triggers))
+}
+
+/// The images of an index that a builder may take for these platforms: where there is none of just that
+/// platform those that are close to it, and else all.
+fn chosen<'a>(children: &'a [Descriptor], platforms: &[Platform]) -> Vec<&'a Descriptor> {
+    let images = || children.iter().filter(|child| !child.is_attestation());
+    let mut chosen: BTreeMap<&Digest, &Descriptor> = BTreeMap::new();
+    for wanted in platforms {
+        let wanted = wanted.normalized();
+        let of = |is_it: &dyn Fn(&Platform) -> bool| -> Vec<&'a Descriptor> {
+            let images = images().filter(|child| {
+                let platform = child.platform.as_ref();
+                platform.is_some_and(|platform| is_it(&platform.normalized()))
+            });
+            images.collect()
+        };
+        let mut found = of(&|platform| *platform == wanted);
+        if found.is_empty() {
+            found = of(&|platform| {
+                platform.os() == wanted.os() && platform.architecture() == wanted.architecture()
+            });
+        }
+        if found.is_empty() {
+            found = images().collect();
+        }
+        chosen.extend(found.into_iter().map(|child| (&child.digest, child)));
+    }
+    chosen.into_values().take(MOST_IMAGES).collect()
 }
 
 async fn manifest(

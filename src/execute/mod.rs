@@ -32,7 +32,7 @@ use std::sync::Arc;
 pub use attempt::Attempt;
 pub use failure::Failure;
 pub use farm::{Farm, Node};
-pub use look::{Points, facts, resolve};
+pub use look::{Points, facts, resolve, triggers};
 pub use make::build;
 pub use outcome::Outcome;
 pub use preflight::check;

@@ -103,6 +103,12 @@ pub fn labelled_for(architecture: &str, seed: u64, labels: &[(&str, &str)]) -> I
     saying(architecture, vec![Layer::noise(seed, 20)], &labels, true)
 }
 
+/// An image that has these triggers from `ONBUILD`.
+pub fn triggering(seed: u64, triggers: &[&str]) -> Image {
+    let config = json!({ "OnBuild": triggers });
+    image_with("amd64", vec![Layer::noise(seed, 20)], config, None)
+}
+
 /// What a builder makes `FROM` an image with these labels: they are still there, annotations are not.
 pub fn derived(seed: u64, labels: &[(&str, &str)]) -> Image {
     let labels = labels.iter();
@@ -120,15 +126,27 @@ fn saying(
     labels: &serde_json::Map<String, Value>,
     is_own: bool,
 ) -> Image {
+    let mut config = json!({});
+    if !labels.is_empty() {
+        config["Labels"] = json!(labels);
+    }
+    // As castoff has it built: what an image was built from is said in its manifest, too.
+    let said = labels.get(INPUTS).filter(|_| is_own);
+    image_with(architecture, layers, config, said)
+}
+
+fn image_with(
+    architecture: &str,
+    layers: Vec<Layer>,
+    config: Value,
+    inputs: Option<&Value>,
+) -> Image {
     let layer_type = "application/vnd.oci.image.layer.v1.tar+gzip";
     let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.diff_id).collect();
-    let mut config = json!({
+    let config = json!({
         "architecture": architecture, "os": "linux", "created": "2024-01-01T00:00:00Z",
-        "config": {}, "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "config": config, "rootfs": { "type": "layers", "diff_ids": diff_ids },
     });
-    if !labels.is_empty() {
-        config["config"]["Labels"] = json!(labels);
-    }
     let config = serde_json::to_vec(&config).unwrap();
     let mut blobs: Vec<Vec<u8>> = layers.into_iter().map(|layer| layer.blob).collect();
     let mut manifest = json!({
@@ -136,8 +154,7 @@ fn saying(
         "config": descriptor(media_type::OCI_CONFIG, &config),
         "layers": blobs.iter().map(|blob| descriptor(layer_type, blob)).collect::<Vec<_>>(),
     });
-    // As castoff has it built: what an image was built from is said in its manifest, too.
-    if let Some(inputs) = labels.get(INPUTS).filter(|_| is_own) {
+    if let Some(inputs) = inputs {
         manifest["annotations"] = json!({ INPUTS: inputs });
     }
     blobs.push(config);

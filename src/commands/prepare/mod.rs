@@ -1,6 +1,7 @@
 //! What a publish and a plan look at before anything is done: the files of every build, where base images
 //! and tags point now, and what the images there say of themselves. The decisions are the plan's.
 
+mod bases;
 mod images;
 mod immutable;
 mod order;
@@ -122,10 +123,13 @@ pub(super) async fn prepare(
         let (scanned, state) = (scanned.clone(), state.clone());
         tokio::task::spawn_blocking(move || scan::read_folders(&scanned, &state))
     };
-    let (held, points) = tokio::join!(
-        reading,
-        execute::resolve(cx, registry, references, PATIENCE)
-    );
+    let asking = async {
+        let points = execute::resolve(cx, registry, references, PATIENCE).await;
+        let known = (&own, &points);
+        let bases = bases::look(cx, registry, plan, &scanned, known, &state).await;
+        (points, bases)
+    };
+    let (held, (points, bases)) = tokio::join!(reading, asking);
     let held = held.map_err(|error| Error::Internal(error.to_string()))?;
     show_tags(plan, &points);
     let mut found = Found {
@@ -142,7 +146,8 @@ pub(super) async fn prepare(
         let fingerprint = match (scanned.get(&service), held.get(&service)) {
             (Some(Ok(scanned)), Some(Ok(held))) => {
                 let beneath = beneath(target, &found.inputs);
-                beneath.and_then(|beneath| {
+                let plain = bases.check(scanned, &found.points);
+                plain.and(beneath).and_then(|beneath| {
                     let own = own.get(&service);
                     inputs(target, scanned, held, beneath, &found.points, own)
                 })

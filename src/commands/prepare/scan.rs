@@ -24,6 +24,8 @@ pub(super) struct Scanned {
     pub(super) dockerfile: Vec<u8>,
     /// The images that the build needs.
     pub(super) images: BTreeSet<Reference>,
+    /// Those among them that it may begin with.
+    pub(super) begun: BTreeSet<Reference>,
     /// The frontend's image, which is among them.
     pub(super) frontend: Option<Reference>,
     /// The folders that it reads: the main context without a name, and the named ones.
@@ -78,13 +80,17 @@ pub(super) fn scan(target: &Target, own: Option<&Platform>) -> Result<Scanned, S
         NamedContext::Local(_) | NamedContext::Layout(_) | NamedContext::Service(_) => None,
     });
     let generator = spec.sbom.as_ref().map(Reference::canonical);
-    let mut images = found.bases;
-    images.extend(named);
+    let (mut images, mut begun) = (found.bases, found.begun);
+    for image in named {
+        images.insert(image.clone());
+        begun.insert(image);
+    }
     images.extend(generator);
     images.extend(found.frontend.clone());
     Ok(Scanned {
         dockerfile,
         images,
+        begun,
         frontend: found.frontend,
         folders: folders(spec)?,
     })

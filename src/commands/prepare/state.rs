@@ -58,6 +58,20 @@ impl State {
         }
     }
 
+    /// What images have builds do that begin with them, by their digests and the platforms of the builds.
+    pub(super) fn triggers(&self) -> BTreeMap<String, Vec<String>> {
+        self.read("triggers.json").unwrap_or_default()
+    }
+
+    pub(super) fn keep_triggers(&self, triggers: &BTreeMap<String, Vec<String>>) {
+        if triggers.len() <= MOST_IMAGES {
+            self.write("triggers.json", triggers);
+        } else {
+            // As above.
+            self.write("triggers.json", &BTreeMap::<String, Vec<String>>::new());
+        }
+    }
+
     /// What was published last of a service.
     pub(super) fn last(&self, service: &str) -> Option<LastInputs> {
         self.read(&file_of(service))

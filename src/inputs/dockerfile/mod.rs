@@ -112,6 +112,8 @@ pub struct With<'a> {
 pub struct Images {
     /// Those of `FROM`, `COPY --from` and `RUN --mount`, in their canonical form.
     pub bases: BTreeSet<Reference>,
+    /// Those of `FROM` among them, whose triggers are carried out.
+    pub begun: BTreeSet<Reference>,
     /// The frontend that `# syntax=` names.
     pub frontend: Option<Reference>,
 }
@@ -192,7 +194,7 @@ impl Dockerfile {
         let unknown = with.platforms.is_empty().then_some(None);
         for platform in everywhere.chain(unknown) {
             let arguments = self.arguments(with, platform)?;
-            self.collect(with, &arguments, &mut images.bases)?;
+            self.collect(with, &arguments, &mut images)?;
         }
         Ok(images)
     }
@@ -269,7 +271,7 @@ impl Dockerfile {
         &self,
         with: &With<'_>,
         arguments: &BTreeMap<String, Value>,
-        images: &mut BTreeSet<Reference>,
+        images: &mut Images,
     ) -> Result<(), Obscure> {
         let target = match with.target.filter(|target| !target.is_empty()) {
             None => self.stages.len().saturating_sub(1),
@@ -294,7 +296,11 @@ impl Dockerfile {
             let earlier = earlier.map(|stage| stage.name.as_deref());
             match earlier.rev().position(|name| name == Some(base.as_str())) {
                 Some(back) => waiting.push(index - 1 - back),
-                None => add(&base, with, images).map_err(|obscure| obscure.or_at(stage.line))?,
+                None => {
+                    let found = image(&base, with).map_err(|obscure| obscure.or_at(stage.line))?;
+                    images.begun.extend(found.clone());
+                    images.bases.extend(found);
+                }
             }
             for (from, line) in &stage.from {
                 if let Some(found) = self.named(from) {
@@ -305,7 +311,8 @@ impl Dockerfile {
                     }
                     waiting.push(number);
                 } else {
-                    add(from, with, images).map_err(|obscure| obscure.or_at(*line))?;
+                    let found = image(from, with).map_err(|obscure| obscure.or_at(*line))?;
+                    images.bases.extend(found);
                 }
             }
         }
@@ -325,10 +332,10 @@ fn look_up(known: &BTreeMap<String, Value>, name: &str) -> Value {
     known.get(name).cloned().unwrap_or(Value::Unset)
 }
 
-/// Adds an image, unless it is nothing or a named context.
-fn add(name: &str, with: &With<'_>, images: &mut BTreeSet<Reference>) -> Result<(), Obscure> {
+/// The image of a name, unless it is nothing or a named context.
+fn image(name: &str, with: &With<'_>) -> Result<Option<Reference>, Obscure> {
     if name == "scratch" {
-        return Ok(());
+        return Ok(None);
     }
     let reference = reference(name)?;
     // The name by which the frontend looks for a context (BuildKit, dockerui, `NamedContext`).
@@ -336,10 +343,36 @@ fn add(name: &str, with: &With<'_>, images: &mut BTreeSet<Reference>) -> Result<
     if reference.tag().is_some_and(|tag| tag.as_str() != "latest") || reference.digest().is_some() {
         familiar = format!("{familiar}:{}", reference.selector());
     }
-    if !with.contexts.contains(familiar.as_str()) {
-        images.insert(reference);
+    let is_context = with.contexts.contains(familiar.as_str());
+    Ok((!is_context).then_some(reference))
+}
+
+/// Whether a trigger, which an image has from `ONBUILD`, takes only from the context of the build that begins
+/// with the image.
+///
+/// # Errors
+///
+/// What else it takes, or why that cannot be told.
+pub fn check_trigger(trigger: &str) -> Result<(), Obscure> {
+    let mut lines = lines::read(trigger)?;
+    let (Some(one), true) = (lines.instructions.pop(), lines.instructions.is_empty()) else {
+        return Err(Obscure::new("it is not one instruction"));
+    };
+    if one.keyword == "onbuild" || one.keyword == "from" || !KEYWORDS.contains(&&*one.keyword) {
+        return Err(Obscure::new("it is no instruction that a trigger can be"));
     }
-    Ok(())
+    let mut stage = Stage {
+        name: None,
+        base: String::new(),
+        line: one.line,
+        from: Vec::new(),
+        obscure: None,
+    };
+    stage.take(&one, lines.escape)?;
+    match stage.from.first() {
+        None => Ok(()),
+        Some((from, _)) => Err(Obscure::new(format!("it takes from {from}"))),
+    }
 }
 
 fn reference(name: &str) -> Result<Reference, Obscure> {
