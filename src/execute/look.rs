@@ -136,6 +136,8 @@ async fn read(
             manifests.push(*manifest);
         }
         Parsed::Index(index) => {
+            let digests = index.manifests.iter().map(|child| child.digest.clone());
+            facts.children = digests.collect();
             let children = index.manifests.iter().map(|child| async move {
                 let found = manifest_of(cx, registry, repository, &child.digest).await;
                 (child, found)

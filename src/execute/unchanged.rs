@@ -72,6 +72,7 @@ fn released(target: &Target) -> Option<ReleasedImage> {
         attestations,
         signed: false,
         size: reused.facts.size,
+        children: reused.facts.children.clone(),
         seconds: 0.0,
     })
 }

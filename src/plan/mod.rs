@@ -39,7 +39,7 @@ pub use hosts::hosts;
 pub use immutable::{Held, Hold, Standing, held, hold_of_typed};
 pub use layout::ImageLayout;
 pub use names::{engine_names, repositories};
-pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
+pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, Unfit, decide, likely};
 pub use saved::{SavedPlan, SavedTag, SavedTarget, Wishes};
 
 use crate::compose::{Build, Project, Service};

@@ -2,6 +2,7 @@
 //! and tags point now, and what the images there say of themselves. The decisions are the plan's.
 
 mod bases;
+mod choose;
 mod images;
 mod immutable;
 mod order;
@@ -22,14 +23,11 @@ use crate::error::Error;
 use crate::execute::ports::{Inputs, Registry, RegistryFault};
 use crate::execute::{self, Points};
 use crate::ledger::Release;
-use crate::oci::{Digest, Platform, Reference};
+use crate::oci::{Digest, Platform, Reference, Repository};
 use crate::plan::{
-    self, Action, Candidate, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, Known, LastInputs,
-    NamedContext, Plan, PlannedTag, Target, Warning, Wishes,
+    self, Action, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, LastInputs, NamedContext, Plan,
+    PlannedTag, Target, Warning, Wishes,
 };
-
-/// The labels that castoff computes for each commit: a reused image keeps those it has.
-const OF_THE_COMMIT: [&str; 3] = ["revision", "version", "created"];
 
 /// How long a registry may take to say where one reference points, retries included. One that takes longer
 /// costs a build, and not the publish.
@@ -70,6 +68,7 @@ impl Prepared {
                 platforms: image.platforms.clone(),
                 attested: !image.attestations.is_empty(),
                 size: image.size,
+                children: image.children.clone(),
             });
             self.keep_inputs(&image.service, &image.digest);
         }
@@ -102,6 +101,10 @@ struct Found {
     held: BTreeMap<String, Held>,
     points: Points,
     facts: BTreeMap<Digest, ImageFacts>,
+    /// What other tags point to, in the repositories where that was looked at.
+    elsewhere: BTreeMap<Repository, Vec<Digest>>,
+    /// Images that are not whole, each with a repository where a part is missing.
+    damaged: BTreeMap<Digest, Repository>,
 }
 
 /// Looks at everything, and completes the plan: what is built and what reused, where tags point and will
@@ -137,6 +140,8 @@ pub(super) async fn prepare(
         held: BTreeMap::new(),
         points,
         facts: BTreeMap::new(),
+        elsewhere: BTreeMap::new(),
+        damaged: BTreeMap::new(),
     };
     // Those that others build on come first.
     for service in plan.order.concat() {
@@ -161,10 +166,13 @@ pub(super) async fn prepare(
         found.inputs.insert(service, fingerprint);
     }
     found.facts = images::look(cx, registry, plan, &state).await;
-    for target in plan.targets.iter_mut().filter(|target| target.wanted) {
-        let own = own.get(&target.service);
-        decide(target, &found, &state, own, wishes);
-    }
+    let by = choose::By {
+        state: &state,
+        own: &own,
+        context: &read.facts.context,
+        wishes,
+    };
+    choose::choose(cx, registry, plan, &mut found, &by).await;
     plan.drop_unneeded();
     images::find_copies(cx, registry, plan).await;
     aim(plan);
@@ -311,87 +319,6 @@ fn inputs(
         gathered.images.insert(image.clone(), digest);
     }
     Ok(plan::fingerprint(target, &gathered))
-}
-
-/// Decides about one target.
-fn decide(
-    target: &mut Target,
-    found: &Found,
-    state: &State,
-    own: Option<&Platform>,
-    wishes: Wishes,
-) {
-    let none = BTreeMap::new();
-    let held = found.held.get(&target.service);
-    let last = state.last(&target.service);
-    let mut images = images::present(target);
-    if let (true, Some(last), Some(place)) = (images.is_empty(), &last, target.required().next()) {
-        images.push((last.image.clone(), place.repository.clone()));
-    }
-    let is_of_own = |facts: &ImageFacts| match own {
-        Some(own) if target.platforms.is_empty() => {
-            let own = own.normalized();
-            facts
-                .platforms
-                .iter()
-                .all(|found| found.normalized() == own)
-        }
-        _ => true,
-    };
-    let candidates: Vec<Candidate> = images
-        .into_iter()
-        .filter_map(|(digest, repository)| {
-            let facts = found.facts.get(&digest).filter(|facts| is_of_own(facts))?;
-            Some(Candidate {
-                facts: facts.clone(),
-                digest,
-                repository,
-            })
-        })
-        .collect();
-    let inputs = match found.inputs.get(&target.service) {
-        Some(Ok(fingerprint)) => Ok(fingerprint),
-        Some(Err(why)) => Err(why.as_str()),
-        None => Err("it was not looked at"),
-    };
-    plan::decide(
-        target,
-        &Known {
-            inputs,
-            files: held.map_or(&none, |held| &held.files),
-            candidates: &candidates,
-            last: last.as_ref(),
-            unwanted: wishes.rebuild.then_some("--rebuild asks for it"),
-        },
-    );
-    label(target);
-}
-
-/// Lets the labels say what the image is built from, or what the one that is reused was.
-fn label(target: &mut Target) {
-    if let Some(inputs) = &target.inputs {
-        let (name, value) = (INPUTS_LABEL.to_owned(), inputs.to_string());
-        target.labels.insert(name.clone(), value.clone());
-        target.build.labels.insert(name, value);
-    } else {
-        // An image of ours that it may begin with must not speak for it.
-        let labels = &mut target.build.labels;
-        labels.insert(INPUTS_LABEL.to_owned(), String::new());
-    }
-    let Some(reused) = &target.reused else { return };
-    let facts = &reused.facts;
-    for name in OF_THE_COMMIT {
-        let value = match name {
-            "revision" => &facts.revision,
-            "version" => &facts.version,
-            _ => &facts.created,
-        };
-        let key = format!("org.opencontainers.image.{name}");
-        match value {
-            Some(value) => target.labels.insert(key, value.clone()),
-            None => target.labels.remove(&key),
-        };
-    }
 }
 
 /// Says where each tag will point, as far as that is known.
