@@ -102,6 +102,7 @@ fn wishes(arguments: &PublishArguments, saved: Option<&SavedPlan>) -> Wishes {
             rebuild: arguments.rebuild,
             allow_backwards: arguments.allow_backwards,
             allow_overwrite: arguments.allow_overwrite,
+            saved: false,
         },
     }
 }

@@ -81,6 +81,9 @@ pub struct Target {
     /// The digest of everything that decides what is built; `null` where it was not looked for, or
     /// cannot be known.
     pub inputs: Option<Digest>,
+    /// The digest of Dockerfile, folders and options alone, where a plan is saved and `inputs` is `null`.
+    #[serde(skip)]
+    pub standing: Option<Digest>,
     /// The platforms; empty for the builder's own.
     pub platforms: Vec<Platform>,
     /// What is built.

@@ -17,6 +17,8 @@ pub struct Wishes {
     pub allow_backwards: bool,
     /// Tags that are immutable may move.
     pub allow_overwrite: bool,
+    /// The plan is kept or was kept, so that all it stands on is hashed, also what is never reused.
+    pub saved: bool,
 }
 
 /// What a plan decided, and what it decided it by. The rest of a plan follows from the project.
@@ -50,6 +52,9 @@ pub struct SavedTarget {
     pub reuse: Option<Digest>,
     /// The digest of its inputs; `null` where that is not known.
     pub inputs: Option<Digest>,
+    /// The digest of its Dockerfile, folders and options, where `inputs` is `null`.
+    #[serde(default)]
+    pub standing: Option<Digest>,
     /// The platforms.
     pub platforms: Vec<Platform>,
     /// The tags.
@@ -77,6 +82,7 @@ impl SavedPlan {
                 Action::Build => None,
             },
             inputs: target.inputs.clone(),
+            standing: target.standing.clone(),
             platforms: target.platforms.clone(),
             tags: target
                 .tags
@@ -106,6 +112,7 @@ impl SavedPlan {
             rebuild: self.rebuild,
             allow_backwards: self.allow_backwards,
             allow_overwrite: self.allow_overwrite,
+            saved: true,
         }
     }
 
@@ -162,7 +169,7 @@ impl SavedPlan {
 impl SavedTarget {
     fn differences(&self, now: &Self, found: &mut Vec<String>) {
         let service = &self.service;
-        if self.inputs != now.inputs {
+        if (&self.inputs, &self.standing) != (&now.inputs, &now.standing) {
             found.push(format!("{service}: its inputs have changed"));
         }
         if self.platforms != now.platforms {

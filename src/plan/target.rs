@@ -157,6 +157,7 @@ fn target(
         action: Action::Build,
         because: vec!["build".to_owned()],
         inputs: None,
+        standing: None,
         platforms: spec.platforms.clone(),
         build: spec,
         cache_from: caches.from,

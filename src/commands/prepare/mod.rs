@@ -165,6 +165,9 @@ pub(super) async fn prepare(
         }
         found.inputs.insert(service, fingerprint);
     }
+    if wishes.saved {
+        stand(plan, &found.inputs, &own, &state).await?;
+    }
     found.facts = images::look(cx, registry, plan, &state).await;
     let by = choose::By {
         state: &state,
@@ -218,6 +221,24 @@ async fn scan(
     scanned
         .await
         .map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// Hashes what a saved plan stands on where there are no inputs to stand on.
+async fn stand(
+    plan: &mut Plan,
+    known: &BTreeMap<String, Result<Fingerprint, String>>,
+    own: &BTreeMap<String, Platform>,
+    state: &State,
+) -> Result<(), Error> {
+    let is_open = |target: &&mut Target| !matches!(known.get(&target.service), Some(Ok(_)));
+    for target in plan.targets.iter_mut().filter(is_open) {
+        let (of, state) = (target.clone(), state.clone());
+        let own = own.get(&target.service).cloned();
+        let hashed = tokio::task::spawn_blocking(move || scan::standing(&of, own.as_ref(), &state));
+        let hashed = hashed.await;
+        target.standing = hashed.map_err(|error| Error::Internal(error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Everything that registries are asked for: tags, and images that builds begin with.

@@ -10,7 +10,8 @@ use crate::facts;
 use crate::inputs::{self, Content, Contexts, LARGEST_DOCKERFILE, Listing, StatCache, With};
 use crate::oci::{Digest, Platform, Reference};
 use crate::plan::{
-    BuildContext, BuildSpec, Dockerfile, NamedContext, Target, image_of, never_reused,
+    self, BuildContext, BuildSpec, Dockerfile, Gathered, NamedContext, Target, image_of,
+    never_reused,
 };
 use crate::printable::one_line;
 
@@ -109,6 +110,34 @@ fn dockerfile(spec: &BuildSpec) -> Result<Vec<u8>, String> {
             Ok(bytes)
         }
     }
+}
+
+/// The digest of what a saved plan stands on where the inputs of a target cannot be known, or are not asked for:
+/// its Dockerfile, its folders and its options, without the images. `None` where not even that can be read.
+/// Blocking.
+pub(super) fn standing(target: &Target, own: Option<&Platform>, state: &State) -> Option<Digest> {
+    let spec = &target.build;
+    let dockerfile = match spec.dockerfile {
+        Dockerfile::InContext(_) => Vec::new(),
+        Dockerfile::Local(_) | Dockerfile::Inline(_) => dockerfile(spec).ok()?,
+    };
+    let scanned = Scanned {
+        dockerfile: dockerfile.clone(),
+        images: BTreeSet::new(),
+        begun: BTreeSet::new(),
+        frontend: None,
+        folders: folders(spec).ok()?,
+    };
+    let scanned = BTreeMap::from([(target.service.clone(), Ok(scanned))]);
+    let held = read_folders(&scanned, state).remove(&target.service)?.ok()?;
+    let gathered = Gathered {
+        dockerfile,
+        context: held.context,
+        named: held.named,
+        images: BTreeMap::new(),
+        own_platform: own.map(ToString::to_string).unwrap_or_default(),
+    };
+    Some(plan::fingerprint(target, &gathered).digest)
 }
 
 fn folders(spec: &BuildSpec) -> Result<Vec<(Option<String>, Content)>, String> {
