@@ -369,7 +369,12 @@ fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
     // What is said in a label is given on to images that are built `FROM` this one; an annotation is not.
     let said = spec.labels.get(INPUTS_LABEL);
     let said = said.filter(|inputs| is_pushed && !inputs.is_empty());
-    let said = said.map(|inputs| (format!("annotation-manifest.{INPUTS_LABEL}"), inputs.clone()));
+    let said = said.map(|inputs| {
+        (
+            format!("annotation-manifest.{INPUTS_LABEL}"),
+            inputs.clone(),
+        )
+    });
     let attributes = attributes.into_iter();
     Exporter {
         r#type: kind.to_owned(),

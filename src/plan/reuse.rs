@@ -310,20 +310,37 @@ mod tests {
     #[test]
     fn the_tags_that_most_likely_hold_the_same_come_first() {
         let tag = |name: &str| name.parse::<Tag>().unwrap();
-        let mut tags: Vec<Tag> = (0..40).map(|number| tag(&format!("sha-{number:02}"))).collect();
-        let names = ["1.9.0", "v1.10.0", "dev", "latest", "main", "sha256-00", "1.2"];
+        let mut tags: Vec<Tag> = (0..40)
+            .map(|number| tag(&format!("sha-{number:02}")))
+            .collect();
+        let names = [
+            "1.9.0",
+            "v1.10.0",
+            "dev",
+            "latest",
+            "main",
+            "sha256-00",
+            "1.2",
+        ];
         tags.extend(names.map(tag));
         let found = likely(&tags, &[tag("main")].into(), &["latest", "main", "dev"]);
         let found: Vec<&str> = found.iter().map(Tag::as_str).collect();
         assert_eq!(found.len(), LIKELY);
-        assert_eq!(found[..7], ["latest", "dev", "v1.10.0", "1.9.0", "1.2", "sha-00", "sha-01"]);
+        assert_eq!(
+            found[..7],
+            [
+                "latest", "dev", "v1.10.0", "1.9.0", "1.2", "sha-00", "sha-01"
+            ]
+        );
     }
 
     #[test]
     fn what_changes_with_every_commit_is_told_apart() {
         let files = |names: &[&str], hash: &str| -> BTreeMap<String, String> {
             let names = names.iter();
-            names.map(|name| ((*name).to_owned(), hash.to_owned())).collect()
+            names
+                .map(|name| ((*name).to_owned(), hash.to_owned()))
+                .collect()
         };
         let none = BTreeMap::new();
         let git = files(&[".git", ".git/HEAD"], "1");

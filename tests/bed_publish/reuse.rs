@@ -526,7 +526,10 @@ fn what_somebody_built_from_one_of_ours_is_not_taken_for_it() {
         config["config"]["Labels"]["dev.castoff.inputs"].clone()
     };
     let own = inputs();
-    let folder = Project::new().file("Dockerfile", &format!("FROM {tag}\nRUN echo more > /more\n"));
+    let folder = Project::new().file(
+        "Dockerfile",
+        &format!("FROM {tag}\nRUN echo more > /more\n"),
+    );
     let folder = folder.path().display().to_string();
     let build = ["buildx", "build", "--push", "--provenance=false", "-t"];
     Bed::output("docker", &[&build[..], &[&tag, &folder]].concat());
@@ -539,7 +542,12 @@ fn what_somebody_built_from_one_of_ours_is_not_taken_for_it() {
         "{because}"
     );
     // Nor does one of castoff's own builds say what only its base may say.
-    write(&project, "publish.toml", "[labels]", "[build]\nreuse = \"never\"\n[labels]");
+    write(
+        &project,
+        "publish.toml",
+        "[labels]",
+        "[build]\nreuse = \"never\"\n[labels]",
+    );
     place
         .castoff(&project, &place.name, &["publish", "--quiet"])
         .env("BASE", &tag)

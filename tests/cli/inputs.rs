@@ -226,7 +226,7 @@ fn a_date_that_the_user_gives_is_an_input() {
         "publish.toml",
         &std::fs::read_to_string(project.join("publish.toml"))
             .unwrap()
-            .replace("[build]\n", "[build]\nrewrite_timestamp = true\n"),
+            .replace("[build]\n", "[build]\nreproducible = true\n"),
     );
     let before = inputs(None);
     project.write("README", "text\n");
@@ -251,8 +251,15 @@ fn what_a_base_image_has_builds_take_from_elsewhere_is_not_overlooked() {
     registry.script().clear();
     assert_eq!(target(castoff(&project, ["plan"]))["action"], "reuse");
     let lines = registry.script().lines();
-    assert!(lines.iter().all(|line| !line.starts_with("GET")), "{lines:?}");
-    registry.put("base", "1", &triggering(3, &["COPY --from=dep:latest /v /v"]));
+    assert!(
+        lines.iter().all(|line| !line.starts_with("GET")),
+        "{lines:?}"
+    );
+    registry.put(
+        "base",
+        "1",
+        &triggering(3, &["COPY --from=dep:latest /v /v"]),
+    );
     let taking = target(castoff(&project, ["plan"]));
     assert_eq!(taking["action"], "build");
     assert_eq!(taking["inputs"], Value::Null);

@@ -113,7 +113,12 @@ pub fn triggering(seed: u64, triggers: &[&str]) -> Image {
 pub fn derived(seed: u64, labels: &[(&str, &str)]) -> Image {
     let labels = labels.iter();
     let labels = labels.map(|(name, value)| ((*name).to_owned(), json!(value)));
-    saying("amd64", vec![Layer::noise(seed, 20)], &labels.collect(), false)
+    saying(
+        "amd64",
+        vec![Layer::noise(seed, 20)],
+        &labels.collect(),
+        false,
+    )
 }
 
 fn image_of(architecture: &str, layers: Vec<Layer>) -> Image {
@@ -201,6 +206,16 @@ pub fn small_tree(seed: u64, layer: usize) -> Tree {
 /// The same with layers that can be unpacked.
 pub fn real_tree(seed: u64, layer: usize) -> Tree {
     tree_of(seed, &Layer::archive(seed, layer), &["amd64", "arm64"])
+}
+
+/// An index over one image for linux/amd64.
+pub fn index_of(image: Image) -> Tree {
+    let mut entry = descriptor(media_type::OCI_MANIFEST, image.manifest.bytes());
+    entry["platform"] = json!({ "architecture": "amd64", "os": "linux" });
+    Tree {
+        index: index(&[entry]),
+        images: vec![image],
+    }
 }
 
 fn tree_of(seed: u64, shared: &Layer, architectures: &[&str]) -> Tree {

@@ -80,7 +80,11 @@ pub(super) async fn look(
         .collect();
     if !unknown.is_empty() {
         let found = execute::triggers(cx, registry, unknown, &platforms, PATIENCE).await;
-        known.extend(found.iter().map(|(image, found)| (key(image), found.clone())));
+        known.extend(
+            found
+                .iter()
+                .map(|(image, found)| (key(image), found.clone())),
+        );
         state.keep_triggers(&known);
     }
     let verdict = |image: Reference| {

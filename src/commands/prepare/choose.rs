@@ -74,7 +74,11 @@ pub(super) async fn choose(
 
 /// The tags under which the same inputs are most likely published.
 fn names(context: &RefContext) -> Vec<String> {
-    let branches = [&context.default_branch, &context.base_ref, &context.on_branch];
+    let branches = [
+        &context.default_branch,
+        &context.base_ref,
+        &context.on_branch,
+    ];
     let branches = branches.into_iter().flatten();
     let branches = branches.map(|branch| branch.replace('/', "-"));
     std::iter::once("latest".to_owned())
@@ -95,7 +99,10 @@ fn one(target: &mut Target, found: &Found, by: &By<'_>) {
     let held = found.held.get(&target.service);
     let last = by.state.last(&target.service);
     let own = by.own.get(&target.service);
-    let first = target.required().next().map(|place| place.repository.clone());
+    let first = target
+        .required()
+        .next()
+        .map(|place| place.repository.clone());
     let mut images = images::present(target);
     let why = match images.first() {
         Some(image) => unfit(target, found, own, image),

@@ -129,7 +129,9 @@ pub(super) fn standing(target: &Target, own: Option<&Platform>, state: &State) -
         folders: folders(spec).ok()?,
     };
     let scanned = BTreeMap::from([(target.service.clone(), Ok(scanned))]);
-    let held = read_folders(&scanned, state).remove(&target.service)?.ok()?;
+    let held = read_folders(&scanned, state)
+        .remove(&target.service)?
+        .ok()?;
     let gathered = Gathered {
         dockerfile,
         context: held.context,

@@ -209,7 +209,12 @@ fn extended_attributes_are_read_and_change_the_digest() {
         (format!("user.b{long}"), ""),
         (format!("user.c{long}"), ""),
     ] {
-        let set = setxattr(at.path("src/a"), &name, value.as_bytes(), XattrFlags::empty());
+        let set = setxattr(
+            at.path("src/a"),
+            &name,
+            value.as_bytes(),
+            XattrFlags::empty(),
+        );
         if set == Err(rustix::io::Errno::NOTSUP) {
             eprintln!("SKIPPED: this file system keeps no attributes of users");
             return;

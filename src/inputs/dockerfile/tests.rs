@@ -211,11 +211,23 @@ fn a_trigger_is_plain_where_it_takes_from_the_context_only() {
         assert_eq!(check_trigger(plain), Ok(()), "{plain}");
     }
     for (trigger, why) in [
-        ("COPY --from=x/dep:latest /v /v", "it takes from x/dep:latest"),
+        (
+            "COPY --from=x/dep:latest /v /v",
+            "it takes from x/dep:latest",
+        ),
         ("COPY --from=0 /v /v", "it takes from 0"),
-        ("RUN --mount=type=bind,from=x,target=/x true", "it takes from x"),
-        ("ADD https://example.com/y /y", "ADD fetches https://example.com/y, which no checksum pins"),
-        ("ONBUILD RUN true", "it is no instruction that a trigger can be"),
+        (
+            "RUN --mount=type=bind,from=x,target=/x true",
+            "it takes from x",
+        ),
+        (
+            "ADD https://example.com/y /y",
+            "ADD fetches https://example.com/y, which no checksum pins",
+        ),
+        (
+            "ONBUILD RUN true",
+            "it is no instruction that a trigger can be",
+        ),
         ("FROM x", "it is no instruction that a trigger can be"),
         ("WHATEVER x", "it is no instruction that a trigger can be"),
         ("RUN a\nRUN b", "it is not one instruction"),
@@ -228,8 +240,15 @@ fn a_trigger_is_plain_where_it_takes_from_the_context_only() {
 #[test]
 fn a_build_begins_with_the_images_of_from_and_no_others() {
     let text = "FROM a AS one\nFROM b AS unused\nFROM one\nCOPY --from=c / /\nCOPY --from=d / /\n";
-    let found = Dockerfile::read(text.as_bytes()).unwrap().images(&With::default());
-    let names: Vec<String> = found.unwrap().begun.iter().map(ToString::to_string).collect();
+    let found = Dockerfile::read(text.as_bytes())
+        .unwrap()
+        .images(&With::default());
+    let names: Vec<String> = found
+        .unwrap()
+        .begun
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(names, ["docker.io/library/a:latest"]);
 }
 
