@@ -37,14 +37,16 @@ impl fmt::Debug for Secret {
 }
 
 /// Whether a variable or argument of this name is taken to hold a secret: one of its words says so,
-/// as BuildKit's check `SecretsUsedInArgOrEnv` has it (frontend/dockerfile, `validateNoSecretKey`).
+/// as BuildKit's check `SecretsUsedInArgOrEnv` has it (frontend/dockerfile, `validateNoSecretKey`), and two more.
 pub fn is_secret_name(name: &str) -> bool {
-    const SECRET: [&str; 10] = [
+    const SECRET: [&str; 12] = [
         "apikey",
         "auth",
         "credential",
         "credentials",
         "key",
+        "pass",
+        "passphrase",
         "password",
         "pword",
         "passwd",
@@ -101,6 +103,8 @@ mod tests {
         for name in [
             "API_KEY",
             "password",
+            "SIGNING_PASSPHRASE",
+            "DB_PASS",
             "GITHUB_TOKEN",
             "secret_message",
             "AUTH",

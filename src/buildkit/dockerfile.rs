@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::excerpt::Excerpt;
 use crate::execute::ports::BuildOrder;
 use crate::plan::Dockerfile;
+use crate::printable::without_url_secrets;
 use crate::secret::{self, Secret};
 
 /// The name that the builder is given for a Dockerfile that is written in the compose file.
@@ -71,7 +72,7 @@ impl Texts {
         let source = String::from_utf8_lossy(source);
         let path = self.path(name);
         let mut excerpt = Excerpt::of_lines(Path::new(&path), &source, first, last)?;
-        let clean = |line: &str| self.hide(&secret::hide_assigned(line)).into_owned();
+        let clean = |line: &str| without_url_secrets(&self.hide(&secret::hide_assigned(line)));
         excerpt.text = clean(&excerpt.text);
         excerpt.length = excerpt.text.chars().skip(excerpt.column - 1).count().max(1);
         for line in &mut excerpt.following {

@@ -44,7 +44,7 @@ use crate::execute::ports::{
 };
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::retention::CacheRecord;
-use crate::plan::{BuildContext, SecretSource};
+use crate::plan::{BuildContext, BuildSpec, SecretSource};
 use crate::secret::Secret;
 use cache::Caches;
 use job::{End, Job, control};
@@ -71,6 +71,8 @@ pub struct BuildKit {
     credentials: Arc<dyn Credentials>,
     environment: Environment,
     load_into: Option<Arc<dyn Engine>>,
+    /// Build arguments of all builds that do not set them themselves.
+    arguments: BTreeMap<String, String>,
     connection: OnceCell<Connection>,
     survey: OnceCell<Survey>,
     contexts: SharedContexts,
@@ -90,6 +92,7 @@ impl BuildKit {
             credentials,
             environment,
             load_into: None,
+            arguments: BTreeMap::new(),
             connection: OnceCell::new(),
             survey: OnceCell::new(),
             contexts: SharedContexts::default(),
@@ -101,6 +104,14 @@ impl BuildKit {
     #[must_use]
     pub fn loading_into(mut self, engine: Arc<dyn Engine>) -> Self {
         self.load_into = Some(engine);
+        self
+    }
+
+    /// Gives these arguments to every build that does not set them itself. They change no image: they
+    /// tell of proxies.
+    #[must_use]
+    pub fn with_proxies(mut self, arguments: BTreeMap<String, String>) -> Self {
+        self.arguments = arguments;
         self
     }
 
@@ -227,6 +238,7 @@ impl BuildKit {
             })
             .await??
         };
+        solve.arguments(&self.arguments);
         tell(cx, order, &caches.warnings);
         let sent = Arc::new(Sent::default());
         let shared = match &order.spec.context {
@@ -323,6 +335,20 @@ struct Attempt {
 
 #[async_trait]
 impl Builder for BuildKit {
+    fn unset_secrets(&self, spec: &BuildSpec) -> Vec<String> {
+        let named = spec
+            .secrets
+            .iter()
+            .filter_map(|secret| match &secret.source {
+                SecretSource::Environment(name) => Some(name),
+                SecretSource::File(_) => None,
+            });
+        named
+            .filter(|name| (self.environment)(name).is_none())
+            .cloned()
+            .collect()
+    }
+
     fn name(&self) -> &str {
         &self.name
     }

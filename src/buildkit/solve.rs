@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use bollard_buildkit_proto::moby::buildkit::v1::sourcepolicy::{
@@ -87,6 +87,15 @@ impl Solve {
 }
 
 impl Solve {
+    /// Gives arguments to the build that it does not set itself.
+    pub(super) fn arguments(&mut self, arguments: &BTreeMap<String, String>) {
+        let attributes = &mut self.request.frontend_attrs;
+        for (name, value) in arguments {
+            let key = format!("build-arg:{name}");
+            attributes.entry(key).or_insert_with(|| value.clone());
+        }
+    }
+
     /// Has the context taken from another session. What is left to this one is the Dockerfile, which
     /// the builder then keeps apart from those of the others.
     pub(super) fn share_context(&mut self, session: &str) {

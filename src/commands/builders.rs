@@ -102,6 +102,7 @@ impl Parts<'_> {
         let is_engine = matches!(address, buildkit::Address::Engine(_));
         let (credentials, secrets) = (Arc::clone(&self.credentials), Arc::clone(&self.secrets));
         let made = BuildKit::new(name, address, credentials, secrets);
+        let made = made.with_proxies(Docker::new(&self.given.environment).proxies()?);
         if is_engine {
             return Ok(made);
         }

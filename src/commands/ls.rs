@@ -56,14 +56,20 @@ pub(super) fn run(given: &Given<'_>, arguments: &LsArguments) -> Result<Exit, Er
         environment: given.environment.clone(),
         printer: given.printer.clone(),
     };
-    let ((listed, errors), exit) = session::run(&quiet, "ls", "", |cx| {
+    let ((listed, errors, empty), exit) = session::run(&quiet, "ls", "", |cx| {
         let (registries, repositories) = (&registries, &repositories);
         async move {
             let mut listed = Vec::new();
             let mut errors = Vec::new();
+            let mut empty = Vec::new();
             for repository in repositories {
                 match list(&cx, registries, repository).await {
-                    Ok(tags) => listed.extend(tags),
+                    Ok(tags) => {
+                        if tags.is_empty() {
+                            empty.push(repository);
+                        }
+                        listed.extend(tags);
+                    }
                     Err(error) => errors.push(error),
                 }
             }
@@ -74,7 +80,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &LsArguments) -> Result<Exit, Er
             } else {
                 Exit::NotReady
             };
-            ((listed, errors), exit)
+            ((listed, errors, empty), exit)
         }
     })?;
     match arguments.format {
@@ -93,6 +99,12 @@ pub(super) fn run(given: &Given<'_>, arguments: &LsArguments) -> Result<Exit, Er
                 .collect();
             given.printer.result(&registry_table(&rows));
         }
+    }
+    for repository in empty {
+        given.printer.problem(&Problem {
+            hint: Some("`castoff ls` without a name lists what publish.toml publishes".to_owned()),
+            ..Problem::warning(format!("{repository} holds no tags, or is not there"))
+        });
     }
     for error in errors {
         let problem = Problem {

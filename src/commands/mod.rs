@@ -78,12 +78,27 @@ pub fn run(cli: &Cli, environment: Environment, printer: &Printer) -> Exit {
             })
             .map_err(|error| Error::Internal(error.to_string())),
     };
-    result.unwrap_or_else(|error| {
+    let exit = result.unwrap_or_else(|error| {
         for problem in error.problems() {
             printer.problem(&problem);
         }
         error.exit()
-    })
+    });
+    match printer.lost() {
+        Some(why) if matches!(exit, Exit::Done | Exit::WouldChange) => {
+            printer.problem(&Problem {
+                message: format!("the result could not be written: {why}"),
+                ..Problem::default()
+            });
+            match &cli.command {
+                Command::Publish(_) | Command::Promote(_) | Command::Rollback(_) => {
+                    Exit::AfterwardsFailed
+                }
+                _ => Exit::Internal,
+            }
+        }
+        _ => exit,
+    }
 }
 
 /// The same with nothing shown of what goes on, for commands whose result is all there is to see.

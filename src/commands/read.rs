@@ -152,7 +152,8 @@ impl Read {
     pub(super) fn plan(&self, services: &[String]) -> Result<Plan, Error> {
         let (project, settings, facts) = (&self.project, &self.settings, &self.facts);
         let mut plan = plan::plan(project, settings, facts, services, self.purpose)?;
-        for target in &plan.targets {
+        for target in &mut plan.targets {
+            spell_dockerfile(&mut target.build.dockerfile);
             self.check_inputs(target)?;
         }
         let mut warnings = self.warnings.clone();
@@ -203,6 +204,19 @@ impl Read {
             }
         }
         Ok(())
+    }
+}
+
+/// A Dockerfile that is not there is looked for in small letters (BuildKit, dockerui, `DefaultDockerfileName`).
+fn spell_dockerfile(dockerfile: &mut Dockerfile) {
+    if let Dockerfile::Local(path) = dockerfile
+        && path.file_name().is_some_and(|name| name == "Dockerfile")
+        && !path.exists()
+    {
+        let small = path.with_file_name("dockerfile");
+        if small.is_file() {
+            *path = small;
+        }
     }
 }
 

@@ -106,6 +106,7 @@ impl Reading<'_> {
         }
         settings.pull = table.pull.unwrap_or(settings.pull);
         settings.no_cache = table.no_cache.unwrap_or(settings.no_cache);
+        settings.cgroup_parent = table.cgroup_parent.or(settings.cgroup_parent.take());
         settings.created = table.created.unwrap_or(settings.created);
         settings.reuse = table.reuse.unwrap_or(settings.reuse);
         settings.strict = table.strict.unwrap_or(settings.strict);

@@ -169,6 +169,8 @@ pub struct BuildTable {
     pub pull: Option<bool>,
     /// Whether nothing is taken from the build cache. Default: false.
     pub no_cache: Option<bool>,
+    /// The control group above those of `RUN` steps. Default: the builder's.
+    pub cgroup_parent: Option<String>,
     /// Where the date in an image's labels comes from: `commit` (the default), or `now`.
     pub created: Option<CreatedFrom>,
     /// Whether an image whose inputs have not changed is built again: `unchanged` (the default) reuses
@@ -423,7 +425,7 @@ pub struct PruneContainersTable {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceTable {
-    /// Whether this service is left out of every publish. Default: false.
+    /// Whether this service is left out, unless it is named on the command line. Default: false.
     pub skip: Option<bool>,
     /// The registries this service goes to, by their names, at least one. Default: all of them.
     pub registries: Option<Vec<String>>,
@@ -441,6 +443,8 @@ pub struct ServiceTable {
     pub pull: Option<bool>,
     /// As `build.no_cache`.
     pub no_cache: Option<bool>,
+    /// As `build.cgroup_parent`.
+    pub cgroup_parent: Option<String>,
     /// As `build.created`.
     pub created: Option<CreatedFrom>,
     /// As `build.reuse`.

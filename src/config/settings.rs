@@ -94,6 +94,8 @@ pub struct ServiceSettings {
     pub pull: bool,
     /// Whether nothing is taken from the cache.
     pub no_cache: bool,
+    /// The control group above those of `RUN` steps, where it is not left to the builder.
+    pub cgroup_parent: Option<String>,
     /// Which published images are taken as they are.
     pub reuse: Reuse,
     /// Whether a remark about the Dockerfile is an error.
@@ -355,6 +357,7 @@ impl Reading<'_> {
             sbom: table.sbom,
             pull: table.pull,
             no_cache: table.no_cache,
+            cgroup_parent: table.cgroup_parent,
             created: table.created,
             reuse: table.reuse,
             strict: table.strict,

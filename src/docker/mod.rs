@@ -9,6 +9,7 @@
 mod builders;
 mod contexts;
 mod host;
+mod proxies;
 
 use std::fs;
 use std::io::{self, Read as _};

@@ -270,6 +270,10 @@ fn part(spec: &BuildSpec, platforms: &[Platform]) -> BuildSpec {
 
 #[async_trait]
 impl Builder for Farm {
+    fn unset_secrets(&self, spec: &BuildSpec) -> Vec<String> {
+        self.any.unset_secrets(spec)
+    }
+
     fn name(&self) -> &str {
         &self.name
     }

@@ -66,7 +66,26 @@ async fn builders(plan: &Plan, world: &World) -> Vec<Finding> {
     let findings: Vec<Vec<Finding>> = stream::iter(surveys).buffered(AT_ONCE).collect().await;
     let mut findings = findings.concat();
     findings.extend(parted(plan, world));
+    findings.extend(secrets(plan, world));
     findings
+}
+
+/// Secrets that are to come from variables that are not set.
+fn secrets(plan: &Plan, world: &World) -> Vec<Finding> {
+    let built = plan.targets.iter().filter(|target| is_built(target));
+    let unset = built.flat_map(|target| {
+        let builder = world.builders.of(&target.service);
+        let names = builder.unset_secrets(&target.build);
+        names.into_iter().map(|name| (&target.service, name))
+    });
+    unset
+        .map(|(service, name)| Finding {
+            fatal: true,
+            subject: service.clone(),
+            message: format!("a secret of its build comes from {name}, which is not set"),
+            hint: Some(format!("set {name} in the environment")),
+        })
+        .collect()
 }
 
 fn is_built(target: &Target) -> bool {

@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::layout::ImageLayout;
 pub use crate::config::{AnnotationLevel, Compression, CompressionKind};
 use crate::oci::{Digest, Platform, Reference};
+use crate::printable::without_url_secrets;
+use crate::secret::is_secret_name;
 
 /// Everything that decides what a build makes, in the terms of BuildKit's Dockerfile frontend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,7 +21,10 @@ pub struct BuildSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// Build arguments.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "without_secrets"
+    )]
     pub args: BTreeMap<String, String>,
     /// Labels of the image.
     #[serde(skip)]
@@ -196,6 +201,22 @@ pub enum NamedContext {
 /// A service whose result is a context; in JSON `service:NAME`, as compose writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceContext(pub String);
+
+/// Arguments as they are shown: without the values of those whose names say that they are secrets, and
+/// without what is secret in addresses.
+fn without_secrets<S: serde::Serializer>(
+    args: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(args.iter().map(|(name, value)| {
+        let shown = if is_secret_name(name) && !value.is_empty() {
+            "***".to_owned()
+        } else {
+            without_url_secrets(value)
+        };
+        (name, shown)
+    }))
+}
 
 impl Serialize for ServiceContext {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

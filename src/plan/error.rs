@@ -9,6 +9,9 @@ pub enum Error {
     /// Nothing in the project is built, so there is nothing to publish.
     #[error("no service of the project has a `build` section: there is nothing to publish")]
     NothingToPublish,
+    /// Everything that is built is left out by publish.toml.
+    #[error("publish.toml leaves out every service that is built (`skip`)")]
+    AllSkipped,
     /// A service that was named does not exist.
     #[error("service `{name}` does not exist")]
     NoSuchService {
@@ -94,6 +97,16 @@ pub enum Error {
         /// The name.
         reference: Reference,
     },
+    /// A cache would be written over an image.
+    #[error("service `{service}` would write its cache to {reference}, a tag of service `{other}`")]
+    CacheOverImage {
+        /// The service whose cache it is.
+        service: String,
+        /// The service whose tag it is.
+        other: String,
+        /// The name.
+        reference: Reference,
+    },
     /// No registry is required, so nothing could fail and nothing could succeed.
     #[error("service `{service}` goes only to registries with `required = false`")]
     NothingRequired {
@@ -166,8 +179,10 @@ impl Error {
             | Self::NotAllowed { place, .. }
             | Self::Unsupported { place, .. } => place.as_deref(),
             Self::NothingToPublish
+            | Self::AllSkipped
             | Self::NoTags { .. }
             | Self::Collision { .. }
+            | Self::CacheOverImage { .. }
             | Self::NoSuchRegistry { .. }
             | Self::Circle { .. }
             | Self::NothingRequired { .. } => None,
@@ -188,6 +203,9 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::AllSkipped => {
+                "name a service on the command line, or take its `skip` away".to_owned()
+            }
             Self::NothingToPublish => {
                 "add `build: .` to a service, or name another compose file with -f".to_owned()
             }
@@ -204,6 +222,10 @@ impl Error {
             Self::NoTags { .. } => "`castoff tags --explain` says why for each rule".to_owned(),
             Self::Collision { .. } => {
                 "put {{service}} into the repository, or give one of them tags of its own"
+                    .to_owned()
+            }
+            Self::CacheOverImage { .. } => {
+                "give the cache another place with `[cache] reference`, or the image another tag"
                     .to_owned()
             }
             Self::NothingRequired { .. } => {

@@ -359,7 +359,12 @@ pub fn plan(
         });
     }
     if targets.is_empty() {
-        return Err(Error::NothingToPublish);
+        let is_built = project.services.iter().any(|it| it.build.is_some());
+        return Err(if is_built {
+            Error::AllSkipped
+        } else {
+            Error::NothingToPublish
+        });
     }
     check_collisions(&targets)?;
     graph::check(&targets)?;
@@ -454,6 +459,19 @@ fn check_collisions(targets: &[Target]) -> Result<(), Error> {
                     one: one.to_owned(),
                     other: target.service.clone(),
                     reference: tag.reference.clone(),
+                });
+            }
+        }
+    }
+    for target in targets {
+        let caches = target.build.cache_to.iter();
+        let written = caches.filter_map(|cache| cache.attributes.get("ref")?.parse().ok());
+        for cache in written.map(|reference: Reference| reference.canonical()) {
+            if let Some(service) = owners.get(&cache) {
+                return Err(Error::CacheOverImage {
+                    service: target.service.clone(),
+                    other: (*service).to_owned(),
+                    reference: cache,
                 });
             }
         }

@@ -85,7 +85,7 @@ impl Reading<'_> {
                     hard: limit.hard,
                 })
                 .collect(),
-            cgroup_parent: None,
+            cgroup_parent: settings.cgroup_parent.clone(),
             entitlements: self.entitlements(settings)?,
             image: ImageOptions {
                 compression: settings.compression,

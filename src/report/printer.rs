@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use console::{Style, Term};
 
@@ -19,6 +20,8 @@ pub struct Printer {
     dialect: Dialect,
     /// Where the repository lies, as the dialect means it.
     workspace: PathBuf,
+    /// Why a result could not be written, where one could not.
+    lost: Arc<OnceLock<String>>,
 }
 
 impl Printer {
@@ -40,6 +43,7 @@ impl Printer {
             workspace: here.clone(),
             here,
             dialect: Dialect::Lines,
+            lost: Arc::default(),
         }
     }
 
@@ -59,8 +63,18 @@ impl Printer {
     /// A result.
     pub fn result(&self, text: &str) {
         let mut output = io::stdout().lock();
-        let _ = output.write_all(text.as_bytes());
-        let _ = output.flush();
+        let written = output.write_all(text.as_bytes());
+        if let Err(error) = written.and_then(|()| output.flush())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            let _ = self.lost.set(error.to_string());
+        }
+    }
+
+    /// Why a result did not reach standard output, where one did not. A reader that has gone away, as
+    /// `head` does, has what it wanted.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
     }
 
     /// Lines for people, each with its end, in one write.

@@ -211,3 +211,23 @@ fn a_disk_that_fills_up_costs_the_logs_and_not_the_publish() {
     assert_eq!(shown.matches(warning).count(), 1, "{shown}");
     assert!(shop.latest(&Bed::registry(), "api").is_some());
 }
+
+#[test]
+fn a_secret_that_no_variable_holds_is_found_before_anything_is_built() {
+    let shop = Shop::of(&["api", "web"]);
+    let compose = shop.project.join("compose.yaml");
+    let written = std::fs::read_to_string(&compose).unwrap();
+    let asked = written.replace("context: api", "context: api\n      secrets: [token]");
+    assert_ne!(written, asked);
+    let more = format!("{asked}\nsecrets:\n  token:\n    environment: NOT_SET_ANYWHERE\n");
+    std::fs::write(&compose, more).unwrap();
+    for verb in ["check", "publish"] {
+        let ran = shop.castoff([verb]).run().exits(3);
+        let expected = "api: a secret of its build comes from NOT_SET_ANYWHERE, which is not set";
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    }
+    shop.castoff(["publish"])
+        .env("NOT_SET_ANYWHERE", "hunter2")
+        .run()
+        .exits(0);
+}

@@ -175,3 +175,26 @@ fn a_registry_with_a_certificate_is_not_spoken_to_as_one_without() {
     assert!(digest.is_some());
     assert_eq!(digest, shop.latest(&host, "api"));
 }
+
+#[test]
+fn builds_are_told_of_the_proxies_that_docker_is_told_of() {
+    let shop = Shop::of(&["api"]);
+    let steps = "RUN [ \"$http_proxy$HTTP_PROXY\" = http://one.example:3128http://one.example:3128 ] && [ \"$NO_PROXY\" = own ]\n";
+    let text = format!("FROM {}\nARG NO_PROXY\n{steps}", Bed::base());
+    std::fs::write(shop.project.join("api/Dockerfile"), text).unwrap();
+    shop.project.write(
+        "docker/config.json",
+        r#"{"proxies": {"default": {"httpProxy": "http://one.example:3128", "noProxy": "theirs"}}}"#,
+    );
+    let folder = shop.project.join("docker").display().to_string();
+    let compose = shop.project.join("compose.yaml");
+    let written = std::fs::read_to_string(&compose).unwrap();
+    // An argument of the project's own goes before.
+    let more = written.replace("      args:\n", "      args:\n        NO_PROXY: own\n");
+    assert_ne!(written, more);
+    std::fs::write(&compose, more).unwrap();
+    shop.castoff(["build"])
+        .env("DOCKER_CONFIG", folder)
+        .run()
+        .exits(0);
+}

@@ -13,6 +13,7 @@ mod builders;
 mod events;
 mod flood;
 mod help;
+mod hidden;
 mod immutable;
 mod inputs;
 mod linked;

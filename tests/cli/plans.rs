@@ -334,3 +334,54 @@ secrets:
     1 to build, 0 to reuse; 1 of 1 tags move
     ");
 }
+
+#[test]
+fn a_dockerfile_in_small_letters_is_found_as_docker_finds_it() {
+    let project = Project::new()
+        .file("compose.yaml", COMPOSE)
+        .file("web/dockerfile", "FROM scratch\n");
+    let ran = project
+        .castoff(["plan", "--offline", "--format", "json"])
+        .run()
+        .exits(0);
+    let dockerfile = ran.json()["targets"][0]["build"]["dockerfile"].to_string();
+    assert!(dockerfile.ends_with("/dockerfile\""), "{dockerfile}");
+}
+
+#[test]
+fn a_project_whose_services_are_all_left_out_has_nothing_to_publish_but_by_name() {
+    let project = shop().file("publish.toml", "[services.web]\nskip = true\n");
+    let ran = project.castoff(["plan", "--offline"]).run().exits(2);
+    insta::assert_snapshot!(ran.shown(&[]), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: publish.toml leaves out every service that is built (`skip`)
+    hint: name a service on the command line, or take its `skip` away
+    ");
+    project.castoff(["plan", "--offline", "web"]).run().exits(0);
+}
+
+#[test]
+fn a_cache_is_not_written_over_an_image() {
+    let project = shop().file(
+        "publish.toml",
+        r#"
+[registries.lan]
+repository = "registry.lan:5000/{{service}}"
+[tags]
+rules = ["type=raw,value=buildcache"]
+[cache]
+sources = ["registry"]
+"#,
+    );
+    let project = project.git();
+    let ran = project.castoff(["plan", "--offline"]).run().exits(2);
+    insta::assert_snapshot!(ran.shown(&[]), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web` would write its cache to registry.lan:5000/web:buildcache, a tag of service `web`
+    hint: give the cache another place with `[cache] reference`, or the image another tag
+    ");
+}

@@ -19,6 +19,12 @@ pub trait Builder: Send + Sync {
     /// What it is and what it can do, asked of the builder itself.
     async fn survey(&self) -> Result<Survey, BuilderError>;
 
+    /// The environment variables that secrets of a build are taken from, and that are not set.
+    fn unset_secrets(&self, spec: &BuildSpec) -> Vec<String> {
+        let _ = spec;
+        Vec::new()
+    }
+
     /// Builds a target and brings the result to its outputs. Tells the build's steps as events.
     ///
     /// Ends soon after `cx.cancel` is cancelled, with the build stopped on the builder.

@@ -327,6 +327,13 @@ impl RegistryError {
             RegistryFault::Denied { .. } => {
                 format!("use a login for {host} that may write to this repository")
             }
+            RegistryFault::NotFound { code, .. }
+                if code == "MANIFEST_UNKNOWN" || code == "BLOB_UNKNOWN" =>
+            {
+                format!(
+                    "was it deleted on {host}, perhaps with what no tag named? then build it again with `--rebuild`"
+                )
+            }
             RegistryFault::NotFound { .. } => {
                 format!("create the repository first if {host} does not make it on a push")
             }
