@@ -9,6 +9,7 @@ use crate::oci::{Digest, Platform, Reference};
 const VERSION: u32 = 1;
 
 /// What is asked for on the command line.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag for itself")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Nothing is reused.

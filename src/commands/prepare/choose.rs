@@ -111,7 +111,7 @@ fn one(target: &mut Target, found: &Found, by: &By<'_>) {
     if let (true, Some(last), Some(first)) = (images.is_empty(), &last, &first) {
         images.push((last.image.clone(), first.clone()));
     }
-    let elsewhere = first.iter().flat_map(|first| {
+    let mut elsewhere = first.iter().flat_map(|first| {
         let digests = found.elsewhere.get(first).into_iter().flatten();
         digests.map(|digest| (digest.clone(), first.clone()))
     });
@@ -127,7 +127,7 @@ fn one(target: &mut Target, found: &Found, by: &By<'_>) {
             })
             .collect()
     };
-    let elsewhere = candidates(&mut elsewhere.into_iter());
+    let elsewhere = candidates(&mut elsewhere);
     let candidates = candidates(&mut images.into_iter());
     let inputs = match found.inputs.get(&target.service) {
         Some(Ok(fingerprint)) => Ok(fingerprint),
