@@ -38,8 +38,7 @@ impl Bases {
 /// An image under the digest that it has now.
 fn by_digest(image: &Reference, points: &Points) -> Option<Reference> {
     let digest = match (image.digest(), points.get(image)) {
-        (Some(digest), _) => digest,
-        (None, Some(Ok(Some(digest)))) => digest,
+        (Some(digest), _) | (None, Some(Ok(Some(digest)))) => digest,
         _ => return None,
     };
     Some(image.repository().with_digest(digest.clone()))
