@@ -37,10 +37,10 @@ impl Bases {
 
 /// An image under the digest that it has now.
 fn by_digest(image: &Reference, points: &Points) -> Option<Reference> {
-    let digest = match (image.digest(), points.get(image)) {
-        (Some(digest), _) | (None, Some(Ok(Some(digest)))) => digest,
-        _ => return None,
-    };
+    let found = points
+        .get(image)
+        .and_then(|found| found.as_ref().ok()?.as_ref());
+    let digest = image.digest().or(found)?;
     Some(image.repository().with_digest(digest.clone()))
 }
 
