@@ -12,6 +12,7 @@ mod export;
 mod failure;
 mod gateway;
 mod job;
+mod kept;
 mod layout;
 mod session;
 mod shared;
@@ -28,10 +29,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bollard_buildkit_proto::moby::buildkit::v1::{
-    DiskUsageRequest, ListWorkersRequest, PruneRequest, SolveResponse, UsageRecord,
-};
-use jiff::Timestamp;
+use bollard_buildkit_proto::moby::buildkit::v1::{ListWorkersRequest, SolveResponse};
 use tokio::sync::OnceCell;
 use tonic::{Code, Status};
 
@@ -41,10 +39,9 @@ use dial::Connection;
 use crate::cx::Cx;
 use crate::event::Event;
 use crate::execute::ports::{
-    BuildCache, BuildOrder, Builder, BuilderError, Built, Credentials, Engine, Output, Survey,
+    BuildOrder, Builder, BuilderError, Built, Credentials, Engine, Output, Survey,
 };
 use crate::oci::{Descriptor, Digest, Platform};
-use crate::plan::retention::CacheRecord;
 use crate::plan::{BuildContext, BuildSpec, SecretSource};
 use crate::secret::Secret;
 use cache::Caches;
@@ -419,62 +416,6 @@ impl Builder for BuildKit {
                 }
             };
             tell(cx, &order, &[message]);
-        }
-    }
-}
-
-#[async_trait]
-impl BuildCache for BuildKit {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    async fn identity(&self) -> Result<Option<String>, BuilderError> {
-        Ok(self.survey().await?.identity)
-    }
-
-    async fn records(&self) -> Result<Vec<CacheRecord>, BuilderError> {
-        let connection = self.address.connect(false).await?;
-        let mut control = control(connection.channel.clone());
-        let usage = match control.disk_usage(DiskUsageRequest::default()).await {
-            Ok(usage) => usage.into_inner(),
-            Err(status) => return Err(self.lost(&connection, &status).await),
-        };
-        let record = |record: UsageRecord| CacheRecord {
-            last_used: [&record.last_used_at, &record.created_at]
-                .into_iter()
-                .flatten()
-                .next()
-                .and_then(|time| Timestamp::new(time.seconds, time.nanos).ok()),
-            id: record.id,
-            bytes: u64::try_from(record.size).unwrap_or_default(),
-            in_use: record.in_use,
-        };
-        Ok(usage.record.into_iter().map(record).collect())
-    }
-
-    async fn prune(&self, keep: u64, unused_for: Duration) -> Result<u64, BuilderError> {
-        let connection = self.address.connect(false).await?;
-        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-        let request = PruneRequest {
-            all: true,
-            keep_duration: i64::try_from(unused_for.as_nanos()).unwrap_or(i64::MAX),
-            reserved_space: keep,
-            max_used_space: keep,
-            ..PruneRequest::default()
-        };
-        let freed = async {
-            let answer = control(connection.channel.clone()).prune(request).await;
-            let mut freed = answer?.into_inner();
-            let mut bytes = 0_u64;
-            while let Some(record) = freed.message().await? {
-                bytes += u64::try_from(record.size).unwrap_or_default();
-            }
-            Ok::<_, Status>(bytes)
-        };
-        match freed.await {
-            Ok(bytes) => Ok(bytes),
-            Err(status) => Err(self.lost(&connection, &status).await),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
 use crate::oci::Digest;
 use crate::plan::{
     AnnotationLevel, BuildContext, BuildSpec, CompressionKind, Dockerfile, ExportKind,
-    ImageOptions, NamedContext, Provenance, Ulimit,
+    INPUTS_LABEL, ImageOptions, NamedContext, Provenance, Ulimit,
 };
 
 /// How an image comes into an Engine.
@@ -327,6 +327,7 @@ fn written(image: &ImageOptions) -> Vec<(&'static str, String)> {
 /// (exporter/containerimage/exptypes, `AnnotationKey`).
 fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
     let mut kind = "image";
+    let is_pushed = matches!(output, Output::Push { .. });
     let attributes = match output {
         // Nothing is named, kept or unpacked in the Engine: the cheapest way to a registry.
         Output::Push {
@@ -398,12 +399,22 @@ fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
         let values = values.iter();
         values.map(move |(key, value)| (format!("{level}.{key}"), value.clone()))
     });
+    // What is said in a label is given on to images that are built `FROM` this one; an annotation is not.
+    let said = spec.labels.get(INPUTS_LABEL);
+    let said = said.filter(|inputs| is_pushed && !inputs.is_empty());
+    let said = said.map(|inputs| {
+        (
+            format!("annotation-manifest.{INPUTS_LABEL}"),
+            inputs.clone(),
+        )
+    });
     let attributes = attributes.into_iter();
     Exporter {
         r#type: kind.to_owned(),
         attrs: attributes
             .map(|(key, value)| (key.to_owned(), value))
             .chain(annotations)
+            .chain(said)
             .collect(),
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
         rebuild: arguments.rebuild,
         allow_backwards: arguments.allow_backwards,
         allow_overwrite: arguments.allow_overwrite,
-        contents: false,
+        contents: arguments.out.is_some(),
     };
     if arguments.offline {
         for target in plan.targets.iter_mut().filter(|target| target.wanted) {

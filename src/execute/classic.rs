@@ -20,7 +20,9 @@ use crate::cx::Cx;
 use crate::event::{Event, StepOutcome};
 use crate::ledger::{Compressed, Layers, Ledger};
 use crate::oci::{Descriptor, Digest, Manifest, RawManifest, Reference, Repository, media_type};
-use crate::plan::{AnnotationLevel, BuildSpec, CLASSIC_STORE_REMEDY, CompressionKind};
+use crate::plan::{
+    AnnotationLevel, BuildSpec, CLASSIC_STORE_REMEDY, CompressionKind, INPUTS_LABEL,
+};
 
 /// What a manifest consists of when it is made here (OCI image-spec, manifest).
 const SCHEMA_VERSION: u32 = 2;
@@ -369,13 +371,19 @@ fn manifest(spec: &BuildSpec, way: &Way, outgoing: &Outgoing) -> RawManifest {
     });
     let bytes = &outgoing.config;
     let annotations = spec.annotations.get(&AnnotationLevel::Manifest);
+    let mut annotations = annotations.cloned().unwrap_or_default();
+    // As a builder that pushes by itself is asked to say it.
+    let inputs = spec.labels.get(INPUTS_LABEL);
+    if let Some(inputs) = inputs.filter(|inputs| !inputs.is_empty()) {
+        annotations.insert(INPUTS_LABEL.to_owned(), inputs.clone());
+    }
     let manifest = Manifest {
         schema_version: SCHEMA_VERSION,
         media_type: Some(kind.to_owned()),
         artifact_type: None,
         config: descriptor(config.to_owned(), Digest::of(bytes), bytes.len() as u64),
         layers: layers.collect(),
-        annotations: annotations.cloned().unwrap_or_default(),
+        annotations,
         subject: None,
     };
     // Its fields are texts and numbers: there is nothing in it that JSON cannot say.

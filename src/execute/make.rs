@@ -269,7 +269,7 @@ async fn obtain(
             Ok(Made {
                 digest,
                 reused: false,
-                says_inputs: steady && target.build.labels.contains_key(INPUTS_LABEL),
+                says_inputs: steady && target.inputs.is_some(),
                 is_steady: steady,
             })
         }
@@ -331,9 +331,12 @@ async fn build_steadily(
     let Some(changed) = changed else {
         return Ok((built, true));
     };
-    if order.spec.labels.remove(INPUTS_LABEL).is_none() {
+    let says = order.spec.labels.get_mut(INPUTS_LABEL);
+    let Some(says) = says.filter(|says| !says.is_empty()) else {
         return Ok((built, false));
-    }
+    };
+    // Empty, and not away: a base image's would show through.
+    says.clear();
     cx.events.tell(Event::Warned {
         subject: target.service.clone(),
         message: format!("{changed} while it was built, so the image will not be reused"),

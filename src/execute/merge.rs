@@ -369,8 +369,10 @@ fn untrue(
         (INPUTS_LABEL, inputs),
     ];
     let mut wanted = wanted.into_iter();
-    let (name, value) =
-        wanted.find(|(name, value)| labels.get(*name).map(String::as_str) != *value)?;
+    let (name, value) = wanted.find(|(name, value)| {
+        let says = labels.get(*name).map(String::as_str);
+        says.filter(|says| !says.is_empty()) != *value
+    })?;
     Some(format!(
         "{} does not have the label {name} with {}",
         entry.digest,

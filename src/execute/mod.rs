@@ -40,7 +40,7 @@ pub use classic::EngineBuilder;
 pub use failure::Failure;
 pub use farm::{Farm, Node};
 pub use immutable::in_the_way;
-pub use look::{Facts, Points, facts, resolve};
+pub use look::{Facts, Points, facts, resolve, triggers};
 pub use make::build;
 pub use outcome::Outcome;
 pub use parts::build_parts;

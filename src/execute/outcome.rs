@@ -176,6 +176,11 @@ impl Outcome {
                 attestations: attestations.filter(|_| image.attested).unwrap_or_default(),
                 signed: false,
                 size: image.size,
+                children: image
+                    .children
+                    .iter()
+                    .map(|child| child.digest.clone())
+                    .collect(),
                 seconds: image.seconds,
             });
             for (place, error) in &image.missing {

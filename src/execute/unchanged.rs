@@ -73,6 +73,7 @@ fn released(target: &Target) -> Option<ReleasedImage> {
         attestations,
         signed: false,
         size: reused.facts.size,
+        children: reused.facts.children.clone(),
         seconds: 0.0,
     })
 }

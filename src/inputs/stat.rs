@@ -253,7 +253,8 @@ fn device(_: &Metadata) -> (u64, u64) {
     (0, 0)
 }
 
-/// Extended attributes, without those that macOS keeps for itself (fsutil, `skipXattr`).
+/// Extended attributes of every namespace that may be read, without those that macOS keeps for itself (fsutil,
+/// `loadXattr`).
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn xattrs(full: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
     use rustix::fs::{lgetxattr, llistxattr};
@@ -262,15 +263,20 @@ fn xattrs(full: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
     // The kernel's own limits for the list of names and for one value (xattr(7)).
     const LIMIT: usize = 64 * 1024;
     let mut found = BTreeMap::new();
-    let mut size = [0_u8; 0];
-    match llistxattr(full, &mut size) {
+    // Enough for the names that there are, as a rule. An empty one would be told nothing, not even a length.
+    let mut few = [0_u8; 512];
+    let mut many;
+    let names: &[u8] = match llistxattr(full, &mut few) {
         Ok(0) | Err(Errno::NOTSUP) => return Ok(found),
-        Ok(_) => {}
+        Ok(length) => few.get(..length).unwrap_or_default(),
+        Err(Errno::RANGE) => {
+            many = vec![0_u8; LIMIT];
+            let length = llistxattr(full, &mut many)?;
+            many.get(..length).unwrap_or_default()
+        }
         Err(error) => return Err(error.into()),
-    }
-    let mut names = vec![0_u8; LIMIT];
-    let length = llistxattr(full, &mut names)?;
-    names.truncate(length);
+    };
+    let mut value = Vec::new();
     for name in names.split(|byte| *byte == 0) {
         let Ok(name) = std::str::from_utf8(name) else {
             continue;
@@ -278,11 +284,11 @@ fn xattrs(full: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
         if name.is_empty() || name.starts_with("com.apple.") {
             continue;
         }
-        let mut value = vec![0_u8; LIMIT];
+        value.resize(LIMIT, 0);
         // One that vanished or may not be read is left out, as docker leaves it out.
-        if let Ok(length) = lgetxattr(full, name, &mut value) {
-            value.truncate(length);
-            found.insert(name.to_owned(), value);
+        if let Ok(length) = lgetxattr(full, name, value.as_mut_slice()) {
+            let value = value.get(..length).unwrap_or_default();
+            found.insert(name.to_owned(), value.to_vec());
         }
     }
     Ok(found)

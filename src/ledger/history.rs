@@ -134,6 +134,7 @@ mod tests {
     fn only_the_first_release_of_a_service_leaves_nothing_of_it() {
         let with_image = |mut release: Release| {
             release.images = vec![ReleasedImage {
+                children: Vec::new(),
                 service: "a".to_owned(),
                 digest: Digest::of(b"a"),
                 version: None,

@@ -155,6 +155,9 @@ pub struct ReleasedImage {
     pub signed: bool,
     /// Its size in bytes as a registry holds it: all platforms, each layer counted once.
     pub size: u64,
+    /// The manifests of an index, for who has just published it: the record does without them.
+    #[serde(skip)]
+    pub children: Vec<Digest>,
     /// How long its build took, in seconds.
     pub seconds: f64,
 }

@@ -6,8 +6,9 @@
 //!
 //! **Not in it**: dates and owners of files, values of secrets, caches, tags and repositories, and the
 //! labels and annotations that castoff computes (revision, version, created and the others of the OCI
-//! specification) and the date that it gives to a reproducible image: they differ from commit to commit, and an unchanged image keeps those of the commit
-//! that it was built from. Labels and annotations of the user's own are in it as they are written:
+//! specification) and the commit's date, where castoff gives that to a reproducible image: they differ from
+//! commit to commit, and an unchanged image keeps those of the commit that it was built from. A date that the
+//! user gives, in the environment as `SOURCE_DATE_EPOCH` or as an argument, is in it. Labels and annotations of the user's own are in it as they are written:
 //! `{{sha}}` in one does not change it, and another text does.
 
 use std::collections::BTreeMap;
@@ -178,7 +179,7 @@ impl Parts {
             self.text("context", address);
         }
         self.json("target", target);
-        // The date that castoff gives is the commit's, as the labels are.
+        // A date that castoff gives is the commit's, as the labels are; one that the user gives is not left out.
         let arguments = args.iter().filter(|(name, _)| Some(name.as_str()) != dated);
         for (name, value) in arguments {
             self.text(&format!("argument {name}"), value);

@@ -27,9 +27,10 @@ mod reading;
 pub mod retention;
 mod reuse;
 mod saved;
+mod selection;
 mod target;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -52,7 +53,7 @@ pub use layout::ImageLayout;
 pub use names::{engine_names, repositories};
 pub use node_cache::cache_of_node;
 pub use partial::{Partial, PartialAttestation, PartialImage, PartialManifest};
-pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, decide};
+pub use reuse::{Candidate, ImageFacts, Known, LastInputs, Reused, Unfit, decide, likely};
 pub use saved::{SavedPlan, SavedTag, SavedTarget, Wishes};
 
 use crate::compose::{Build, Project, Service};
@@ -170,7 +171,8 @@ pub struct Declared {
     pub annotations: BTreeMap<String, String>,
     /// Whether the date of the image is that of the run.
     pub created_now: bool,
-    /// The build argument that castoff adds for the date of everything in the image, where it does.
+    /// The build argument that castoff adds for the date of everything in the image, where it does so of its
+    /// own accord: with the commit's date, which is no input.
     pub date_argument: Option<&'static str>,
 }
 
@@ -377,11 +379,11 @@ pub fn plan(
     selection: &[String],
     purpose: Purpose,
 ) -> Result<Plan, Error> {
-    check_names(project, settings, selection)?;
+    selection::check_names(project, settings, selection)?;
     hosts(project, settings)?;
     let mut warnings: Vec<Warning> = Vec::new();
     let mut targets = Vec::new();
-    let wanted = wanted(project, settings, selection);
+    let wanted = selection::wanted(project, settings, selection);
     let beneath = graph::beneath(project, &wanted);
     for service in &project.services {
         let is_wanted = wanted.contains(&service.name);
@@ -411,7 +413,7 @@ pub fn plan(
             Error::NothingToPublish
         });
     }
-    check_collisions(&targets)?;
+    selection::check_collisions(&targets)?;
     graph::check(&targets)?;
     let mut unique: Vec<Warning> = Vec::new();
     for warning in warnings {
@@ -429,25 +431,6 @@ pub fn plan(
     })
 }
 
-/// The services whose images are the purpose: those selected, else all that publish.toml does not
-/// leave out. One that is named by hand is meant, whatever the file says.
-fn wanted(project: &Project, settings: &Settings, selection: &[String]) -> BTreeSet<String> {
-    let built = project
-        .services
-        .iter()
-        .filter(|service| service.build.is_some());
-    let names = built.map(|service| service.name.clone());
-    names
-        .filter(|name| {
-            if selection.is_empty() {
-                !settings.service(name).skip
-            } else {
-                selection.contains(name)
-            }
-        })
-        .collect()
-}
-
 /// A service, and all that decides about it.
 struct Subject<'a> {
     project: &'a Project,
@@ -455,74 +438,6 @@ struct Subject<'a> {
     build: &'a Build,
     settings: &'a Settings,
     facts: &'a Facts,
-}
-
-/// Whether every service that is named, on the command line and in publish.toml, is there.
-fn check_names(project: &Project, settings: &Settings, selection: &[String]) -> Result<(), Error> {
-    let names: Vec<&str> = project
-        .services
-        .iter()
-        .map(|service| service.name.as_str())
-        .chain(project.disabled.iter().map(String::as_str))
-        .collect();
-    let unknown = |name: &str, place| Error::NoSuchService {
-        name: name.to_owned(),
-        place,
-        nearest: names
-            .iter()
-            .map(|known| (strsim::damerau_levenshtein(known, name), known))
-            .filter(|(distance, known)| *distance <= known.len().max(name.len()) / 2)
-            .min()
-            .map(|(_, known)| (*known).to_owned()),
-    };
-    for name in selection {
-        match project.service(name) {
-            None => return Err(unknown(name, None)),
-            Some(service) if service.build.is_none() => {
-                return Err(Error::NotBuilt {
-                    name: name.clone(),
-                    place: Box::new(service.places.service.clone()),
-                });
-            }
-            Some(_) => {}
-        }
-    }
-    for (name, origin) in &settings.named_services {
-        if !names.contains(&name.as_str()) {
-            return Err(unknown(name, error::place_of(origin)));
-        }
-    }
-    Ok(())
-}
-
-/// Whether every tag is one service's alone.
-fn check_collisions(targets: &[Target]) -> Result<(), Error> {
-    let mut owners: BTreeMap<&Reference, &str> = BTreeMap::new();
-    for target in targets {
-        for tag in &target.tags {
-            if let Some(one) = owners.insert(&tag.reference, &target.service) {
-                return Err(Error::Collision {
-                    one: one.to_owned(),
-                    other: target.service.clone(),
-                    reference: tag.reference.clone(),
-                });
-            }
-        }
-    }
-    for target in targets {
-        let caches = target.build.cache_to.iter();
-        let written = caches.filter_map(|cache| cache.attributes.get("ref")?.parse().ok());
-        for cache in written.map(|reference: Reference| reference.canonical()) {
-            if let Some(service) = owners.get(&cache) {
-                return Err(Error::CacheOverImage {
-                    service: target.service.clone(),
-                    other: (*service).to_owned(),
-                    reference: cache,
-                });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The registries that the targets go to, each once.

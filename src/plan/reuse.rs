@@ -1,12 +1,13 @@
 //! Whether an image that is published already is taken as it is, and why not.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::{Fingerprint, same_platforms};
 use super::{Action, Target};
-use crate::oci::{Digest, Platform, Repository};
+use crate::oci::{Digest, Platform, Repository, Tag};
 
 /// How many differences a reason names.
 const NAMED: usize = 3;
@@ -32,6 +33,9 @@ pub struct ImageFacts {
     pub attested: bool,
     /// Its size in bytes: all platforms, each layer counted once.
     pub size: u64,
+    /// The manifests that it is made of, where it is an index: attestations are among them.
+    #[serde(default)]
+    pub children: Vec<Digest>,
 }
 
 impl ImageFacts {
@@ -86,10 +90,46 @@ pub struct Known<'a> {
     pub files: &'a BTreeMap<String, String>,
     /// The images that its tags point to now, those of required registries first.
     pub candidates: &'a [Candidate],
+    /// Images that other tags of the same repository point to, where they were looked for.
+    pub elsewhere: &'a [Candidate],
+    /// Why the first image that its tags point to is no candidate, where one is none.
+    pub unfit: Option<&'a Unfit>,
     /// What was published last from this machine.
     pub last: Option<&'a LastInputs>,
     /// Why nothing is reused, where that is wished.
     pub unwanted: Option<&'a str>,
+}
+
+/// Why an image is not even looked at for reuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// No registry said where the tags point.
+    NotAsked,
+    /// What it says of itself cannot be read, or it is no image.
+    Unreadable(Digest),
+    /// It is for other platforms than the builder's own.
+    OtherPlatforms(Digest),
+    /// A manifest that it is made of is missing in this repository.
+    Damaged(Digest, Repository),
+}
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotAsked => write!(formatter, "it is not known what its tags point to"),
+            Self::Unreadable(image) => {
+                write!(formatter, "{} cannot be read as an image", short(image))
+            }
+            Self::OtherPlatforms(image) => {
+                write!(formatter, "{} is for other platforms", short(image))
+            }
+            Self::Damaged(image, repository) => write!(
+                formatter,
+                "a manifest that {} is made of is missing in {repository}",
+                short(image)
+            ),
+        }
+    }
 }
 
 /// Decides whether `target` is built, and says why.
@@ -104,7 +144,8 @@ pub fn decide(target: &mut Target, known: &Known<'_>) {
         (Some(why), _) => format!("build, because {why}"),
         (None, Err(why)) => format!("build, because {why}"),
         (None, Ok(fingerprint)) => {
-            let found = known.candidates.iter().find(|candidate| {
+            let mut all = known.candidates.iter().chain(known.elsewhere);
+            let found = all.find(|candidate| {
                 candidate.facts.inputs.as_ref() == Some(&fingerprint.digest)
                     && same_platforms(&target.platforms, &candidate.facts.platforms)
             });
@@ -147,7 +188,8 @@ fn short(digest: &Digest) -> String {
 /// What changed, as far as that is known here.
 fn why_built(target: &Target, known: &Known<'_>, now: &Fingerprint) -> String {
     let Some(present) = known.candidates.first() else {
-        return "none of its tags exists yet".to_owned();
+        let none = || "none of its tags exists yet".to_owned();
+        return known.unfit.map_or_else(none, ToString::to_string);
     };
     let Some(inputs) = &present.facts.inputs else {
         return format!(
@@ -190,10 +232,16 @@ fn changes(last: &LastInputs, now: &Fingerprint, files: &BTreeMap<String, String
             _ => "changed",
         };
         said.push(match name.split_once(' ') {
-            _ if name == "context" => match changed_files(&last.files, files) {
-                Some(files) => format!("the context changed: {files}"),
-                None => "the context changed".to_owned(),
-            },
+            _ if name == "context" => {
+                let changed = changed_files(&last.files, files);
+                match named(&changed) {
+                    _ if is_history(&changed) => {
+                        "the context changed below .git only: add .git to .dockerignore".to_owned()
+                    }
+                    Some(files) => format!("the context changed: {files}"),
+                    None => "the context changed".to_owned(),
+                }
+            }
             _ if name == "dockerfile" => "the Dockerfile changed".to_owned(),
             Some(("base", image)) if how == "changed" => format!("the base image {image} moved"),
             Some(("base", image)) => format!("the base image {image} {how}"),
@@ -213,22 +261,105 @@ fn changes(last: &LastInputs, now: &Fingerprint, files: &BTreeMap<String, String
     }
 }
 
-/// The paths that differ between two listings; `None` where none does.
-fn changed_files(
-    before: &BTreeMap<String, String>,
-    now: &BTreeMap<String, String>,
-) -> Option<String> {
+/// The paths that differ between two listings.
+fn changed_files<'a>(
+    before: &'a BTreeMap<String, String>,
+    now: &'a BTreeMap<String, String>,
+) -> Vec<&'a str> {
     let gone = before.keys().filter(|path| !now.contains_key(*path));
     let changed = now
         .iter()
         .filter(|(path, hash)| before.get(*path) != Some(*hash))
         .map(|(path, _)| path);
-    let all: Vec<&str> = changed.chain(gone).map(String::as_str).collect();
-    let more = all.len().saturating_sub(NAMED);
-    let named = all.get(..NAMED.min(all.len()))?.join(", ");
-    match (all.is_empty(), more) {
-        (true, _) => None,
-        (false, 0) => Some(named),
-        (false, more) => Some(format!("{named} and {more} more")),
+    changed.chain(gone).map(String::as_str).collect()
+}
+
+/// Whether nothing but git's own files differs, as it does with every commit.
+fn is_history(changed: &[&str]) -> bool {
+    let mut all = changed.iter();
+    !changed.is_empty() && all.all(|path| *path == ".git" || path.starts_with(".git/"))
+}
+
+/// The first of these paths in words; `None` where there is none.
+fn named(paths: &[&str]) -> Option<String> {
+    let first = paths.get(..NAMED.min(paths.len()))?.join(", ");
+    match paths.len() {
+        0 => None,
+        all if all <= NAMED => Some(first),
+        all => Some(format!("{first} and {} more", all - NAMED)),
+    }
+}
+
+/// How many other tags of a repository are asked for.
+const LIKELY: usize = 16;
+
+/// The tags among `tags`, but for those that are `known`, that most likely point to an image of the same
+/// inputs: those with one of these names, in their order, then versions, the greatest first, then others.
+pub fn likely(tags: &[Tag], known: &BTreeSet<Tag>, names: &[&str]) -> Vec<Tag> {
+    // Where a registry has no better way, what is tied to an image is listed under such a tag.
+    let is_open = |tag: &&Tag| !known.contains(*tag) && !tag.as_str().starts_with("sha256-");
+    let mut open: Vec<&Tag> = tags.iter().filter(is_open).collect();
+    open.sort_by_cached_key(|tag| {
+        let name = names.iter().position(|name| *name == tag.as_str());
+        let name = name.unwrap_or(names.len());
+        (name, Reverse(version(tag.as_str())), tag.to_string())
+    });
+    open.into_iter().take(LIKELY).cloned().collect()
+}
+
+/// The numbers of what looks like a version, to be compared.
+fn version(tag: &str) -> Option<Vec<u64>> {
+    let text = tag.strip_prefix('v').unwrap_or(tag);
+    let looks_so = text.contains('.') && text.starts_with(|letter: char| letter.is_ascii_digit());
+    let parts = text.split(|letter: char| !letter.is_ascii_digit());
+    looks_so.then(|| parts.filter_map(|part| part.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tags_that_most_likely_hold_the_same_come_first() {
+        let tag = |name: &str| name.parse::<Tag>().unwrap();
+        let mut tags: Vec<Tag> = (0..40)
+            .map(|number| tag(&format!("sha-{number:02}")))
+            .collect();
+        let names = [
+            "1.9.0",
+            "v1.10.0",
+            "dev",
+            "latest",
+            "main",
+            "sha256-00",
+            "1.2",
+        ];
+        tags.extend(names.map(tag));
+        let found = likely(&tags, &[tag("main")].into(), &["latest", "main", "dev"]);
+        let found: Vec<&str> = found.iter().map(Tag::as_str).collect();
+        assert_eq!(found.len(), LIKELY);
+        assert_eq!(
+            found[..7],
+            [
+                "latest", "dev", "v1.10.0", "1.9.0", "1.2", "sha-00", "sha-01"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_changes_with_every_commit_is_told_apart() {
+        let files = |names: &[&str], hash: &str| -> BTreeMap<String, String> {
+            let names = names.iter();
+            names
+                .map(|name| ((*name).to_owned(), hash.to_owned()))
+                .collect()
+        };
+        let none = BTreeMap::new();
+        let git = files(&[".git", ".git/HEAD"], "1");
+        assert!(is_history(&changed_files(&none, &git)));
+        assert!(!is_history(&changed_files(&git, &git)));
+        let more = files(&[".git/HEAD", ".gitignore"], "1");
+        assert!(!is_history(&changed_files(&none, &more)));
+        assert_eq!(named(&["a", "b", "c", "d"]).unwrap(), "a, b, c and 1 more");
     }
 }

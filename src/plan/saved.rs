@@ -53,6 +53,9 @@ pub struct SavedTarget {
     pub reuse: Option<Digest>,
     /// The digest of its inputs; `null` where that is not known.
     pub inputs: Option<Digest>,
+    /// The digest of its Dockerfile, folders and options, where `inputs` is `null`.
+    #[serde(default)]
+    pub standing: Option<Digest>,
     /// The platforms.
     pub platforms: Vec<Platform>,
     /// The tags.
@@ -80,6 +83,7 @@ impl SavedPlan {
                 Action::Build | Action::Merge(_) => None,
             },
             inputs: target.inputs.clone(),
+            standing: target.contents.clone().filter(|_| target.inputs.is_none()),
             platforms: target.platforms.clone(),
             tags: target
                 .tags
@@ -166,7 +170,7 @@ impl SavedPlan {
 impl SavedTarget {
     fn differences(&self, now: &Self, found: &mut Vec<String>) {
         let service = &self.service;
-        if self.inputs != now.inputs {
+        if (&self.inputs, &self.standing) != (&now.inputs, &now.standing) {
             found.push(format!("{service}: its inputs have changed"));
         }
         if self.platforms != now.platforms {

@@ -177,7 +177,8 @@ fn target(
     let is_dated = spec.args.contains_key(EPOCH);
     date(subject, &mut spec, warnings);
     let mut declared = declared(subject);
-    declared.date_argument = Some(EPOCH).filter(|_| !is_dated);
+    let is_given = is_dated || subject.facts.clock.fixed;
+    declared.date_argument = Some(EPOCH).filter(|_| !is_given);
     spec.cache_from.clone_from(&caches.from);
     spec.cache_to.clone_from(&caches.to);
     let outside = outside(&spec.paths(), &subject.project.directory);

@@ -139,8 +139,23 @@ fn image(reference: &str, case: &Case) -> Value {
             })
             .collect(),
     };
-    let annotations = &root["annotations"];
+    let annotations = own_annotations(&root);
     json!({ "type": root["mediaType"], "annotations": annotations, "manifests": manifests })
+}
+
+/// The annotations of a manifest, without what castoff says of its own.
+fn own_annotations(manifest: &Value) -> Value {
+    let said = manifest["annotations"].as_object();
+    let said = said.into_iter().flatten();
+    let own: serde_json::Map<String, Value> = said
+        .filter(|(name, _)| name.as_str() != "dev.castoff.inputs")
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if own.is_empty() {
+        Value::Null
+    } else {
+        json!(own)
+    }
 }
 
 fn manifest(manifest: &Value, repository: &str, case: &Case) -> Value {
@@ -179,7 +194,7 @@ fn manifest(manifest: &Value, repository: &str, case: &Case) -> Value {
     } else {
         json!(layers)
     };
-    let annotations = &manifest["annotations"];
+    let annotations = own_annotations(manifest);
     json!({ "type": manifest["mediaType"], "annotations": annotations, "config": config, "layers": kinds, "blobs": size })
 }
 

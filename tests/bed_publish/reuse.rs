@@ -179,7 +179,15 @@ impl Place {
                 } else {
                     json!(image["layers"].as_array().unwrap().len())
                 };
-                json!({ "config": config, "annotations": image["annotations"], "files": files })
+                let mut annotations = image["annotations"].clone();
+                if let Some(said) = annotations.as_object_mut() {
+                    said.remove("dev.castoff.inputs");
+                    annotations = json!(said);
+                }
+                if annotations == json!({}) {
+                    annotations = Value::Null;
+                }
+                json!({ "config": config, "annotations": annotations, "files": files })
             })
             .collect();
         json!({ "kind": top["mediaType"], "parts": parts })
@@ -498,6 +506,54 @@ fn an_image_whose_files_changed_while_it_was_built_is_published_and_never_reused
         .run()
         .exits(0);
     assert_eq!(place.decision(&project).0, "reuse");
+}
+
+#[test]
+fn what_somebody_built_from_one_of_ours_is_not_taken_for_it() {
+    let place = Place {
+        host: Bed::registry(),
+        base: Bed::base(),
+        name: Bed::unique("reuse"),
+    };
+    let project = project();
+    let publish = place.castoff(&project, &place.name, &["publish", "--quiet"]);
+    publish.run().exits(0);
+    assert_eq!(place.decision(&project).0, "reuse");
+    let tag = format!("{}/{}/app:latest", place.host, place.name);
+    let inputs = || -> Value {
+        let config = Bed::output("crane", &["config", "--insecure", &tag]);
+        let config: Value = serde_json::from_str(&config).unwrap();
+        config["config"]["Labels"]["dev.castoff.inputs"].clone()
+    };
+    let own = inputs();
+    let folder = Project::new().file(
+        "Dockerfile",
+        &format!("FROM {tag}\nRUN echo more > /more\n"),
+    );
+    let folder = folder.path().display().to_string();
+    let build = ["buildx", "build", "--push", "--provenance=false", "-t"];
+    Bed::output("docker", &[&build[..], &[&tag, &folder]].concat());
+    // The label came along.
+    assert_eq!(inputs(), own);
+    let (action, because) = place.decision(&project);
+    assert_eq!(action, "build", "{because}");
+    assert!(
+        because.ends_with("does not say what it was built from"),
+        "{because}"
+    );
+    // Nor does one of castoff's own builds say what only its base may say.
+    write(
+        &project,
+        "publish.toml",
+        "[labels]",
+        "[build]\nreuse = \"never\"\n[labels]",
+    );
+    place
+        .castoff(&project, &place.name, &["publish", "--quiet"])
+        .env("BASE", &tag)
+        .run()
+        .exits(0);
+    assert_eq!(inputs(), "");
 }
 
 #[test]

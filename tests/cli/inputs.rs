@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::against::{castoff, inputs, project};
-use crate::support::images::{labelled, labelled_for};
+use crate::support::images::{derived, labelled, labelled_for, triggering};
 use crate::support::program::Castoff;
 use crate::support::project::Project;
 use crate::support::registry::{Fault, TestRegistry, When};
@@ -188,4 +188,83 @@ fn a_publish_in_which_nothing_changed_clears_away_what_an_interrupted_one_left()
     );
     let lines = registry.script().lines();
     assert!(lines.iter().all(|line| !line.starts_with('P')), "{lines:?}");
+}
+
+#[test]
+fn an_image_that_begins_with_ours_is_not_ours() {
+    let registry = TestRegistry::start();
+    let project = project(&[&registry], LATEST);
+    let inputs = inputs(&project);
+    let label = [(INPUTS, inputs.as_str())];
+    registry.put("api", "latest", &derived(1, &label));
+    let built = target(castoff(&project, ["plan"]));
+    assert_eq!(built["action"], "build");
+    assert!(
+        because(&built).ends_with("does not say what it was built from"),
+        "{}",
+        because(&built)
+    );
+    registry.put("api", "latest", &labelled(1, &label));
+    assert_eq!(target(castoff(&project, ["plan"]))["action"], "reuse");
+}
+
+#[test]
+fn a_date_that_the_user_gives_is_an_input() {
+    let registry = TestRegistry::start();
+    let project = project(&[&registry], LATEST);
+    let inputs = |date: Option<&str>| {
+        let mut plan = castoff(&project, ["plan"]);
+        if let Some(date) = date {
+            plan = plan.env("SOURCE_DATE_EPOCH", date);
+        }
+        target(plan)["inputs"].clone()
+    };
+    let (none, one, other) = (inputs(None), inputs(Some("1")), inputs(Some("2")));
+    assert!(none != one && one != other, "{none} {one} {other}");
+    // That of the commit is none.
+    project.write(
+        "publish.toml",
+        &std::fs::read_to_string(project.join("publish.toml"))
+            .unwrap()
+            .replace("[build]\n", "[build]\nreproducible = true\n"),
+    );
+    let before = inputs(None);
+    project.write("README", "text\n");
+    project.commit();
+    assert_eq!(inputs(None), before);
+    assert_ne!(inputs(Some("1")), before);
+}
+
+#[test]
+fn what_a_base_image_has_builds_take_from_elsewhere_is_not_overlooked() {
+    let registry = TestRegistry::start();
+    let project = project(&[&registry], LATEST);
+    let base = format!("{}/base", registry.host());
+    project.write("api/Dockerfile", &format!("FROM {base}:1\nCOPY file /\n"));
+    registry.put("base", "1", &triggering(1, &["COPY . /app", "RUN true"]));
+    let plain = target(castoff(&project, ["plan"]));
+    assert!(plain["inputs"].is_string(), "{plain}");
+    let label = [(INPUTS, plain["inputs"].as_str().unwrap())];
+    registry.put("api", "latest", &labelled(2, &label));
+    assert_eq!(target(castoff(&project, ["plan"]))["action"], "reuse");
+    // What a digest does is asked once.
+    registry.script().clear();
+    assert_eq!(target(castoff(&project, ["plan"]))["action"], "reuse");
+    let lines = registry.script().lines();
+    assert!(
+        !lines.iter().any(|line| line.contains("/blobs/")),
+        "{lines:?}"
+    );
+    registry.put(
+        "base",
+        "1",
+        &triggering(3, &["COPY --from=dep:latest /v /v"]),
+    );
+    let taking = target(castoff(&project, ["plan"]));
+    assert_eq!(taking["action"], "build");
+    assert_eq!(taking["inputs"], Value::Null);
+    assert_eq!(
+        because(&taking).replace(registry.host(), "[host]"),
+        "build, because what its base image [host]/base:1 does in builds: it takes from dep:latest"
+    );
 }

@@ -20,6 +20,7 @@ mod linked;
 mod live;
 mod plans;
 mod report;
+mod reuse;
 mod schema;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,6 +5,9 @@ use std::io::Write as _;
 use castoff::oci::{Digest, RawManifest, media_type};
 use serde_json::{Value, json};
 
+/// The label and the annotation that say what an image was built from.
+const INPUTS: &str = "dev.castoff.inputs";
+
 /// One image: its manifest and every blob it refers to.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -97,34 +100,68 @@ pub fn labelled_for(architecture: &str, seed: u64, labels: &[(&str, &str)]) -> I
         .iter()
         .map(|(name, value)| ((*name).to_owned(), json!(value)))
         .collect();
-    saying(architecture, vec![Layer::noise(seed, 20)], &labels)
+    saying(architecture, vec![Layer::noise(seed, 20)], &labels, true)
+}
+
+/// An image that has these triggers from `ONBUILD`.
+pub fn triggering(seed: u64, triggers: &[&str]) -> Image {
+    let config = json!({ "OnBuild": triggers });
+    image_with("amd64", vec![Layer::noise(seed, 20)], config, None)
+}
+
+/// What a builder makes `FROM` an image with these labels: they are still there, annotations are not.
+pub fn derived(seed: u64, labels: &[(&str, &str)]) -> Image {
+    let labels = labels.iter();
+    let labels = labels.map(|(name, value)| ((*name).to_owned(), json!(value)));
+    saying(
+        "amd64",
+        vec![Layer::noise(seed, 20)],
+        &labels.collect(),
+        false,
+    )
 }
 
 fn image_of(architecture: &str, layers: Vec<Layer>) -> Image {
-    saying(architecture, layers, &serde_json::Map::new())
+    saying(architecture, layers, &serde_json::Map::new(), true)
 }
 
 fn saying(
     architecture: &str,
     layers: Vec<Layer>,
     labels: &serde_json::Map<String, Value>,
+    is_own: bool,
+) -> Image {
+    let mut config = json!({});
+    if !labels.is_empty() {
+        config["Labels"] = json!(labels);
+    }
+    // As castoff has it built: what an image was built from is said in its manifest, too.
+    let said = labels.get(INPUTS).filter(|said| is_own && *said != "");
+    image_with(architecture, layers, config, said)
+}
+
+fn image_with(
+    architecture: &str,
+    layers: Vec<Layer>,
+    config: Value,
+    inputs: Option<&Value>,
 ) -> Image {
     let layer_type = "application/vnd.oci.image.layer.v1.tar+gzip";
     let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.diff_id).collect();
-    let mut config = json!({
+    let config = json!({
         "architecture": architecture, "os": "linux", "created": "2024-01-01T00:00:00Z",
-        "config": {}, "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "config": config, "rootfs": { "type": "layers", "diff_ids": diff_ids },
     });
-    if !labels.is_empty() {
-        config["config"]["Labels"] = json!(labels);
-    }
     let config = serde_json::to_vec(&config).unwrap();
     let mut blobs: Vec<Vec<u8>> = layers.into_iter().map(|layer| layer.blob).collect();
-    let manifest = json!({
+    let mut manifest = json!({
         "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
         "config": descriptor(media_type::OCI_CONFIG, &config),
         "layers": blobs.iter().map(|blob| descriptor(layer_type, blob)).collect::<Vec<_>>(),
     });
+    if let Some(inputs) = inputs {
+        manifest["annotations"] = json!({ INPUTS: inputs });
+    }
     blobs.push(config);
     let bytes = serde_json::to_vec_pretty(&manifest).unwrap();
     Image {
@@ -179,6 +216,16 @@ pub fn tree_saying(seed: u64, architectures: &[&str], labels: &[(String, String)
     labelled_tree_of(seed, &shared, architectures, &labels.collect())
 }
 
+/// An index over one image for linux/amd64.
+pub fn index_of(image: Image) -> Tree {
+    let mut entry = descriptor(media_type::OCI_MANIFEST, image.manifest.bytes());
+    entry["platform"] = json!({ "architecture": "amd64", "os": "linux" });
+    Tree {
+        index: index(&[entry]),
+        images: vec![image],
+    }
+}
+
 fn tree_of(seed: u64, shared: &Layer, architectures: &[&str]) -> Tree {
     labelled_tree_of(seed, shared, architectures, &serde_json::Map::new())
 }
@@ -194,7 +241,7 @@ fn labelled_tree_of(
     for architecture in architectures {
         let number = if *architecture == "amd64" { 1 } else { 2 };
         let own = Layer::archive(seed + number * 1000, 100);
-        let platform = saying(architecture, vec![shared.clone(), own], labels);
+        let platform = saying(architecture, vec![shared.clone(), own], labels, true);
         let mut entry = descriptor(media_type::OCI_MANIFEST, platform.manifest.bytes());
         entry["platform"] = json!({ "architecture": architecture, "os": "linux" });
         let digest = platform.manifest.digest().clone();

@@ -1,7 +1,8 @@
 //! What a publish and a plan look at before anything is done: the files of every build, where base images
 //! and tags point now, and what the images there say of themselves. The decisions are the plan's.
 
-mod decide;
+mod bases;
+mod choose;
 mod images;
 mod immutable;
 mod order;
@@ -23,7 +24,7 @@ use crate::error::Error;
 use crate::execute::ports::{Inputs, Registry, RegistryError, RegistryFault};
 use crate::execute::{self, Points};
 use crate::ledger::Release;
-use crate::oci::{Digest, Platform, Reference};
+use crate::oci::{Digest, Platform, Reference, Repository};
 use crate::plan::{
     self, Action, Fingerprint, Gathered, INPUTS_LABEL, ImageFacts, LastInputs, NamedContext, Plan,
     PlannedTag, Target, VERSION_LABEL, Warning, Wishes,
@@ -77,6 +78,7 @@ impl Prepared {
                 platforms: image.platforms.clone(),
                 attested: !image.attestations.is_empty(),
                 size: image.size,
+                children: image.children.clone(),
             });
             self.keep_inputs(&image.service, &image.digest);
         }
@@ -116,6 +118,10 @@ struct Found {
     given_up: BTreeMap<String, RegistryError>,
     /// The releases that this machine knows.
     releases: Vec<Release>,
+    /// What other tags point to, in the repositories where that was looked at.
+    elsewhere: BTreeMap<Repository, Vec<Digest>>,
+    /// Images that are not whole, each with a repository where a part is missing.
+    damaged: BTreeMap<Digest, Repository>,
 }
 
 /// Looks at everything, and completes the plan: what is built and what reused, where tags point and will
@@ -139,10 +145,13 @@ pub(super) async fn prepare(
         let (scanned, state) = (scanned.clone(), state.clone());
         tokio::task::spawn_blocking(move || scan::read_folders(&scanned, &state))
     };
-    let (held, points) = tokio::join!(
-        reading,
-        execute::resolve(cx, registry, references, PATIENCE)
-    );
+    let asking = async {
+        let points = execute::resolve(cx, registry, references, PATIENCE).await;
+        let known = (&own, &points);
+        let bases = bases::look(cx, registry, plan, &scanned, known, &state).await;
+        (points, bases)
+    };
+    let (held, (points, bases)) = tokio::join!(reading, asking);
     let held = held.map_err(|error| Error::Internal(error.to_string()))?;
     let given_up = show_tags(plan, &points);
     let mut found = Found {
@@ -154,6 +163,8 @@ pub(super) async fn prepare(
         unread: BTreeMap::new(),
         given_up,
         releases: releases.unwrap_or_default(),
+        elsewhere: BTreeMap::new(),
+        damaged: BTreeMap::new(),
     };
     // Those that others build on come first.
     for service in plan.order.concat() {
@@ -171,7 +182,9 @@ pub(super) async fn prepare(
                     .contents
                     .extend(contents.map(|it| (service.clone(), it)));
                 let beneath = beneath(target, &found.inputs);
-                beneath
+                let plain = bases.check(scanned, &found.points);
+                plain
+                    .and(beneath)
                     .and_then(|beneath| inputs(target, scanned, held, beneath, &found.points, own))
             }
             (Some(Err(why)), _) | (_, Some(Err(why))) => Err(why.clone()),
@@ -183,10 +196,13 @@ pub(super) async fn prepare(
         found.inputs.insert(service, fingerprint);
     }
     (found.facts, found.unread) = images::look(cx, registry, plan, &state).await;
-    for target in plan.targets.iter_mut().filter(|target| target.wanted) {
-        let own = own.get(&target.service);
-        decide::decide(target, &found, &state, own, wishes);
-    }
+    let by = choose::By {
+        state: &state,
+        own: &own,
+        context: &read.facts.context,
+        wishes,
+    };
+    choose::choose(cx, registry, plan, &mut found, &by).await;
     plan.drop_unneeded();
     images::find_copies(cx, registry, plan, &found.given_up).await;
     aim(plan);

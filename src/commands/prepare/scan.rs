@@ -32,6 +32,8 @@ pub(super) struct Scanned {
 #[derive(Clone, Debug)]
 pub(super) struct Images {
     pub(super) all: BTreeSet<Reference>,
+    /// Those among them that it may begin with.
+    pub(super) begun: BTreeSet<Reference>,
     /// The frontend's image, which is among them.
     pub(super) frontend: Option<Reference>,
 }
@@ -99,12 +101,16 @@ fn images(target: &Target, own: Option<&Platform>, dockerfile: &[u8]) -> Result<
         NamedContext::Local(_) | NamedContext::Layout(_) | NamedContext::Service(_) => None,
     });
     let generator = spec.sbom.as_ref().map(Reference::canonical);
-    let mut all = found.bases;
-    all.extend(named);
+    let (mut all, mut begun) = (found.bases, found.begun);
+    for image in named {
+        all.insert(image.clone());
+        begun.insert(image);
+    }
     all.extend(generator);
     all.extend(found.frontend.clone());
     Ok(Images {
         all,
+        begun,
         frontend: found.frontend,
     })
 }

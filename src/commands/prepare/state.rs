@@ -9,6 +9,8 @@ use crate::inputs::StatCache;
 use crate::oci::Digest;
 use crate::plan::{ImageFacts, LastInputs};
 
+/// What images say of themselves. Another way to find it out is another name.
+const IMAGES: &str = "images-2.json";
 /// How many images are remembered.
 const MOST_IMAGES: usize = 5_000;
 /// The largest file that is read back, in bytes.
@@ -44,15 +46,29 @@ impl State {
 
     /// What images say of themselves. An image never changes, so this is never out of date.
     pub(super) fn images(&self) -> BTreeMap<Digest, ImageFacts> {
-        self.read("images.json").unwrap_or_default()
+        self.read(IMAGES).unwrap_or_default()
     }
 
     pub(super) fn keep_images(&self, images: &BTreeMap<Digest, ImageFacts>) {
         if images.len() <= MOST_IMAGES {
-            self.write("images.json", images);
+            self.write(IMAGES, images);
         } else {
             // Which of them still matter is not known; those that do are read once more.
-            self.write("images.json", &BTreeMap::<Digest, ImageFacts>::new());
+            self.write(IMAGES, &BTreeMap::<Digest, ImageFacts>::new());
+        }
+    }
+
+    /// What images have builds do that begin with them, by their digests and the platforms of the builds.
+    pub(super) fn triggers(&self) -> BTreeMap<String, Vec<String>> {
+        self.read("triggers.json").unwrap_or_default()
+    }
+
+    pub(super) fn keep_triggers(&self, triggers: &BTreeMap<String, Vec<String>>) {
+        if triggers.len() <= MOST_IMAGES {
+            self.write("triggers.json", triggers);
+        } else {
+            // As above.
+            self.write("triggers.json", &BTreeMap::<String, Vec<String>>::new());
         }
     }
 

@@ -192,3 +192,41 @@ fn a_file_that_cannot_be_read_is_an_error_and_no_digest() {
     let read = Contexts::new(vec![content]).read(&mut StatCache::default(), LATER);
     assert!(read[0].1.is_err());
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn extended_attributes_are_read_and_change_the_digest() {
+    use rustix::fs::{XattrFlags, setxattr};
+
+    let at = Folder::new();
+    let mut before = at.digest();
+    let long = "x".repeat(200);
+    // The names of the last two are longer together than what is asked for at first.
+    for (name, value) in [
+        ("user.castoff".to_owned(), "one"),
+        ("user.castoff".to_owned(), "two"),
+        (format!("user.a{long}"), ""),
+        (format!("user.b{long}"), ""),
+        (format!("user.c{long}"), ""),
+    ] {
+        let set = setxattr(
+            at.path("src/a"),
+            &name,
+            value.as_bytes(),
+            XattrFlags::empty(),
+        );
+        if set == Err(rustix::io::Errno::NOTSUP) {
+            eprintln!("SKIPPED: this file system keeps no attributes of users");
+            return;
+        }
+        set.unwrap();
+        let now = at.digest();
+        assert_ne!(now, before, "{name}={value}");
+        before = now;
+        let (entry, _) = Entry::read(&at.path("src/a"), "src/a").unwrap();
+        assert_eq!(entry.xattrs[&name], value.as_bytes());
+    }
+    let (entry, _) = Entry::read(&at.path("src/a"), "src/a").unwrap();
+    let of_users = entry.xattrs.keys().filter(|name| name.starts_with("user."));
+    assert_eq!(of_users.count(), 4);
+}

@@ -4,11 +4,14 @@
 //! mean something else to the builder is [`Obscure`], and whoever asks has to build. No crate does
 //! this: those there are know neither heredocs nor the scopes of `ARG`.
 
+mod fetched;
 mod lines;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::fetched::fetched;
+pub use self::fetched::is_commit;
 use self::lines::Instruction;
 use self::words::Value;
 use crate::oci::{Platform, Reference};
@@ -112,6 +115,8 @@ pub struct With<'a> {
 pub struct Images {
     /// Those of `FROM`, `COPY --from` and `RUN --mount`, in their canonical form.
     pub bases: BTreeSet<Reference>,
+    /// Those of `FROM` among them, whose triggers are carried out.
+    pub begun: BTreeSet<Reference>,
     /// The frontend that `# syntax=` names.
     pub frontend: Option<Reference>,
 }
@@ -192,7 +197,7 @@ impl Dockerfile {
         let unknown = with.platforms.is_empty().then_some(None);
         for platform in everywhere.chain(unknown) {
             let arguments = self.arguments(with, platform)?;
-            self.collect(with, &arguments, &mut images.bases)?;
+            self.collect(with, &arguments, &mut images)?;
         }
         Ok(images)
     }
@@ -269,7 +274,7 @@ impl Dockerfile {
         &self,
         with: &With<'_>,
         arguments: &BTreeMap<String, Value>,
-        images: &mut BTreeSet<Reference>,
+        images: &mut Images,
     ) -> Result<(), Obscure> {
         let target = match with.target.filter(|target| !target.is_empty()) {
             None => self.stages.len().saturating_sub(1),
@@ -294,7 +299,11 @@ impl Dockerfile {
             let earlier = earlier.map(|stage| stage.name.as_deref());
             match earlier.rev().position(|name| name == Some(base.as_str())) {
                 Some(back) => waiting.push(index - 1 - back),
-                None => add(&base, with, images).map_err(|obscure| obscure.or_at(stage.line))?,
+                None => {
+                    let found = image(&base, with).map_err(|obscure| obscure.or_at(stage.line))?;
+                    images.begun.extend(found.clone());
+                    images.bases.extend(found);
+                }
             }
             for (from, line) in &stage.from {
                 if let Some(found) = self.named(from) {
@@ -305,7 +314,8 @@ impl Dockerfile {
                     }
                     waiting.push(number);
                 } else {
-                    add(from, with, images).map_err(|obscure| obscure.or_at(*line))?;
+                    let found = image(from, with).map_err(|obscure| obscure.or_at(*line))?;
+                    images.bases.extend(found);
                 }
             }
         }
@@ -325,10 +335,10 @@ fn look_up(known: &BTreeMap<String, Value>, name: &str) -> Value {
     known.get(name).cloned().unwrap_or(Value::Unset)
 }
 
-/// Adds an image, unless it is nothing or a named context.
-fn add(name: &str, with: &With<'_>, images: &mut BTreeSet<Reference>) -> Result<(), Obscure> {
+/// The image of a name, unless it is nothing or a named context.
+fn image(name: &str, with: &With<'_>) -> Result<Option<Reference>, Obscure> {
     if name == "scratch" {
-        return Ok(());
+        return Ok(None);
     }
     let reference = reference(name)?;
     // The name by which the frontend looks for a context (BuildKit, dockerui, `NamedContext`).
@@ -336,10 +346,36 @@ fn add(name: &str, with: &With<'_>, images: &mut BTreeSet<Reference>) -> Result<
     if reference.tag().is_some_and(|tag| tag.as_str() != "latest") || reference.digest().is_some() {
         familiar = format!("{familiar}:{}", reference.selector());
     }
-    if !with.contexts.contains(familiar.as_str()) {
-        images.insert(reference);
+    let is_context = with.contexts.contains(familiar.as_str());
+    Ok((!is_context).then_some(reference))
+}
+
+/// Whether a trigger, which an image has from `ONBUILD`, takes only from the context of the build that begins
+/// with the image.
+///
+/// # Errors
+///
+/// What else it takes, or why that cannot be told.
+pub fn check_trigger(trigger: &str) -> Result<(), Obscure> {
+    let mut lines = lines::read(trigger)?;
+    let (Some(one), true) = (lines.instructions.pop(), lines.instructions.is_empty()) else {
+        return Err(Obscure::new("it is not one instruction"));
+    };
+    if one.keyword == "onbuild" || one.keyword == "from" || !KEYWORDS.contains(&&*one.keyword) {
+        return Err(Obscure::new("it is no instruction that a trigger can be"));
     }
-    Ok(())
+    let mut stage = Stage {
+        name: None,
+        base: String::new(),
+        line: one.line,
+        from: Vec::new(),
+        obscure: None,
+    };
+    stage.take(&one, lines.escape)?;
+    match stage.from.first() {
+        None => Ok(()),
+        Some((from, _)) => Err(Obscure::new(format!("it takes from {from}"))),
+    }
 }
 
 fn reference(name: &str) -> Result<Reference, Obscure> {
@@ -442,52 +478,6 @@ fn flags<'a>(instruction: &'a Instruction, name: &str) -> Result<Vec<&'a str>, O
         }
     }
     Ok(values)
-}
-
-/// Whether `ADD` fetches something that may be another thing tomorrow.
-fn fetched(instruction: &Instruction, escape: char) -> Result<(), Obscure> {
-    let checksum = flags(instruction, "checksum")?;
-    let is_checked = checksum
-        .iter()
-        .any(|sum| sum.contains(':') && !sum.contains('$'));
-    let mut words = match serde_json::from_str::<Vec<String>>(&instruction.arguments) {
-        Ok(words) => words,
-        Err(_) => words::split(&instruction.arguments, escape),
-    };
-    words.pop();
-    for word in words {
-        if word.starts_with("<<") || is_checked || is_commit(&word) {
-            continue;
-        }
-        let shown: String = word.chars().take(120).collect();
-        let (known, is_whole) = match word.split_once('$') {
-            Some((known, _)) => (known, false),
-            None => (word.as_str(), true),
-        };
-        // Every address has a colon in it, but for the old short form of GitHub's.
-        if known.contains([':', '@', '"', '\'', '\\', '`']) || known.starts_with("github.com/") {
-            return Err(Obscure::new(format!(
-                "ADD fetches {shown}, which no checksum pins"
-            )));
-        }
-        if !is_whole && !known.contains('/') {
-            return Err(Obscure::new(format!(
-                "it cannot be told whether ADD fetches {shown}"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Whether an address of git names one commit for ever.
-pub fn is_commit(address: &str) -> bool {
-    let Some((before, fragment)) = address.split_once('#') else {
-        return false;
-    };
-    let commit = fragment.split(':').next().unwrap_or_default();
-    !before.contains('$')
-        && matches!(commit.len(), 40 | 64)
-        && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

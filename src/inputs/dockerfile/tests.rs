@@ -130,6 +130,11 @@ fn what_cannot_be_told_is_obscure_with_its_line() {
             "line 2: ADD fetches https://example.com/y, which no checksum pins",
         ),
         (
+            "FROM x\nADD http://example.com/a.txt#0123456789012345678901234567890123456789 /y",
+            &[],
+            "line 2: ADD fetches http://example.com/a.txt#0123456789012345678901234567890123456789, which no checksum pins",
+        ),
+        (
             "FROM x\nARG U\nADD $U /y",
             &[],
             "line 3: it cannot be told whether ADD fetches $U",
@@ -178,6 +183,8 @@ fn what_is_pinned_is_known() {
     for text in [
         "FROM x\nADD --checksum=sha256:24454f830cdb571e2c4ad15481119c43b3cafd48dd869a9b2945d1036d1dc68d https://example.com/y /y",
         "FROM x\nADD https://github.com/a/b.git#0123456789012345678901234567890123456789:sub /y",
+        "FROM x\nADD git@example.com:a/b#0123456789012345678901234567890123456789 /y",
+        "FROM x\nADD github.com/a/b#0123456789012345678901234567890123456789 /y",
         "FROM x\nADD ./$X /y",
         "FROM x\nADD target/${JAR}.jar a.tar /y/",
         "FROM x\nADD <<EOF /y\nhttps://example.com\nEOF\n",
@@ -189,6 +196,60 @@ fn what_is_pinned_is_known() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_trigger_is_plain_where_it_takes_from_the_context_only() {
+    for plain in [
+        "COPY . /app",
+        "COPY --chown=1:1 package.json /app/",
+        "RUN --mount=type=cache,target=/c npm ci",
+        "ADD a.tar /",
+        "ENV A=b",
+        "ARG V",
+    ] {
+        assert_eq!(check_trigger(plain), Ok(()), "{plain}");
+    }
+    for (trigger, why) in [
+        (
+            "COPY --from=x/dep:latest /v /v",
+            "it takes from x/dep:latest",
+        ),
+        ("COPY --from=0 /v /v", "it takes from 0"),
+        (
+            "RUN --mount=type=bind,from=x,target=/x true",
+            "it takes from x",
+        ),
+        (
+            "ADD https://example.com/y /y",
+            "ADD fetches https://example.com/y, which no checksum pins",
+        ),
+        (
+            "ONBUILD RUN true",
+            "it is no instruction that a trigger can be",
+        ),
+        ("FROM x", "it is no instruction that a trigger can be"),
+        ("WHATEVER x", "it is no instruction that a trigger can be"),
+        ("RUN a\nRUN b", "it is not one instruction"),
+        ("", "it is not one instruction"),
+    ] {
+        assert_eq!(check_trigger(trigger).unwrap_err().what, why, "{trigger}");
+    }
+}
+
+#[test]
+fn a_build_begins_with_the_images_of_from_and_no_others() {
+    let text = "FROM a AS one\nFROM b AS unused\nFROM one\nCOPY --from=c / /\nCOPY --from=d / /\n";
+    let found = Dockerfile::read(text.as_bytes())
+        .unwrap()
+        .images(&With::default());
+    let names: Vec<String> = found
+        .unwrap()
+        .begun
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(names, ["docker.io/library/a:latest"]);
 }
 
 proptest! {

@@ -1,0 +1,103 @@
+//! Which services a plan is about, and whether what they are to be called is theirs alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Error, Target, error};
+use crate::compose::Project;
+use crate::config::Settings;
+use crate::oci::Reference;
+
+/// The services whose images are the purpose: those selected, else all that publish.toml does not
+/// leave out. One that is named by hand is meant, whatever the file says.
+pub(super) fn wanted(
+    project: &Project,
+    settings: &Settings,
+    selection: &[String],
+) -> BTreeSet<String> {
+    let built = project
+        .services
+        .iter()
+        .filter(|service| service.build.is_some());
+    let names = built.map(|service| service.name.clone());
+    names
+        .filter(|name| {
+            if selection.is_empty() {
+                !settings.service(name).skip
+            } else {
+                selection.contains(name)
+            }
+        })
+        .collect()
+}
+
+/// Whether every service that is named, on the command line and in publish.toml, is there.
+pub(super) fn check_names(
+    project: &Project,
+    settings: &Settings,
+    selection: &[String],
+) -> Result<(), Error> {
+    let names: Vec<&str> = project
+        .services
+        .iter()
+        .map(|service| service.name.as_str())
+        .chain(project.disabled.iter().map(String::as_str))
+        .collect();
+    let unknown = |name: &str, place| Error::NoSuchService {
+        name: name.to_owned(),
+        place,
+        nearest: names
+            .iter()
+            .map(|known| (strsim::damerau_levenshtein(known, name), known))
+            .filter(|(distance, known)| *distance <= known.len().max(name.len()) / 2)
+            .min()
+            .map(|(_, known)| (*known).to_owned()),
+    };
+    for name in selection {
+        match project.service(name) {
+            None => return Err(unknown(name, None)),
+            Some(service) if service.build.is_none() => {
+                return Err(Error::NotBuilt {
+                    name: name.clone(),
+                    place: Box::new(service.places.service.clone()),
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, origin) in &settings.named_services {
+        if !names.contains(&name.as_str()) {
+            return Err(unknown(name, error::place_of(origin)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether every tag is one service's alone.
+pub(super) fn check_collisions(targets: &[Target]) -> Result<(), Error> {
+    let mut owners: BTreeMap<&Reference, &str> = BTreeMap::new();
+    for target in targets {
+        for tag in &target.tags {
+            if let Some(one) = owners.insert(&tag.reference, &target.service) {
+                return Err(Error::Collision {
+                    one: one.to_owned(),
+                    other: target.service.clone(),
+                    reference: tag.reference.clone(),
+                });
+            }
+        }
+    }
+    for target in targets {
+        let caches = target.build.cache_to.iter();
+        let written = caches.filter_map(|cache| cache.attributes.get("ref")?.parse().ok());
+        for cache in written.map(|reference: Reference| reference.canonical()) {
+            if let Some(service) = owners.get(&cache) {
+                return Err(Error::CacheOverImage {
+                    service: target.service.clone(),
+                    other: (*service).to_owned(),
+                    reference: cache,
+                });
+            }
+        }
+    }
+    Ok(())
+}
