@@ -11,6 +11,7 @@ use super::inspect::inspect;
 use super::links::{Link, Links};
 use super::ports::{BuildOrder, BuilderError, Built, Handed, Output, RegistryError};
 use super::preflight::{fitting, parted};
+use super::pushes::pushes;
 use super::{Failure, World, merge};
 use crate::cx::Cx;
 use crate::event::{Event, PlannedTarget};
@@ -254,7 +255,7 @@ async fn obtain(
     let places: Vec<Destination> = target.required().cloned().collect();
     match &target.action {
         Action::Build => {
-            let (outputs, others) = outputs(target, &places);
+            let (outputs, others) = pushes(target, &places);
             order.outputs = outputs;
             let (built, steady) = build_steadily(cx, target, order, world).await?;
             let digest = built.digest.ok_or_else(|| {
@@ -346,30 +347,6 @@ async fn build_steadily(
     order.hand_on = None;
     let built = build_one(cx, &order, world).await?;
     Ok((built, false))
-}
-
-/// How the builder is asked to push, and the places that are brought the image afterwards: to every
-/// repository at the same time, unless attestations would make each of those pushes another image.
-/// Then it is one push after the other, and how registries are spoken to holds for all of them: those
-/// that are spoken to in another way than the first one are left out.
-fn outputs<'a>(target: &Target, places: &'a [Destination]) -> (Vec<Output>, Vec<&'a Destination>) {
-    let push = |places: &[&Destination], insecure| Output::Push {
-        repositories: places
-            .iter()
-            .map(|place| place.repository.clone())
-            .collect(),
-        insecure,
-    };
-    if target.build.is_attested() {
-        let insecure = places.first().is_some_and(|place| place.insecure);
-        let (alike, others) = places
-            .iter()
-            .partition::<Vec<_>, _>(|place| place.insecure == insecure);
-        (vec![push(&alike, insecure)], others)
-    } else {
-        let outputs = places.iter().map(|place| push(&[place], place.insecure));
-        (outputs.collect(), Vec::new())
-    }
 }
 
 pub(super) fn uploaded(cx: &Cx, image: &Image, repository: &Repository) {

@@ -25,6 +25,7 @@ mod parts;
 pub mod ports;
 mod preflight;
 mod promote;
+mod pushes;
 mod records;
 mod restore;
 mod rollback;

@@ -250,11 +250,16 @@ fn what_the_store_cannot_do_is_said_together_before_anything_is_built() {
         "{publish}[build]\nprovenance = \"max\"\nsbom = true\n[services.web]\ncompression = \"zstd\"\n"
     );
     shop.project.write("publish.toml", &publish);
-    let ran = classic(&shop, ["publish"]).run().exits(3);
+    // One that is named is not replaced by another builder that could.
+    let ran = classic(&shop, ["publish", "--builder", "engine"])
+        .run()
+        .exits(3);
     assert!(!ran.stderr.contains("building"), "{}", ran.stderr);
     let problem = ran.stderr.split_once("error: ").unwrap().1;
     insta::assert_snapshot!(problem);
-    let ran = classic(&shop, ["check"]).run().exits(3);
+    let ran = classic(&shop, ["check", "--builder", "engine"])
+        .run()
+        .exits(3);
     let says = "(classic image store: one platform, no attestations, inline cache only)";
     assert!(ran.stdout.contains(says), "{}", ran.stdout);
 }
