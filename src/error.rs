@@ -88,17 +88,6 @@ pub enum Error {
         /// What to do.
         hint: Option<String>,
     },
-    /// What tags point to cannot be read, so nobody can tell whether they would go backwards.
-    #[error(
-        "what {} points to cannot be read, and may be newer than this: {why}",
-        named(tags)
-    )]
-    Blind {
-        /// The tags.
-        tags: Vec<String>,
-        /// Why that of the first cannot be read.
-        why: String,
-    },
     /// The ledger.
     #[error("keep the state of this project")]
     Ledger(#[source] ledger::Error),
@@ -163,7 +152,6 @@ impl Error {
             | Self::Unfinished { .. }
             | Self::DoesNotFit { .. }
             | Self::NoRelease { .. }
-            | Self::Blind { .. }
             | Self::Lock(_)
             | Self::Ledger(_) => Exit::NotReady,
             Self::Compose(_)
@@ -221,12 +209,6 @@ impl Error {
             Self::Usage { hint, .. } | Self::NoRelease { hint, .. } => {
                 problem.hint.clone_from(hint);
             }
-            Self::Blind { .. } => {
-                problem.hint = Some(
-                    "run it again once its registry answers; `--allow-backwards` publishes without looking"
-                        .to_owned(),
-                );
-            }
             Self::DoesNotFit { hint, .. } => problem.hint = Some(hint.clone()),
             Self::Unfinished { next, .. } => problem.hint = Some(unfinished_hint(next)),
             Self::Registry(error) => problem.hint = error.hint(),
@@ -262,17 +244,6 @@ pub fn unfinished_hint(next: &ledger::Next) -> String {
         format!("`{undo}` takes it back, ")
     };
     format!("`{finish}` finishes it, {takes}`castoff status` shows where its tags are")
-}
-
-/// How many names a message has.
-const NAMED: usize = 3;
-
-fn named(tags: &[String]) -> String {
-    let shown = tags.get(..NAMED.min(tags.len())).unwrap_or_default();
-    match tags.len().saturating_sub(NAMED) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 fn config_problem(error: &config::Error) -> Problem {

@@ -69,6 +69,7 @@ fn with_ledger(
         inputs: Arc::new(NotHashed),
         keep_going: false,
         given_up: BTreeMap::new(),
+        blind: Vec::new(),
     })
 }
 
@@ -127,6 +128,7 @@ pub(super) fn world_without_builder(
         inputs: Arc::new(NotHashed),
         keep_going: false,
         given_up: BTreeMap::new(),
+        blind: Vec::new(),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::execute::{self, Attempt, Failure, Outcome, World};
 use crate::exit::Exit;
 use crate::facts::System;
-use crate::oci::{Digest, Reference};
+use crate::oci::Digest;
 use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan, Warning, Wishes};
 use crate::report::{GithubFiles, Problem, registries_table, release_table, write_github};
 
@@ -63,7 +63,6 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             let prepared = prepared.and_then(|prepared| {
                 let holds = held.map_or(Ok(()), |(saved, path)| holds(saved, path, plan, read));
                 holds.and_then(|()| as_built(plan, &prepared.contents))?;
-                seeing(&prepared.blind)?;
                 Ok(prepared)
             });
             let prepared = match prepared {
@@ -75,13 +74,17 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             };
             world.inputs = prepared.inputs.clone();
             world.given_up.clone_from(&prepared.given_up);
+            world.blind.clone_from(&prepared.blind);
             tell_warnings(&cx, plan);
             tell_refused(&cx, plan);
             if let Err(error) = undertaking::reuse(&cx, plan, world, attempt).await {
                 let exit = error.exit();
                 return (Err(error), exit);
             }
-            let has_nothing_to_do = may_do_nothing && plan.changes_nothing() && !prepared.is_news;
+            let has_nothing_to_do = may_do_nothing
+                && plan.changes_nothing()
+                && !prepared.is_news
+                && world.blind.is_empty();
             let mut outcome = if has_nothing_to_do && !cx.cancel.is_cancelled() {
                 execute::unchanged(&cx, plan, attempt)
             } else {
@@ -135,18 +138,6 @@ fn as_built(plan: &Plan, contents: &BTreeMap<String, Digest>) -> Result<(), Erro
     } else {
         Err(Error::Parts(errors))
     }
-}
-
-/// Whether it is known of every tag that has an order what it points to: where that cannot be read, it may
-/// be newer than what would be published.
-fn seeing(blind: &[(Reference, String)]) -> Result<(), Error> {
-    let Some((_, why)) = blind.first() else {
-        return Ok(());
-    };
-    Err(Error::Blind {
-        tags: blind.iter().map(|(tag, _)| tag.to_string()).collect(),
-        why: why.clone(),
-    })
 }
 
 /// Tells what a user should know before it begins.

@@ -79,6 +79,8 @@ pub struct World {
     /// Registries that are not required and have failed already, by name, and how. They are left out: each
     /// question to one that does not answer takes as long as patience has it.
     pub given_up: BTreeMap<String, RegistryError>,
+    /// Tags with an order of which nobody can tell where they are in it, and why.
+    pub blind: Vec<(Reference, String)>,
 }
 
 /// What builds each service.

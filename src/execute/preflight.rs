@@ -9,7 +9,7 @@ use super::ports::{Builder, RegistryError, RegistryFault, Survey};
 use super::{Failure, World, immutable, merge};
 use crate::cx::Cx;
 use crate::event::{Event, Finding};
-use crate::oci::Platform;
+use crate::oci::{Platform, Reference};
 use crate::plan::{Action, CLASSIC_STORE_REMEDY, Destination, Plan, Target, beyond_classic_store};
 
 /// How many repositories are asked at the same time.
@@ -35,11 +35,36 @@ async fn look(cx: &Cx, plan: &Plan, world: &World) -> (Vec<Finding>, GivenUp) {
     findings.extend(registries);
     findings.extend(missing);
     findings.extend(immutable::in_the_way(plan));
+    let blind = unordered(world, &findings);
+    findings.extend(blind);
     cx.events.tell(Event::PreflightFinished {
         findings: findings.clone(),
         seconds: begun.elapsed().as_secs_f64(),
     });
     (findings, given_up)
+}
+
+/// Tags with an order whose images cannot be read: they may be newer than what would be published. Where a
+/// registry or repository is not ready at all, that has been said.
+fn unordered(world: &World, findings: &[Finding]) -> Vec<Finding> {
+    let is_said = |tag: &Reference| {
+        let (host, place) = (tag.repository().domain(), tag.repository().to_string());
+        let mut fatal = findings.iter().filter(|finding| finding.fatal);
+        fatal.any(|finding| finding.subject == host || finding.subject == place)
+    };
+    let blind = world.blind.iter();
+    blind
+        .filter(|(tag, _)| !is_said(tag))
+        .map(|(tag, why)| Finding {
+            fatal: true,
+            subject: tag.to_string(),
+            message: format!("what it points to cannot be read, and may be newer than this: {why}"),
+            hint: Some(
+                "run it again once its registry answers; `--allow-backwards` publishes without looking"
+                    .to_owned(),
+            ),
+        })
+        .collect()
 }
 
 /// Whether a publish can go ahead. Gives the registries that it goes ahead without.

@@ -167,7 +167,8 @@ fn nothing_is_published_where_what_a_tag_points_to_cannot_be_read() {
         shop.script.on(When::is(method, path), Fault::status(403));
         let ran = elsewhere(&shop, "refs/tags/v1.0.0").run().exits(3);
         assert!(
-            ran.stderr.contains("/api:latest points to cannot be read"),
+            ran.stderr
+                .contains("/api:latest: what it points to cannot be read"),
             "{}",
             ran.stderr
         );
