@@ -14,7 +14,10 @@ use bollard_buildkit_proto::moby::buildkit::v1::frontend::llb_bridge_client::Llb
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::{
     self, Ref, Result as FrontendResult, ReturnRequest, result,
 };
-use bollard_buildkit_proto::pb::Definition;
+use bollard_buildkit_proto::pb::{
+    Definition, DiffOp, Input, LowerDiffInput, Op, OpMetadata, UpperDiffInput, op,
+};
+use prost::Message as _;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tonic::metadata::MetadataValue;
@@ -23,15 +26,21 @@ use tonic::{Request, Status};
 
 use super::dial::MAX_MESSAGE;
 use super::job::Serving;
+use super::map_values::{keep_in_definition, keep_in_result};
+use crate::oci::Digest;
 
 /// The metadata by which the gateway finds the job (BuildKit, client/buildid).
 const BUILD_ID: &str = "buildkit-controlapi-buildid";
+/// The frontend's attribute for steps that are built past the cache: empty for all, or names of stages.
+pub(super) const NO_CACHE: &str = "no-cache";
 /// The image's configuration in a result's metadata (exporter/containerimage/exptypes).
 const IMAGE_CONFIG: &str = "containerimage.config";
 
 /// A result, for the builds that take it in.
 pub(super) struct Linked {
     parts: Vec<Part>,
+    /// Whether it was built past the cache, in whole or in part.
+    is_fresh: bool,
     /// The session that the result's local sources name. It ends with the last who holds this.
     _session: Arc<Serving>,
     /// Closes with the last who holds this.
@@ -76,17 +85,19 @@ pub(super) async fn drive(
     session: Arc<Serving>,
     hand_on: impl FnOnce(Linked),
 ) -> Result<(), Status> {
-    let is_fresh = request.frontend_opt.contains_key("no-cache");
+    let is_fresh = request.frontend_opt.contains_key(NO_CACHE);
     let mut gateway = LlbBridgeClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
     let answer = gateway.solve(of(build, request)?).await?.into_inner();
-    let result = answer
+    let mut result = answer
         .result
         .ok_or_else(|| Status::internal("the frontend gave no result"))?;
+    keep_in_result(&mut result);
     let (held, mut let_go) = mpsc::channel(1);
     hand_on(Linked {
         parts: parts(&result),
+        is_fresh,
         _session: session,
         _held: held,
     });
@@ -119,11 +130,14 @@ fn parts(result: &FrontendResult) -> Vec<Part> {
             Some(platform) => format!("{IMAGE_CONFIG}/{platform}"),
             None => IMAGE_CONFIG.to_owned(),
         };
-        let mut definition = reference.def.clone().unwrap_or_default();
+        let definition = reference.def.clone();
+        let built = definition.filter(|definition| !definition.def.is_empty());
+        let mut definition = built.unwrap_or_else(nothing);
         // It has just been built. Whoever builds on it wants that, and not another one.
         for metadata in definition.metadata.values_mut() {
             metadata.ignore_cache = false;
         }
+        keep_in_definition(&mut definition);
         Part {
             platform: platform.cloned(),
             definition,
@@ -144,13 +158,50 @@ fn parts(result: &FrontendResult) -> Vec<Part> {
     }
 }
 
+/// The definition of nothing, as which `FROM scratch` alone ends: an empty one cannot be an input
+/// (`DefinitionOp.Marshal` in client/llb). The difference between nothing and nothing has no layer
+/// (solver/llbsolver/ops/diff.go).
+fn nothing() -> Definition {
+    /// No input (client/llb and solver/pb, `Empty`).
+    const EMPTY: i64 = -1;
+    let difference = Op {
+        op: Some(op::Op::Diff(DiffOp {
+            lower: Some(LowerDiffInput { input: EMPTY }),
+            upper: Some(UpperDiffInput { input: EMPTY }),
+        })),
+        ..Op::default()
+    };
+    let difference = difference.encode_to_vec();
+    let digest = Digest::of(&difference).to_string();
+    // The last operation only names what is the result.
+    let end = Op {
+        inputs: vec![Input {
+            digest: digest.clone(),
+            index: 0,
+        }],
+        ..Op::default()
+    };
+    Definition {
+        def: vec![difference, end.encode_to_vec()],
+        metadata: [(digest, OpMetadata::default())].into(),
+        source: None,
+    }
+}
+
 /// Gives a build the result of another one as its context `name`.
+///
+/// What is built on a result that was built past the cache is built past it, too. Else the builder may
+/// take what it once built on an older result: from BuildKit 0.32 on a step finds its cache again two
+/// steps behind one that was built past it, whatever that step gave this time.
 pub(super) fn take_in(
     name: &str,
     linked: &Linked,
     attributes: &mut HashMap<String, String>,
     inputs: &mut HashMap<String, Definition>,
 ) {
+    if linked.is_fresh {
+        attributes.insert(NO_CACHE.to_owned(), String::new());
+    }
     for part in &linked.parts {
         let suffix = match &part.platform {
             Some(platform) => format!("::{platform}"),

@@ -14,6 +14,7 @@ mod gateway;
 mod job;
 mod kept;
 mod layout;
+mod map_values;
 mod session;
 mod shared;
 mod solve;

@@ -9,7 +9,7 @@ use bollard_buildkit_proto::pb::Definition;
 
 use super::cache::Caches;
 use super::dockerfile::INLINE_NAME;
-use super::gateway::{self, Linked};
+use super::gateway::{self, Linked, NO_CACHE};
 use super::session::Directory;
 use super::session::Stores;
 use super::stores as folders;
@@ -223,9 +223,12 @@ impl Words {
             self.set("platform", joined(&spec.platforms));
         }
         if spec.no_cache {
-            self.set("no-cache", "");
+            self.set(NO_CACHE, "");
         } else if !spec.no_cache_filter.is_empty() {
-            self.set("no-cache", spec.no_cache_filter.join(","));
+            // Where all is built past the cache, because of what it builds on, all stays so.
+            let stages = || spec.no_cache_filter.join(",");
+            let attribute = self.attributes.entry(NO_CACHE.to_owned());
+            attribute.or_insert_with(stages);
         }
         if spec.pull {
             self.set("image-resolve-mode", "pull");

@@ -247,3 +247,38 @@ fn strict_holds_for_what_others_build_on_and_for_what_builds_on_others() {
     publish(&[]).exits(0);
     assert_eq!(tags(), ["latest", "latest", "latest"]);
 }
+
+#[test]
+fn what_is_built_on_may_be_nothing_but_a_configuration() {
+    let host = Bed::registry();
+    for platforms in ["\"linux/amd64\"", "\"linux/amd64\", \"linux/arm64\""] {
+        let prefix = Bed::unique("bare");
+        let project = family(&host, &prefix, platforms);
+        project.write("base/Dockerfile", "FROM scratch\nENV FAMILY=castoff\n");
+        project.write("web/Dockerfile", "FROM parent\nCOPY file /web\n");
+        project.write(
+            "api/Dockerfile",
+            "FROM parent\nCOPY --from=again /web /of-web\n",
+        );
+        project
+            .castoff(["publish"])
+            .envs(Bed::environment())
+            .run()
+            .exits(0);
+        for service in ["base", "web", "api"] {
+            let reference = format!("{host}/{prefix}/{service}");
+            let text = Bed::output(
+                "crane",
+                &["config", "--platform", "linux/amd64", &reference],
+            );
+            let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let variables = config["config"]["Env"].as_array().unwrap();
+            assert!(
+                variables.iter().any(|one| one == "FAMILY=castoff"),
+                "{text}"
+            );
+            let expected = usize::from(service != "base");
+            assert_eq!(layers(&reference, "linux/amd64").len(), expected);
+        }
+    }
+}

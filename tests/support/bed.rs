@@ -30,12 +30,18 @@ impl Bed {
         Self::var("BED_BASE")
     }
 
-    /// What the program needs to find the bed's Engine.
+    /// What the program needs to find the bed's Engine; or, where `BUILDX_BUILDER` is set, that builder
+    /// of `DOCKER_CONFIG`, which buildx takes as well: so these tests can be run on any builder.
     pub fn environment() -> Vec<(&'static str, String)> {
-        vec![
+        let mut environment = vec![
             ("DOCKER_HOST", Self::var("DOCKER_HOST")),
             ("DOCKER_CONFIG", Self::var("DOCKER_CONFIG")),
-        ]
+        ];
+        if let Ok(builder) = std::env::var("BUILDX_BUILDER") {
+            environment.push(("BUILDX_BUILDER", builder));
+            environment.push(("PATH", Self::var("PATH")));
+        }
+        environment
     }
 
     /// A name that no other test and no other run has.
