@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
+
 use super::Given;
 use super::read::Read;
 use crate::buildkit;
 use crate::config::{BuilderChoice, BuilderTls, ServiceSettings};
+use crate::cx::Cx;
 use crate::dial::{self, Program, Tls};
 use crate::docker::{self, Docker, Engine, Found, Instance};
 use crate::error::Error;
@@ -139,6 +142,31 @@ pub(super) fn own_platform(given: &Given<'_>, settings: &ServiceSettings) -> Opt
         }
         _ => None,
     }
+}
+
+/// The platforms that builders have for themselves, by the services that they build, where they are known.
+/// A builder is asked only where something depends on it: a target without platforms.
+pub(super) async fn own_platforms(
+    cx: &Cx,
+    given: &Given<'_>,
+    read: &Read,
+    plan: &Plan,
+    world: &World,
+) -> BTreeMap<String, Platform> {
+    let own = plan.targets.iter().map(|target| async {
+        let service = &target.service;
+        let known = own_platform(given, read.settings.service(service));
+        let own = match known {
+            None if target.may_reuse && target.platforms.is_empty() => {
+                let asked = world.builders.of(service).survey();
+                let survey = cx.cancel.run_until_cancelled(asked).await?.ok()?;
+                survey.platforms.first()?.normalized()
+            }
+            known => known?,
+        };
+        Some((service.clone(), own))
+    });
+    join_all(own).await.into_iter().flatten().collect()
 }
 
 pub(super) fn found(found: Found, by: &str) -> Way {

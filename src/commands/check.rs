@@ -83,7 +83,7 @@ async fn immutable(
     }
     let mut plan = plan.clone();
     let wishes = Wishes::default();
-    match prepare(cx, given, read, &mut plan, &*world.registry, wishes).await {
+    match prepare(cx, given, read, &mut plan, world, wishes).await {
         Ok(_) => execute::in_the_way(&plan),
         // What cannot be looked at is a finding of its own, or of the publish.
         Err(_) => Vec::new(),

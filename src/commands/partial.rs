@@ -56,8 +56,7 @@ pub(super) fn run(
         let (plan, world, read, whole) = (&mut plan, &mut world, &read, &whole);
         let platforms = &platforms;
         async move {
-            let registry = world.registry.clone();
-            let prepared = match prepare(&cx, given, read, plan, &*registry, wishes).await {
+            let prepared = match prepare(&cx, given, read, plan, world, wishes).await {
                 Ok(prepared) => prepared,
                 Err(error) => {
                     let exit = error.exit();

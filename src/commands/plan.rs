@@ -47,8 +47,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
         let (seen, ended) = session::run(&quiet, "plan", &project, |cx| {
             let (read, world) = (&read, &world);
             async move {
-                let registry = &*world.registry;
-                let prepared = prepare(&cx, given, read, &mut plan, registry, wishes).await;
+                let prepared = prepare(&cx, given, read, &mut plan, world, wishes).await;
                 // A question to a builder can take long, and has no use for whoever gave up.
                 let placing = builders::place(&mut plan, world);
                 cx.cancel.run_until_cancelled(placing).await;

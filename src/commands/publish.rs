@@ -58,8 +58,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
     let (outcome, exit) = session::run(given, "publish", &project, |cx| {
         let (plan, world, read, attempt) = (&mut plan, &mut world, &read, &attempt);
         async move {
-            let registry = world.registry.clone();
-            let prepared = prepare(&cx, given, read, plan, &*registry, wishes).await;
+            let prepared = prepare(&cx, given, read, plan, world, wishes).await;
             let prepared = prepared.and_then(|prepared| {
                 let holds = held.map_or(Ok(()), |(saved, path)| holds(saved, path, plan, read));
                 holds.and_then(|()| as_built(plan, &prepared.contents))?;

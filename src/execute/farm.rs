@@ -316,7 +316,9 @@ impl Builder for Farm {
     /// What all nodes together can do.
     async fn survey(&self) -> Result<Survey, BuilderError> {
         let ways = self.nodes.iter().map(|node| &node.builder);
-        let surveys = join_all(ways.chain([&self.any]).map(|way| way.survey())).await;
+        // Its own platform is that of the node which builds where none is named.
+        let ways = std::iter::once(&self.any).chain(ways);
+        let surveys = join_all(ways.map(|way| way.survey())).await;
         let mut whole: Option<Survey> = None;
         for survey in surveys {
             let survey = survey?;

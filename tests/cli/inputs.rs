@@ -54,7 +54,7 @@ fn a_builder_elsewhere_may_have_another_platform() {
         assert_eq!(target["action"], "build", "{elsewhere}");
         assert_eq!(
             because(&target),
-            "build, because it names no platform, and its builder may have another one than this machine"
+            "build, because it names no platform, and that of its builder is not known"
         );
         assert_eq!(target["inputs"], Value::Null);
     }

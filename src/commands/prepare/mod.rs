@@ -21,8 +21,8 @@ use super::read::Read;
 use super::{Given, adapters, builders};
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::execute::ports::{Inputs, Registry, RegistryError, RegistryFault};
-use crate::execute::{self, Points};
+use crate::execute::ports::{Inputs, RegistryError, RegistryFault};
+use crate::execute::{self, Points, World};
 use crate::ledger::Release;
 use crate::oci::{Digest, Platform, Reference, Repository};
 use crate::plan::{
@@ -131,14 +131,15 @@ pub(super) async fn prepare(
     given: &Given<'_>,
     read: &Read,
     plan: &mut Plan,
-    registry: &dyn Registry,
+    world: &World,
     wishes: Wishes,
 ) -> Result<Prepared, Error> {
+    let registry = &*world.registry;
     let ledger = adapters::ledger(given, read).ok();
     // A ledger that cannot be read is in the way of a publish, and not of this.
     let releases = ledger.as_ref().and_then(|ledger| ledger.releases().ok());
     let state = State::new(ledger.map(|ledger| ledger.folder().to_owned()));
-    let own = own_platforms(given, read, plan);
+    let own = builders::own_platforms(cx, given, read, plan, world).await;
     let scanned = scan(plan, &own, wishes).await?;
     let references = references(plan, &scanned);
     let reading = {
@@ -218,16 +219,6 @@ pub(super) async fn prepare(
     }
     warn_of_fixed(plan);
     Ok(finish(plan, found, kept, scanned, state))
-}
-
-/// The platforms that builders have for themselves, by the services that they build, where they are known.
-fn own_platforms(given: &Given<'_>, read: &Read, plan: &Plan) -> BTreeMap<String, Platform> {
-    let services = plan.targets.iter().map(|target| &target.service);
-    let known = services.filter_map(|service| {
-        let own = builders::own_platform(given, read.settings.service(service))?;
-        Some((service.clone(), own))
-    });
-    known.collect()
 }
 
 /// Reads the Dockerfiles of what may be reused, or of everything where that is wished.

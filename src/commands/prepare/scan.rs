@@ -67,10 +67,7 @@ fn images(target: &Target, own: Option<&Platform>, dockerfile: &[u8]) -> Result<
         return Err(because);
     }
     if spec.platforms.is_empty() && own.is_none() {
-        return Err(
-            "it names no platform, and its builder may have another one than this machine"
-                .to_owned(),
-        );
+        return Err("it names no platform, and that of its builder is not known".to_owned());
     }
     if matches!(spec.dockerfile, Dockerfile::InContext(_)) {
         return Err("its Dockerfile is in a remote context".to_owned());
