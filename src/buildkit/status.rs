@@ -56,6 +56,8 @@ impl Waits {
 pub(super) struct Step {
     pub(super) name: String,
     is_told: bool,
+    /// Whether it takes in what other steps gave.
+    has_inputs: bool,
     is_done: bool,
     is_cached: bool,
     error: String,
@@ -178,6 +180,7 @@ impl Watch {
             step.name = name;
         }
         let Some(started) = vertex.started else {
+            step.has_inputs |= !vertex.inputs.is_empty();
             return;
         };
         if !step.is_told {
@@ -189,6 +192,12 @@ impl Watch {
                 name,
                 platform,
             });
+        }
+        // Fetching the layers of what the cache knows is told of like the step itself, but without what
+        // the step takes in (util/progress/controller). It neither ends the step nor begins it anew.
+        step.has_inputs |= !vertex.inputs.is_empty();
+        if step.has_inputs && vertex.inputs.is_empty() && error.is_empty() {
+            return;
         }
         let Some(completed) = vertex.completed else {
             // A step may run again, as when its cache turned out to be gone.

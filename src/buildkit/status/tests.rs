@@ -128,6 +128,55 @@ fn lines_are_put_together_cut_with_a_mark_and_without_secrets() {
 }
 
 #[test]
+fn what_is_fetched_for_a_cached_step_is_not_the_step() {
+    let (mut watch, stream) = watch();
+    let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+    let step = || Vertex {
+        inputs: vec!["0".to_owned()],
+        ..vertex("1", "[2/2] RUN make")
+    };
+    let fetched = |completed| Vertex {
+        completed,
+        ..vertex("1", "[2/2] RUN make")
+    };
+    let ended = || Vertex {
+        completed: at(3),
+        cached: true,
+        ..step()
+    };
+    let announced = Vertex {
+        started: None,
+        ..step()
+    };
+    // It is fetched before the step ends, and when it is exported once more.
+    for vertex in [
+        announced,
+        fetched(None),
+        fetched(at(1)),
+        fetched(None),
+        fetched(at(2)),
+        ended(),
+        fetched(None),
+        fetched(at(4)),
+    ] {
+        watch.take(StatusResponse {
+            vertexes: vec![vertex],
+            ..StatusResponse::default()
+        });
+    }
+    let outcomes: Vec<StepOutcome> = told(&stream)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::StepFinished { outcome, .. } => Some(outcome),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(outcomes, [StepOutcome::Cached]);
+    assert_eq!(watch.counts(), (1, 1));
+    assert_eq!(watch.only_waits_for(), Waits::default());
+}
+
+#[test]
 fn a_signed_address_loses_its_signature_whoever_prints_it() {
     let line = "GET https://me:pw@s3.example/x?X-Amz-Signature=abc: 403";
     assert_eq!(
