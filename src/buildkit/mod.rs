@@ -437,6 +437,13 @@ fn built(
         Output::Push { .. } | Output::Load { .. } => true,
     };
     if digest.is_none() && order.outputs.iter().any(is_image) {
+        if order.outputs.len() > 1 {
+            return Err(BuilderError::Unsupported {
+                builder: "this builder".to_owned(),
+                what: "write a result to several places that differ in more than their names, such as registries with and without TLS".to_owned(),
+                hint: "that takes BuildKit 0.13 or later (Docker Engine 26)".to_owned(),
+            });
+        }
         return Err(BuilderError::Lost {
             message: "the builder answered without the image's digest".to_owned(),
         });

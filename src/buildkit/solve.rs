@@ -62,16 +62,24 @@ impl Solve {
         words.named_contexts(order, stores)?;
         words.options(spec);
         words.attestations(spec);
+        let outputs = order.outputs.iter();
+        let exporters: Vec<Exporter> = outputs
+            .map(|output| exporter(output, spec, loading))
+            .collect();
+        // BuildKit before 0.13 knows of one, and by these names (control/control.go,
+        // `translateLegacySolveRequest`). Of several it must not think that the first is all.
+        let only = match exporters.as_slice() {
+            [only] => only.clone(),
+            _ => Exporter::default(),
+        };
         let request = SolveRequest {
             r#ref: build.to_owned(),
             session: session.to_owned(),
             frontend: "dockerfile.v0".to_owned(),
             cache: Some(words.cache(caches)),
-            exporters: order
-                .outputs
-                .iter()
-                .map(|output| exporter(output, spec, loading))
-                .collect(),
+            exporter_deprecated: only.r#type,
+            exporter_attrs_deprecated: only.attrs,
+            exporters,
             entitlements: spec.entitlements.clone(),
             frontend_inputs: words.inputs,
             frontend_attrs: words.attributes,
@@ -102,7 +110,6 @@ impl Solve {
         let filename = self.request.frontend_attrs.get("filename");
         let name = filename.map_or(INLINE_NAME, String::as_str);
         self.shared_key = format!("{}:{name}", self.shared_key);
-        self.directories.remove("context");
         let attributes = &mut self.request.frontend_attrs;
         attributes.insert("local-sessionid:context".to_owned(), session.to_owned());
     }
