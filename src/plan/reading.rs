@@ -54,6 +54,14 @@ impl Reading<'_> {
                 hint: None,
             });
         }
+        for (key, nearest) in bake.unknown {
+            warnings.push(Warning {
+                subject: self.service.name.clone(),
+                message: format!("`x-bake.{key}` has no effect: bake does not know it"),
+                hint: nearest.map(|nearest| format!("did you mean `{nearest}`?")),
+            });
+        }
+        self.caches()?;
         if !bake.output.is_empty() {
             warnings.push(Warning {
                 subject: self.service.name.clone(),
@@ -271,6 +279,42 @@ impl Reading<'_> {
                 hint: Some("use `default`, `none` or `host`".to_owned()),
             }),
         }
+    }
+
+    /// Refuses caches that say too little to be read or written (buildx, util/buildflags/cache.go, and
+    /// BuildKit, client/solve.go), and kinds that BuildKit does not have.
+    fn caches(&self) -> Result<(), Error> {
+        let build = self.build;
+        let bake = build.bake.as_ref();
+        let from = build.cache_from.iter();
+        let from = from.chain(bake.into_iter().flat_map(|bake| &bake.cache_from));
+        let to = build.cache_to.iter();
+        let to = to.chain(bake.into_iter().flat_map(|bake| &bake.cache_to));
+        let from = from.map(|entry| ("cache_from", "src", entry));
+        for (key, path, entry) in from.chain(to.map(|entry| ("cache_to", "dest", entry))) {
+            let needed: &[&str] = match entry.kind.as_str() {
+                "registry" => &["ref"],
+                "local" => &[path],
+                // What these need may come from the environment of whoever reads it.
+                "inline" | "gha" | "s3" | "azblob" => &[],
+                other => {
+                    return Err(self.unsupported(
+                        format!(
+                            "`{key}` names a cache of the kind `{other}`, and there are registry, local, inline, gha, s3 and azblob"
+                        ),
+                        None,
+                    ));
+                }
+            };
+            let lacks = |name: &&&str| entry.attributes.get(**name).is_none_or(String::is_empty);
+            if let Some(lacking) = needed.iter().find(lacks) {
+                return Err(self.unsupported(
+                    format!("`{key}` has a `{}` cache without `{lacking}`", entry.kind),
+                    None,
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// How much the provenance says, and what else is asked of it.
