@@ -398,6 +398,12 @@ impl Problem {
             Self::Character { letter: '\u{feff}' } => {
                 Some("remove the byte order mark within the file".to_owned())
             }
+            Self::Character {
+                letter: '\u{85}' | '\u{2028}' | '\u{2029}',
+            } => Some(
+                "docker compose takes it for the end of a line; remove it, or write it as an escape in double quotes"
+                    .to_owned(),
+            ),
             Self::Remote { .. } => {
                 Some("fetch it first, for example as a git submodule, and name its path".to_owned())
             }

@@ -182,5 +182,4 @@ fn utf16(bytes: &[u8], order: fn([u8; 2]) -> u16) -> String {
 fn allowed(letter: char) -> bool {
     matches!(letter,
         '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
-        && letter != '\u{feff}'
 }
