@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -84,12 +84,16 @@ impl Solve {
 }
 
 impl Solve {
-    /// Gives arguments to the build that it does not set itself.
+    /// Gives arguments to the build that it does not set itself, in whatever letters: of `no_proxy` and
+    /// `NO_PROXY` the frontend takes now the one and now the other (frontend/dockerfile/dockerfile2llb, `proxyEnvFromBuildArgs`).
     pub(super) fn arguments(&mut self, arguments: &BTreeMap<String, String>) {
         let attributes = &mut self.request.frontend_attrs;
+        let own: HashSet<String> = attributes.keys().map(|key| key.to_lowercase()).collect();
         for (name, value) in arguments {
             let key = format!("build-arg:{name}");
-            attributes.entry(key).or_insert_with(|| value.clone());
+            if !own.contains(&key.to_lowercase()) {
+                attributes.insert(key, value.clone());
+            }
         }
     }
 
