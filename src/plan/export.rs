@@ -95,7 +95,7 @@ impl ExportSpec {
         let destination = fields.remove("dest");
         if is_short || destination.as_deref() == Some("-") {
             return Err(
-                "several services cannot be written to the standard output: name a file, with {{service}} in it"
+                "castoff writes results to files and folders, and not to the standard output: name one, with {{service}} in it where there are several services"
                     .to_owned(),
             );
         }
