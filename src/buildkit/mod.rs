@@ -58,6 +58,9 @@ use status::Watch;
 const CACHE_GRACE: Duration = Duration::from_secs(5);
 /// How long a builder may take to say what it can do. A program on the way may start it first.
 const SURVEY_LIMIT: Duration = Duration::from_mins(1);
+/// The label that says how the machine of an Engine is reached from its builds (moby,
+/// builder-next/worker/label, `HostGatewayIP`).
+const GATEWAY_LABEL: &str = "org.mobyproject.buildkit.worker.moby.host-gateway-ip";
 /// A label of every worker that runs steps itself (BuildKit, worker/label).
 const EXECUTOR_LABEL: &str = "org.mobyproject.buildkit.worker.executor";
 
@@ -190,6 +193,10 @@ impl BuildKit {
             platforms,
             identity: workers.record.first().map(|worker| worker.id.clone()),
             full_exporter: !is_classic,
+            host_gateway: workers
+                .record
+                .iter()
+                .find_map(|worker| worker.labels.get(GATEWAY_LABEL)?.parse().ok()),
         })
     }
 
@@ -245,6 +252,15 @@ impl BuildKit {
             .await??
         };
         solve.arguments(&self.arguments);
+        if order.spec.names_host_gateway() {
+            let gateway = self.survey().await?.host_gateway;
+            let gateway = gateway.ok_or_else(|| BuilderError::Unsupported {
+                builder: self.name.clone(),
+                what: "say which address `host-gateway` stands for".to_owned(),
+                hint: "write the address itself".to_owned(),
+            })?;
+            solve.hosts(&order.spec.extra_hosts, gateway);
+        }
         tell(cx, order, &caches.warnings);
         let sent = Arc::new(Sent::default());
         let shared = match &order.spec.context {

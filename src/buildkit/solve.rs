@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
 
 use bollard_buildkit_proto::moby::buildkit::v1::sourcepolicy::{
@@ -17,7 +18,7 @@ use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
 use crate::oci::Digest;
 use crate::plan::{
     AnnotationLevel, BuildContext, BuildSpec, CompressionKind, Dockerfile, ExportKind,
-    INPUTS_LABEL, ImageOptions, NamedContext, Provenance, Ulimit,
+    HOST_GATEWAY, INPUTS_LABEL, ImageOptions, NamedContext, Provenance, Ulimit,
 };
 
 /// How an image comes into an Engine.
@@ -102,6 +103,17 @@ impl Solve {
             let key = format!("build-arg:{name}");
             attributes.entry(key).or_insert_with(|| value.clone());
         }
+    }
+
+    /// Puts `gateway` where the hosts name the machine that the builder runs on.
+    pub(super) fn hosts(&mut self, hosts: &[String], gateway: IpAddr) {
+        let hosts = hosts.iter().map(|host| match host.split_once('=') {
+            Some((name, HOST_GATEWAY)) => format!("{name}={gateway}"),
+            _ => host.clone(),
+        });
+        let hosts: Vec<String> = hosts.collect();
+        let attributes = &mut self.request.frontend_attrs;
+        attributes.insert("add-hosts".to_owned(), hosts.join(","));
     }
 
     /// Has the context taken from another session. What is left to this one is the Dockerfile, which
@@ -261,13 +273,24 @@ impl Words {
     }
 
     fn attestations(&mut self, spec: &BuildSpec) {
-        match spec.provenance {
-            Provenance::Off => {}
-            Provenance::Min => self.set("attest:provenance", "mode=min"),
-            Provenance::Max => self.set("attest:provenance", "mode=max"),
+        let fields = |first: String, attributes: &BTreeMap<String, String>| {
+            let attributes = attributes.iter();
+            let attributes = attributes.map(|(key, value)| format!("{key}={value}"));
+            let fields: Vec<String> = std::iter::once(first).chain(attributes).collect();
+            fields.join(",")
+        };
+        let mode = match spec.provenance {
+            Provenance::Off => None,
+            Provenance::Min => Some("mode=min"),
+            Provenance::Max => Some("mode=max"),
+        };
+        if let Some(mode) = mode {
+            let said = fields(mode.to_owned(), &spec.provenance_attributes);
+            self.set("attest:provenance", said);
         }
         if let Some(generator) = &spec.sbom {
-            self.set("attest:sbom", format!("generator={generator}"));
+            let said = fields(format!("generator={generator}"), &spec.sbom_attributes);
+            self.set("attest:sbom", said);
         }
     }
 

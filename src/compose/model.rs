@@ -299,6 +299,8 @@ pub struct Bake {
     pub no_cache_filter: Vec<String>,
     /// Named contexts.
     pub contexts: IndexMap<String, Context>,
+    /// Keys that bake does not know, and leaves alone; each with the one that may have been meant.
+    pub unknown: Vec<(String, Option<String>)>,
 }
 
 /// A value below an `x-…` key, as it stands after interpolation.

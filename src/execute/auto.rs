@@ -229,6 +229,7 @@ mod tests {
             self.asked.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
             Ok(Survey {
+                host_gateway: None,
                 name: self.name.to_owned(),
                 native: self.platforms.clone(),
                 platforms: self.platforms.clone(),

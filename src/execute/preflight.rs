@@ -194,7 +194,24 @@ fn capabilities(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
     findings
 }
 
-/// The platforms that `targets` ask of a builder and it does not have.
+/// The targets that name the machine a builder runs on, where it does not say which that is.
+fn gateways<'a>(survey: &'a Survey, targets: &'a [&Target]) -> impl Iterator<Item = Finding> + 'a {
+    let asking = targets
+        .iter()
+        .filter(|target| target.build.names_host_gateway());
+    let unsaid = asking.filter(|_| survey.host_gateway.is_none());
+    unsaid.map(|target| Finding {
+        fatal: true,
+        subject: target.service.clone(),
+        message: format!(
+            "{} does not say which address `host-gateway` stands for in its `extra_hosts`",
+            survey.name
+        ),
+        hint: Some("only a Docker Engine's own builder does: write the address itself".to_owned()),
+    })
+}
+
+/// What `targets` ask of a builder, wherever their results go, and it does not have.
 fn missing(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
     let has = |platform: &Platform| {
         survey
@@ -213,7 +230,7 @@ fn missing(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
             platform.architecture()
         )),
     });
-    missing.collect()
+    missing.chain(gateways(survey, targets)).collect()
 }
 
 /// What a target asks of an Engine with the classic image store and that cannot do.

@@ -77,9 +77,15 @@ pub struct BuildSpec {
     pub image: ImageOptions,
     /// The provenance attestation.
     pub provenance: Provenance,
+    /// What it is told besides, such as `builder-id` (BuildKit, "Provenance attestation").
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub provenance_attributes: BTreeMap<String, String>,
     /// The image that makes the SBOM attestation, where one is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbom: Option<Reference>,
+    /// What that image is told (BuildKit, "SBOM attestation").
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sbom_attributes: BTreeMap<String, String>,
     /// Caches to read, in this order.
     #[serde(skip)]
     pub cache_from: Vec<CacheRef>,
@@ -95,7 +101,17 @@ pub struct BuildSpec {
     pub cache_timeout: Duration,
 }
 
+/// What stands for the machine that a builder runs on, among addresses of `extra_hosts` (buildx,
+/// build/utils.go, `mobyHostGatewayName`).
+pub const HOST_GATEWAY: &str = "host-gateway";
+
 impl BuildSpec {
+    /// Whether a host of the build is the machine that the builder runs on.
+    pub fn names_host_gateway(&self) -> bool {
+        let mut hosts = self.extra_hosts.iter();
+        hosts.any(|host| matches!(host.split_once('='), Some((_, HOST_GATEWAY))))
+    }
+
     /// The services whose results this build takes in, each once.
     pub fn builds_on(&self) -> BTreeSet<&str> {
         let contexts = self.named_contexts.values();

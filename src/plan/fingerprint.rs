@@ -167,7 +167,9 @@ impl Parts {
             pull,
             image,
             provenance,
+            provenance_attributes,
             sbom,
+            sbom_attributes,
             // Where results come from does not change them.
             cache_from: _,
             cache_to,
@@ -229,6 +231,14 @@ impl Parts {
         self.json("strict", strict);
         self.json("provenance", provenance);
         self.json("sbom", sbom);
+        for (kind, attributes) in [
+            ("provenance", provenance_attributes),
+            ("sbom", sbom_attributes),
+        ] {
+            for (name, value) in attributes {
+                self.text(&format!("{kind} {name}"), value);
+            }
+        }
     }
 
     fn declared(&mut self, declared: &Declared) {

@@ -3,6 +3,7 @@
 //! Pure: whatever castoff decides is decided here and can be read before it is done. Must not know
 //! any effect. Start reading at [`Plan`].
 
+mod attestation;
 mod backwards;
 mod build;
 mod cache;
@@ -38,8 +39,8 @@ use serde::Serialize;
 pub use backwards::{Ancestry, Course, Present, Published, aim, course, has_order, refuse};
 pub use build::{
     AnnotationLevel, BuildContext, BuildSpec, CacheRef, Compression, CompressionKind, Dockerfile,
-    ImageOptions, NamedContext, Provenance, SecretMount, SecretSource, ServiceContext, SshMount,
-    Ulimit,
+    HOST_GATEWAY, ImageOptions, NamedContext, Provenance, SecretMount, SecretSource,
+    ServiceContext, SshMount, Ulimit,
 };
 pub use choice::{Abilities, Ask, Contender, Goal, Knowledge, Next, asks, next, remedy};
 pub use classic_store::{CLASSIC_STORE_REMEDY, beyond_classic_store};

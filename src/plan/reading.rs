@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 
+use super::attestation::Attestation;
 use super::error::Error;
 use super::layout::{ImageLayout, LAYOUT_SCHEME};
 use super::{
@@ -53,6 +54,14 @@ impl Reading<'_> {
                 hint: None,
             });
         }
+        for (key, nearest) in bake.unknown {
+            warnings.push(Warning {
+                subject: self.service.name.clone(),
+                message: format!("`x-bake.{key}` has no effect: bake does not know it"),
+                hint: nearest.map(|nearest| format!("did you mean `{nearest}`?")),
+            });
+        }
+        self.caches()?;
         if !bake.output.is_empty() {
             warnings.push(Warning {
                 subject: self.service.name.clone(),
@@ -62,6 +71,8 @@ impl Reading<'_> {
             });
         }
         let context = self.context()?;
+        let (provenance, provenance_attributes) = self.provenance(settings)?;
+        let (sbom, sbom_attributes) = self.sbom(settings)?;
         Ok(BuildSpec {
             dockerfile: self.dockerfile(&context),
             context,
@@ -100,8 +111,10 @@ impl Reading<'_> {
             },
             pull: settings.pull || bake.pull.unwrap_or(build.pull),
             strict: settings.strict,
-            provenance: self.provenance(settings)?,
-            sbom: self.sbom(settings)?,
+            provenance,
+            provenance_attributes,
+            sbom,
+            sbom_attributes,
             cache_from: Vec::new(),
             cache_to: Vec::new(),
             pins: BTreeMap::new(),
@@ -277,51 +290,92 @@ impl Reading<'_> {
         }
     }
 
-    fn provenance(&self, settings: &ServiceSettings) -> Result<Provenance, Error> {
+    /// Refuses caches that say too little to be read or written (buildx, util/buildflags/cache.go, and
+    /// BuildKit, client/solve.go), and kinds that BuildKit does not have.
+    fn caches(&self) -> Result<(), Error> {
+        let build = self.build;
+        let bake = build.bake.as_ref();
+        let from = build.cache_from.iter();
+        let from = from.chain(bake.into_iter().flat_map(|bake| &bake.cache_from));
+        let to = build.cache_to.iter();
+        let to = to.chain(bake.into_iter().flat_map(|bake| &bake.cache_to));
+        let from = from.map(|entry| ("cache_from", "src", entry));
+        for (key, path, entry) in from.chain(to.map(|entry| ("cache_to", "dest", entry))) {
+            let needed: &[&str] = match entry.kind.as_str() {
+                "registry" => &["ref"],
+                "local" => &[path],
+                // What these need may come from the environment of whoever reads it.
+                "inline" | "gha" | "s3" | "azblob" => &[],
+                other => {
+                    return Err(self.unsupported(
+                        format!(
+                            "`{key}` names a cache of the kind `{other}`, and there are registry, local, inline, gha, s3 and azblob"
+                        ),
+                        None,
+                    ));
+                }
+            };
+            let lacks = |name: &&&str| entry.attributes.get(**name).is_none_or(String::is_empty);
+            if let Some(lacking) = needed.iter().find(lacks) {
+                return Err(self.unsupported(
+                    format!("`{key}` has a `{}` cache without `{lacking}`", entry.kind),
+                    None,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// How much the provenance says, and what else is asked of it.
+    fn provenance(&self, settings: &ServiceSettings) -> Result<Attested<Provenance>, Error> {
         if let Some(mode) = settings.provenance {
-            return Ok(match mode {
+            let mode = match mode {
                 ProvenanceMode::Off => Provenance::Off,
                 ProvenanceMode::Min => Provenance::Min,
                 ProvenanceMode::Max => Provenance::Max,
-            });
+            };
+            return Ok((mode, BTreeMap::new()));
         }
-        match self.build.provenance.as_deref() {
-            None | Some("false") => Ok(Provenance::Off),
-            Some("true" | "" | "mode=min") => Ok(Provenance::Min),
-            Some("mode=max") => Ok(Provenance::Max),
-            Some(other) => Err(self.unsupported(
-                format!("provenance `{other}` is none of true, false, mode=min and mode=max"),
-                None,
-            )),
-        }
+        let Some(text) = self.build.provenance.as_deref() else {
+            return Ok((Provenance::Off, BTreeMap::new()));
+        };
+        let wrong = |what| self.unsupported(format!("provenance `{text}` {what}"), None);
+        let Some(mut wanted) = Attestation::read("provenance", text).map_err(wrong)? else {
+            return Ok((Provenance::Off, BTreeMap::new()));
+        };
+        let mode = wanted.take_mode().map_err(wrong)?;
+        Ok((mode, wanted.attributes))
     }
 
-    fn sbom(&self, settings: &ServiceSettings) -> Result<Option<Reference>, Error> {
+    /// Who makes the SBOM, and what it is told.
+    fn sbom(&self, settings: &ServiceSettings) -> Result<Attested<Option<Reference>>, Error> {
         match &settings.sbom {
             None => {}
-            Some(SbomChoice::Off) => return Ok(None),
-            Some(SbomChoice::By(generator)) => return Ok(Some(generator.clone())),
+            Some(SbomChoice::Off) => return Ok((None, BTreeMap::new())),
+            Some(SbomChoice::By(generator)) => {
+                return Ok((Some(generator.clone()), BTreeMap::new()));
+            }
         }
-        let generator = match self.build.sbom.as_deref() {
-            None | Some("false") => return Ok(None),
-            Some("true" | "") => DEFAULT_SBOM_GENERATOR,
-            Some(text) => text.strip_prefix("generator=").ok_or_else(|| {
-                self.unsupported(
-                    format!("sbom `{text}` is none of true, false and generator=IMAGE"),
-                    None,
-                )
-            })?,
+        let Some(text) = self.build.sbom.as_deref() else {
+            return Ok((None, BTreeMap::new()));
         };
-        generator
-            .parse()
-            .map(Some)
-            .map_err(|source| Error::Reference {
-                service: self.service.name.clone(),
-                place: self.service.places.build.clone().map(Box::new),
-                source,
-            })
+        let wrong = |what| self.unsupported(format!("sbom `{text}` {what}"), None);
+        let Some(mut wanted) = Attestation::read("sbom", text).map_err(wrong)? else {
+            return Ok((None, BTreeMap::new()));
+        };
+        let generator = wanted.attributes.remove("generator");
+        let generator = generator.as_deref().unwrap_or(DEFAULT_SBOM_GENERATOR);
+        let generator = generator.parse().map_err(|source| Error::Reference {
+            service: self.service.name.clone(),
+            place: self.service.places.build.clone().map(Box::new),
+            source,
+        })?;
+        Ok((Some(generator), wanted.attributes))
     }
 }
+
+/// Something of an attestation, with its other attributes.
+type Attested<T> = (T, BTreeMap<String, String>);
 
 /// A secret of `x-bake` (buildx, util/buildflags/secrets.go): `id=…`, then `src=…` or `env=…`. With the
 /// id alone it is the variable of that name.

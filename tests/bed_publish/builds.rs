@@ -1,5 +1,7 @@
 //! What a build can be told, seen in what comes of it.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::Shop;
 use crate::support::bed::Bed;
 use crate::support::program::Ran;
@@ -307,6 +309,9 @@ fn a_build_may_use_key_files_and_not_change_them() {
     let project = agent_project(&name, "default=./one");
     new_key(&project, "one", "");
     new_key(&project, "two", "");
+    // Others may read this one: OpenSSH would not take it, buildx does.
+    let readable = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(project.join("two"), readable).unwrap();
     assert_eq!(printed(&project, &name), "12 1 5 True");
     // Only bake has words for several keys under one name.
     let keys = project.path().display();
@@ -374,6 +379,46 @@ fn an_agent_that_is_not_there_and_a_key_with_a_passphrase_are_said() {
         .envs(Bed::environment())
         .run()
         .exits(2);
-    assert!(ran.stderr.contains("one: "), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("one: it has a passphrase, or is no private key"),
+        "{}",
+        ran.stderr
+    );
     assert!(!ran.stderr.contains("ssh-agent cannot"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_machine_of_the_engine_has_the_address_that_docker_gives_it() {
+    let name = Bed::unique("gateway");
+    let base = Bed::base();
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            &format!(
+                "services:\n  app:\n    image: {name}\n    build:\n      context: .\n      args: {{ BASE: \"{base}\" }}\n      extra_hosts: [\"machine:host-gateway\", \"other:192.0.2.7\"]\n"
+            ),
+        )
+        .file(
+            "Dockerfile",
+            "ARG BASE\nFROM $BASE\nRUN grep -E 'machine|other' /etc/hosts > /said\nCMD [\"cat\", \"/said\"]\n",
+        );
+    let ours = printed(&project, &name);
+    Bed::output(
+        "docker",
+        &[
+            "build",
+            "--quiet",
+            "--no-cache",
+            "--add-host=machine:host-gateway",
+            "--add-host=other:192.0.2.7",
+            &format!("--build-arg=BASE={base}"),
+            &format!("--tag={name}"),
+            &project.path().display().to_string(),
+        ],
+    );
+    let theirs = Bed::output("docker", &["run", "--rm", "--network", "none", &name]);
+    Bed::output("docker", &["image", "rm", "-f", &name]);
+    assert_eq!(ours, theirs);
+    assert!(ours.contains("192.0.2.7"), "{ours}");
 }

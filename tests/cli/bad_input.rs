@@ -760,3 +760,77 @@ fn only_what_publishes_needs_a_place_for_its_state() {
     let published = ran("publish").exits(3);
     assert!(published.stderr.contains("/proc/none"));
 }
+
+#[test]
+fn caches_that_say_too_little_and_keys_that_bake_does_not_know() {
+    let of = |keys: &str| {
+        let compose = format!(
+            "services:\n  web:\n    image: x/web\n    build:\n      context: .\n      {keys}\n"
+        );
+        let project = Project::new()
+            .file("compose.yaml", &compose)
+            .file("Dockerfile", "FROM scratch\n");
+        plan(&project)
+    };
+    let said: String = [
+        "cache_from: [type=local]",
+        "cache_to: [\"type=local,src=x\"]",
+        "cache_to: [type=registry]",
+        "cache_from: [\"type=bogus,ref=x\"]",
+    ]
+    .map(of)
+    .concat();
+    insta::assert_snapshot!(said, @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: `cache_from` has a `local` cache without `src`
+     --> compose.yaml:4:5
+      |
+    4 |     build:
+      |     ^^^^^
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: `cache_to` has a `local` cache without `dest`
+     --> compose.yaml:4:5
+      |
+    4 |     build:
+      |     ^^^^^
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: `cache_to` has a `registry` cache without `ref`
+     --> compose.yaml:4:5
+      |
+    4 |     build:
+      |     ^^^^^
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: `cache_from` names a cache of the kind `bogus`, and there are registry, local, inline, gha, s3 and azblob
+     --> compose.yaml:4:5
+      |
+    4 |     build:
+      |     ^^^^^
+    ");
+    insta::assert_snapshot!(of("x-bake: { args: { A: b }, platform: linux/amd64 }"), @"
+    exit 0
+    --- stdout
+     SERVICE  ACTION  PLATFORMS          REPOSITORY
+     web      build   the builder's own  docker.io/x/web
+
+     SERVICE  WHY
+     web      no registry was asked what is there already
+
+     TAG                     CHANGE   RULE
+     docker.io/x/web:latest  – → new  image
+
+    1 to build, 0 to reuse; 1 of 1 tags move
+    --- stderr
+    warning: web: `x-bake.args` has no effect: bake does not know it
+    hint: did you mean `tags`?
+    warning: web: `x-bake.platform` has no effect: bake does not know it
+    hint: did you mean `platforms`?
+    ");
+}

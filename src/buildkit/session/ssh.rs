@@ -4,6 +4,7 @@
 //! agent are refused here, as buildx does it. Key files are held by an `ssh-agent` of the build's own.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -33,6 +34,8 @@ const MAX_MESSAGE: usize = 256 * 1024;
 const ALLOWED: [u8; 2] = [11, 13];
 /// `SSH_AGENT_FAILURE`, as a whole message.
 const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
+/// The largest file that is taken for a key, in bytes.
+const LARGEST_KEY: u64 = 64 * 1024;
 /// How long an agent of our own may take to open its socket.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// How often its socket is looked for.
@@ -128,10 +131,10 @@ impl OwnAgent {
     /// Starts `ssh-agent` and gives it the keys. A key with a passphrase is refused: nobody is asked
     /// for it.
     async fn with_keys(keys: &[PathBuf]) -> Result<(Self, PathBuf), String> {
-        for key in keys {
-            if let Err(error) = std::fs::metadata(key) {
-                return Err(format!("{}: {error}", key.display()));
-            }
+        let mut read = Vec::with_capacity(keys.len());
+        for path in keys {
+            let key = private_key(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            read.push((path, key));
         }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let socket = folder.path().join("agent");
@@ -157,25 +160,9 @@ impl OwnAgent {
         tokio::time::timeout(START_LIMIT, opened)
             .await
             .map_err(|_| "ssh-agent does not begin".to_owned())??;
-        let added = Command::new("ssh-add")
-            .arg("-q")
-            .args(keys)
-            .env("SSH_AUTH_SOCK", &socket)
-            // A question for a passphrase is answered by nobody, and at once.
-            .env("SSH_ASKPASS", "false")
-            .env("SSH_ASKPASS_REQUIRE", "force")
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .map_err(|error| format!("ssh-add cannot be run: {error}"))?;
-        if !added.status.success() {
-            let said = String::from_utf8_lossy(&added.stderr);
-            let said = said
-                .lines()
-                .next()
-                .unwrap_or("it has a passphrase, or is no key");
-            let names: Vec<String> = keys.iter().map(|key| key.display().to_string()).collect();
-            return Err(format!("{}: {said}", names.join(", ")));
+        for (path, key) in &read {
+            let added = add(&socket, key).await;
+            added.map_err(|error| format!("{}: {error}", path.display()))?;
         }
         let own = Self {
             _process: process,
@@ -183,6 +170,51 @@ impl OwnAgent {
         };
         Ok((own, socket))
     }
+}
+
+/// The bytes of a key's file. One whose file others may read is taken all the same, as buildx does.
+fn private_key(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(LARGEST_KEY + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_KEY {
+        return Err(std::io::Error::other("it is too large for a key"));
+    }
+    Ok(bytes)
+}
+
+/// Gives a key to the agent at `socket`.
+async fn add(socket: &Path, key: &[u8]) -> Result<(), String> {
+    let cannot = |error: std::io::Error| format!("ssh-add cannot be run: {error}");
+    let mut process = Command::new("ssh-add")
+        .args(["-q", "-"])
+        .env("SSH_AUTH_SOCK", socket)
+        // A question for a passphrase is answered by nobody, and at once.
+        .env("SSH_ASKPASS", "false")
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(cannot)?;
+    if let Some(mut input) = process.stdin.take() {
+        // What it does not read it says why.
+        let _ = input.write_all(key).await;
+    }
+    let added = tokio::time::timeout(START_LIMIT, process.wait_with_output()).await;
+    let added = added.map_err(|_| "ssh-add does not end".to_owned())?;
+    let added = added.map_err(cannot)?;
+    if added.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&added.stderr);
+    let reason = said.lines().find_map(|line| {
+        let line = line.strip_prefix("Error loading key \"(stdin)\":")?;
+        (!line.trim().is_empty()).then(|| line.trim().to_owned())
+    });
+    let usual = "it has a passphrase, or is no private key";
+    Err(reason.map_or_else(|| usual.to_owned(), |reason| format!("{usual} ({reason})")))
 }
 
 #[tonic::async_trait]

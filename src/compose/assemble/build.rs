@@ -236,8 +236,8 @@ fn csv(line: &str) -> Option<Vec<String>> {
 }
 
 impl Assembly<'_> {
-    /// Reads `x-bake`. Bake's own rules: a key that it does not know is an error, and lists may be
-    /// one text.
+    /// Reads `x-bake`. Bake's own rules: a key that it does not know has no effect, and lists may be one
+    /// text.
     fn bake(&self, node: &Node, key: Place, faults: &mut Faults) -> Bake {
         let mut bake = Bake::default();
         let map = match &node.value {
@@ -265,10 +265,7 @@ impl Assembly<'_> {
                 "contexts" => bake.contexts = self.baked_contexts(node),
                 _ => {
                     let nearest = nearest(name, BAKE_KEYS.into_iter());
-                    let at = "`x-bake`".to_owned();
-                    let key = name.to_string();
-                    let problem = Problem::Unknown { at, key, nearest };
-                    faults.push(Fault::new(entry.key, problem));
+                    bake.unknown.push((name.to_string(), nearest));
                 }
             }
         }

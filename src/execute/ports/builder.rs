@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -51,6 +52,9 @@ pub struct Survey {
     /// exports: false for an Engine with the classic image store, whose images castoff takes out and
     /// pushes itself. What such a one cannot do is in [`beyond_classic_store`](crate::plan::beyond_classic_store).
     pub full_exporter: bool,
+    /// The address of the machine it runs on, as builds reach it: what `host-gateway` stands for in
+    /// `extra_hosts`. Only an Engine says it.
+    pub host_gateway: Option<IpAddr>,
 }
 
 /// One target to build.
