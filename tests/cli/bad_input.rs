@@ -212,8 +212,8 @@ fn rules_that_give_no_tag() {
     ");
 }
 
-#[test]
-fn a_service_without_a_tag_beside_one_that_has_some() {
+/// Two services with a namespace of tags each, and the program at a tag of one of them.
+fn at_a_tag_of_web() -> impl Fn(&[&str]) -> String {
     let project = Project::new()
         .file(
             "compose.yaml",
@@ -232,11 +232,15 @@ rules = ['type=match,pattern=/^web\/v(.*)/,group=1']
 "#,
         )
         .git();
-    let ran = |arguments: &[&str]| {
+    move |arguments| {
         let ran = project.castoff(["--ref", "refs/tags/web/v4.5.6"]);
         shown(&project, &ran.args(arguments).run())
-    };
-    // Nothing of it is published.
+    }
+}
+
+#[test]
+fn a_service_without_a_tag_keeps_the_others_from_being_published() {
+    let ran = at_a_tag_of_web();
     insta::assert_snapshot!(ran(&["plan", "--offline"]), @"
     exit 2
     --- stdout
@@ -251,7 +255,11 @@ rules = ['type=match,pattern=/^web\/v(.*)/,group=1']
     error: no tag rule of service `api` gives a tag here
     hint: `castoff tags --explain` says why for each rule; `castoff publish web` publishes what has tags here
     ");
-    // And that can be looked at.
+}
+
+#[test]
+fn a_service_without_a_tag_is_shown_beside_the_others() {
+    let ran = at_a_tag_of_web();
     insta::assert_snapshot!(ran(&["tags"]), @"
     exit 0
     --- stdout
@@ -315,13 +323,19 @@ rules = ['type=match,pattern=/^web\/v(.*)/,group=1']
     warning: api: no rule gave a tag
     hint: castoff tags --explain says why for each rule
     ");
-    let json = project.castoff(["tags", "--format", "json", "--ref", "refs/tags/web/v4.5.6"]);
-    let json = json.run().exits(0).json();
+    let json = ran(&["tags", "--format", "json"]);
+    let (_, json) = json.split_once("--- stdout\n").unwrap();
+    let (json, _) = json.split_once("--- stderr").unwrap();
+    let json: serde_json::Value = serde_json::from_str(json).unwrap();
     assert_eq!(json[0]["service"], "api");
     assert_eq!(json[0]["tags"], serde_json::json!([]));
     assert_eq!(json[0]["version"], serde_json::json!(null));
     assert_eq!(json[1]["tags"][0], "r.example/web:4.5.6");
-    // One service alone, by the rules of publish.toml.
+}
+
+#[test]
+fn one_service_has_the_tags_of_its_rules_in_publish_toml() {
+    let ran = at_a_tag_of_web();
     insta::assert_snapshot!(ran(&["tags", "--service", "web"]), @"
     exit 0
     --- stdout

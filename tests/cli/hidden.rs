@@ -83,7 +83,7 @@ services:
         ENV API_TOKEN=hunter12 MODE=fast
         ADD https://bob:hunter13@files.example/x /
 ";
-    let compose = compose.replace("REGISTRY", &registry.host().to_string());
+    let compose = compose.replace("REGISTRY", registry.host());
     let project = Project::new().file("compose.yaml", &compose).git();
     project.run_git(&[
         "remote",
