@@ -223,5 +223,8 @@ mod tests {
             let message = parsed(text).expect_err(text);
             assert!(message.contains(wrong), "{text}: {message}");
         }
+        // It is refused for one service, too, and so for another reason.
+        let message = parsed("-").expect_err("-");
+        assert!(!message.contains("several services cannot"), "{message}");
     }
 }
