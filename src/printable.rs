@@ -68,7 +68,12 @@ pub fn without_url_secrets(text: &str) -> String {
         let (url, after) = behind.split_at(end);
         shown.push_str(before);
         shown.push_str("://");
-        shown.push_str(&without_secrets(url));
+        // The name of an image has no login in it, and its digest stands behind an `@`.
+        if before.ends_with("docker-image") {
+            shown.push_str(url);
+        } else {
+            shown.push_str(&without_secrets(url));
+        }
         rest = after;
     }
     shown.push_str(rest);
@@ -151,6 +156,10 @@ mod tests {
             ("https://h/x.tar?sig=1#a", "https://h/x.tar?…#a"),
             ("git@h:a/b.git#main", "git@h:a/b.git#main"),
             ("docker-image://alpine:3", "docker-image://alpine:3"),
+            (
+                "docker-image://alpine@sha256:0",
+                "docker-image://alpine@sha256:0",
+            ),
         ] {
             assert_eq!(without_login(address), shown);
         }
