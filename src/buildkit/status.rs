@@ -53,10 +53,6 @@ impl Waits {
 
 /// A step of a build.
 #[derive(Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is told of a step on its own"
-)]
 pub(super) struct Step {
     pub(super) name: String,
     is_told: bool,
