@@ -43,7 +43,7 @@ pub use build::{
     ServiceContext, SshMount, Ulimit,
 };
 pub use choice::{Abilities, Ask, Contender, Goal, Knowledge, Next, asks, next, remedy};
-pub use classic_store::{CLASSIC_STORE_REMEDY, beyond_classic_store};
+pub use classic_store::{BeyondClassicStore, CLASSIC_STORE_REMEDY, beyond_classic_store};
 pub use error::Error;
 pub use export::{Export, ExportKind, ExportSpec};
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
