@@ -20,6 +20,7 @@ use crate::cx::Cx;
 use crate::event::{Event, StepOutcome};
 use crate::ledger::{Compressed, Layers, Ledger};
 use crate::oci::{Descriptor, Digest, Manifest, RawManifest, Reference, Repository, media_type};
+use crate::plan::retention::OUTGOING;
 use crate::plan::{
     AnnotationLevel, BuildSpec, CLASSIC_STORE_REMEDY, CompressionKind, INPUTS_LABEL,
 };
@@ -103,9 +104,9 @@ struct Outgoing {
     files: Vec<Arc<LayerFile>>,
 }
 
-/// A name that no other image has: no registry is at such a host (RFC 6761, 6.4).
+/// A name that no other image has.
 fn outgoing_name() -> Result<Reference, BuilderError> {
-    let name = format!("castoff.invalid/outgoing:{}", uuid::Uuid::new_v4().simple());
+    let name = format!("{OUTGOING}:{}", uuid::Uuid::new_v4().simple());
     name.parse().map_err(|error| BuilderError::Lost {
         message: format!("`{name}` is no name for an image: {error}"),
     })
