@@ -423,7 +423,7 @@ pub struct TagsArguments {
     /// What to do about a working tree with changes
     #[arg(long, value_enum)]
     pub dirty: Option<OnDirty>,
-    /// What `{{service}}` is
+    /// Only this service of the project; beside rules that are typed, what `{{service}}` is
     #[arg(long, value_name = "NAME")]
     pub service: Option<String>,
 }

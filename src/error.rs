@@ -270,7 +270,11 @@ pub fn failure_problems(failure: &Failure, again: &dyn Fn(&str) -> String) -> Ve
                 } else {
                     Severity::Warning
                 },
-                message: format!("{}: {}", finding.subject, finding.message),
+                message: if finding.subject.is_empty() {
+                    finding.message.clone()
+                } else {
+                    format!("{}: {}", finding.subject, finding.message)
+                },
                 hint: finding.hint.clone(),
                 ..Problem::default()
             })
@@ -300,5 +304,25 @@ pub fn failure_problems(failure: &Failure, again: &dyn Fn(&str) -> String) -> Ve
             ..problem
         }],
         _ => vec![problem],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Finding;
+
+    #[test]
+    fn a_finding_about_everything_has_no_subject() {
+        let finding = |subject: &str| Finding {
+            fatal: false,
+            subject: subject.to_owned(),
+            message: "it is so".to_owned(),
+            hint: None,
+        };
+        let findings = Failure::NotReady(vec![finding(""), finding("web")]);
+        let problems = failure_problems(&findings, &|_| String::new());
+        assert_eq!(problems[0].message, "it is so");
+        assert_eq!(problems[1].message, "web: it is so");
     }
 }

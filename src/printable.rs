@@ -68,11 +68,25 @@ pub fn without_url_secrets(text: &str) -> String {
         let (url, after) = behind.split_at(end);
         shown.push_str(before);
         shown.push_str("://");
-        shown.push_str(&without_secrets(url));
+        // The name of an image has no login in it, and its digest stands behind an `@`.
+        if before.ends_with("docker-image") {
+            shown.push_str(url);
+        } else {
+            shown.push_str(&without_secrets(url));
+        }
         rest = after;
     }
     shown.push_str(rest);
     shown
+}
+
+/// The address of a context as it is shown: as [`without_url_secrets`] has it, but with the branch and the
+/// folder that a git address names behind `#`, which say what is built and let nobody in.
+pub fn without_login(address: &str) -> String {
+    match address.split_once('#') {
+        Some((place, what)) => format!("{}#{what}", without_url_secrets(place)),
+        None => without_url_secrets(address),
+    }
 }
 
 /// What stands behind `://`, without login and query. A colon at its end belongs to the sentence.
@@ -131,6 +145,23 @@ mod tests {
             ("why? because", "why? because"),
         ] {
             assert_eq!(without_url_secrets(text), shown);
+        }
+    }
+
+    #[test]
+    fn an_address_of_git_is_shown_with_what_it_names_and_without_the_login() {
+        for (address, shown) in [
+            ("https://me:pw@h/r.git#v1:sub", "https://h/r.git#v1:sub"),
+            ("https://token@h/r.git", "https://h/r.git"),
+            ("https://h/x.tar?sig=1#a", "https://h/x.tar?…#a"),
+            ("git@h:a/b.git#main", "git@h:a/b.git#main"),
+            ("docker-image://alpine:3", "docker-image://alpine:3"),
+            (
+                "docker-image://alpine@sha256:0",
+                "docker-image://alpine@sha256:0",
+            ),
+        ] {
+            assert_eq!(without_login(address), shown);
         }
     }
 }

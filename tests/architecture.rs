@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dial", &["printable"]),
     ("docker", &["oci", "facts", "dial", "printable"]),
     ("tags", &["oci", "facts", "excerpt", "printable"]),
-    ("inputs", &["oci", "compose"]),
+    ("inputs", &["oci", "compose", "printable"]),
     (
         "plan",
         &[

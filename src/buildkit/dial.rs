@@ -102,8 +102,24 @@ impl Address {
         let opened = address.open(protocol).await;
         opened.map_err(|error| BuilderError::Unreachable {
             address: self.to_string(),
-            hint: error.hint(),
+            hint: error.hint().or_else(|| self.closed(address, &error)),
             message: error.to_string(),
+        })
+    }
+
+    /// What to do where something listens on a socket that this user may not open.
+    fn closed(&self, address: &dial::Address, error: &dial::Error) -> Option<String> {
+        let is_closed = matches!(
+            (address, error),
+            (dial::Address::Unix(_), dial::Error::Io(error))
+                if error.kind() == std::io::ErrorKind::PermissionDenied
+        );
+        is_closed.then(|| {
+            match self {
+                Self::Engine(_) => "this user may not open the socket: become a member of its group (`docker`) and log in again, use a rootless Engine, or name another one with DOCKER_HOST or --builder",
+                Self::Buildkitd(_) => "this user may not open the socket: start buildkitd with `--group` and a group of this user, or name another builder with --builder",
+            }
+            .to_owned()
         })
     }
 
@@ -222,4 +238,30 @@ where
         .connect_with_connector(connector)
         .await
         .map_err(|error| innermost(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_this_user_may_not_open_is_no_engine_that_is_down() {
+        let denied = || dial::Error::Io(std::io::ErrorKind::PermissionDenied.into());
+        let socket = dial::Address::Unix("/run/x.sock".into());
+        let engine = Address::Engine(socket.clone());
+        let hint = engine.closed(&socket, &denied()).unwrap();
+        assert!(hint.contains("group (`docker`)"), "{hint}");
+        let buildkitd = Address::Buildkitd(socket.clone());
+        let hint = buildkitd.closed(&socket, &denied()).unwrap();
+        assert!(hint.contains("`--group`"), "{hint}");
+        let absent = dial::Error::Io(std::io::ErrorKind::NotFound.into());
+        assert_eq!(engine.closed(&socket, &absent), None);
+        // A firewall says the same of a port, and has no group.
+        let port = dial::Address::Tcp {
+            host: "h".to_owned(),
+            port: 2375,
+            tls: None,
+        };
+        assert_eq!(engine.closed(&port, &denied()), None);
+    }
 }

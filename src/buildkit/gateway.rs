@@ -12,17 +12,18 @@ use base64::prelude::BASE64_STANDARD;
 use bollard_buildkit_proto::moby::buildkit::v1::SolveRequest;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::llb_bridge_client::LlbBridgeClient;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::{
-    self, Ref, Result as FrontendResult, ReturnRequest, result,
+    self, EvaluateRequest, Ref, Result as FrontendResult, ReturnRequest, StatFileRequest, result,
 };
 use bollard_buildkit_proto::pb::{
     Definition, DiffOp, Input, LowerDiffInput, Op, OpMetadata, UpperDiffInput, op,
 };
+use futures_util::future::try_join_all;
 use prost::Message as _;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use super::dial::MAX_MESSAGE;
 use super::job::Serving;
@@ -71,8 +72,6 @@ pub(super) fn split(request: &mut SolveRequest) -> frontend::SolveRequest {
             .collect(),
         allow_result_return: true,
         allow_result_array_ref: true,
-        // Whoever takes the result in finds it built.
-        evaluate: true,
         ..frontend::SolveRequest::default()
     }
 }
@@ -94,6 +93,9 @@ pub(super) async fn drive(
         .result
         .ok_or_else(|| Status::internal("the frontend gave no result"))?;
     keep_in_result(&mut result);
+    // Whoever takes the result in finds it built.
+    let references = references(&result);
+    try_join_all(references.map(|id| evaluate(gateway.clone(), build, id))).await?;
     let (held, mut let_go) = mpsc::channel(1);
     hand_on(Linked {
         parts: parts(&result),
@@ -111,6 +113,47 @@ pub(super) async fn drive(
         error: None,
     };
     gateway.r#return(of(build, request)?).await?;
+    Ok(())
+}
+
+/// The ids of what a result consists of. Nothing has none.
+fn references(result: &FrontendResult) -> impl Iterator<Item = &str> {
+    let (one, several) = match &result.result {
+        Some(result::Result::Ref(reference)) => (Some(reference), None),
+        Some(result::Result::Refs(map)) => (None, Some(map.refs.values())),
+        Some(result::Result::RefDeprecated(_) | result::Result::RefsDeprecated(_)) | None => {
+            (None, None)
+        }
+    };
+    let all = one.into_iter().chain(several.into_iter().flatten());
+    all.map(|reference| reference.id.as_str())
+        .filter(|id| !id.is_empty())
+}
+
+/// Has a part of a result built. Asked for with the frontend itself, BuildKit 0.11 and 0.12 fall over a
+/// part that is nothing.
+async fn evaluate(
+    mut gateway: LlbBridgeClient<Channel>,
+    build: &str,
+    id: &str,
+) -> Result<(), Status> {
+    let request = EvaluateRequest {
+        r#ref: id.to_owned(),
+    };
+    match gateway.evaluate(of(build, request)?).await {
+        // BuildKit before 0.11. What is looked into is built.
+        Err(status) if status.code() == Code::Unimplemented => {
+            let request = StatFileRequest {
+                r#ref: id.to_owned(),
+                path: "/".to_owned(),
+                mount_index: 0,
+            };
+            gateway.stat_file(of(build, request)?).await?;
+        }
+        evaluated => {
+            evaluated?;
+        }
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! prost leaves the value of a map's entry out where it is its type's default; protobuf allows that, and
 //! its readers then take the default. BuildKit since 0.18 reads with vtprotobuf, which takes nothing at
-//! all (`var mapvalue *Locations` in solver/pb/ops_vtproto.pb.go): the first look into such a value ends
+//! all (`var mapvalue *Locations` in `solver/pb/ops_vtproto.pb.go`): the first look into such a value ends
 //! the whole daemon, with all builds of everybody in it. What comes from a builder and goes back to one
 //! is put here into a form in which no value is its type's default.
 

@@ -5,6 +5,7 @@
 //! (`status`, `failure`). Must not know plans as a whole, registries or tags: it implements
 //! [`Builder`] for one order at a time. Start reading at [`BuildKit::build`].
 
+mod answer;
 mod cache;
 mod dial;
 mod dockerfile;
@@ -15,6 +16,7 @@ mod job;
 mod kept;
 mod layout;
 mod map_values;
+mod outputs;
 mod session;
 mod shared;
 mod solve;
@@ -24,13 +26,11 @@ mod stores;
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use bollard_buildkit_proto::moby::buildkit::v1::{ListWorkersRequest, SolveResponse};
+use bollard_buildkit_proto::moby::buildkit::v1::{InfoRequest, ListWorkersRequest, SolveResponse};
 use tokio::sync::OnceCell;
 use tonic::{Code, Status};
 
@@ -42,15 +42,16 @@ use crate::event::Event;
 use crate::execute::ports::{
     BuildOrder, Builder, BuilderError, Built, Credentials, Engine, Output, Survey,
 };
-use crate::oci::{Descriptor, Digest, Platform};
+use crate::oci::Platform;
 use crate::plan::{BuildContext, BuildSpec, SecretSource};
 use crate::secret::Secret;
 use cache::Caches;
 use export::{Landing, abandon, export_path, finish, landing};
 use job::{End, Job, control};
+use outputs::Loading;
 use session::{Agents, SecretStore, Sent, Session, Stores, Takes};
 use shared::SharedContexts;
-use solve::{Loading, Solve};
+use solve::Solve;
 use status::Watch;
 
 /// How much longer than a cache's own limit castoff waits: what the builder says itself of a cache that
@@ -79,6 +80,8 @@ pub struct BuildKit {
     connection: OnceCell<Connection>,
     survey: OnceCell<Survey>,
     contexts: SharedContexts,
+    /// Whether it turned out to be a BuildKit that writes a result to one place only (before 0.13).
+    writes_one: AtomicBool,
 }
 
 impl BuildKit {
@@ -99,6 +102,7 @@ impl BuildKit {
             connection: OnceCell::new(),
             survey: OnceCell::new(),
             contexts: SharedContexts::default(),
+            writes_one: AtomicBool::new(false),
         }
     }
 
@@ -200,6 +204,26 @@ impl BuildKit {
         })
     }
 
+    /// Refuses attestations where the builder would leave them out without a word: BuildKit before 0.11,
+    /// which also does not answer this question.
+    async fn check_attests(&self) -> Result<(), BuilderError> {
+        let connection = self.connection().await?;
+        let mut control = control(connection.channel.clone());
+        let asked = control.info(InfoRequest::default());
+        match tokio::time::timeout(SURVEY_LIMIT, asked).await {
+            Ok(Err(status)) if status.code() == Code::Unimplemented => {
+                Err(BuilderError::Unsupported {
+                    builder: self.name.clone(),
+                    what: "attach a provenance or an SBOM".to_owned(),
+                    hint: "that takes BuildKit 0.11 or later, which is in Docker Engine 24"
+                        .to_owned(),
+                })
+            }
+            // Whatever else is wrong shows in the build itself.
+            _ => Ok(()),
+        }
+    }
+
     /// How the images of `order` come into an Engine.
     async fn loading(&self, order: &BuildOrder) -> Result<Loading, BuilderError> {
         if self.load_into.is_some() {
@@ -238,6 +262,9 @@ impl BuildKit {
         let build = uuid::Uuid::new_v4().simple().to_string();
         let session_id = uuid::Uuid::new_v4().simple().to_string();
         let loading = self.loading(order).await?;
+        if order.spec.is_attested() {
+            self.check_attests().await?;
+        }
         let (stores, caches, mut solve, landing) = {
             // Caches, layouts and places on this machine are looked at here.
             let (order, environment) = (order.clone(), Arc::clone(&self.environment));
@@ -390,7 +417,11 @@ impl Builder for BuildKit {
 
     async fn build(&self, cx: &Cx, order: &BuildOrder) -> Result<Built, BuilderError> {
         let mut order = order.clone();
-        // Each time round there is a cache less, so this ends.
+        // What others take in is exported from the very build that they saw, and not from a second one.
+        if order.hand_on.is_some() || self.writes_one.load(Ordering::Relaxed) {
+            order.outputs = outputs::in_one(&order.outputs);
+        }
+        // Each time round there is a cache less, or outputs are fewer, so this ends.
         loop {
             let Attempt {
                 answer,
@@ -412,7 +443,15 @@ impl Builder for BuildKit {
                     if let Some(landing) = landing {
                         finish(landing, &answer).await?;
                     }
-                    return built(answer, &order, &watch, &sent);
+                    if answer::is_unwritten(&answer, &order) {
+                        self.writes_one.store(true, Ordering::Relaxed);
+                        let fewer = outputs::in_one(&order.outputs);
+                        if fewer.len() < order.outputs.len() {
+                            order.outputs = fewer;
+                            continue;
+                        }
+                    }
+                    return answer::built(answer, &order, &watch, &sent, &self.name);
                 }
                 Err(_) if cx.cancel.is_cancelled() => return Err(BuilderError::Cancelled),
                 Err(End::Remarks) => return Err(too_many()),
@@ -435,48 +474,4 @@ impl Builder for BuildKit {
             tell(cx, &order, &[message]);
         }
     }
-}
-
-/// What the builder answered (BuildKit, exporter/containerimage/exptypes).
-fn built(
-    answer: SolveResponse,
-    order: &BuildOrder,
-    watch: &Watch,
-    sent: &Sent,
-) -> Result<Built, BuilderError> {
-    let answer: BTreeMap<String, String> = answer.exporter_response.into_iter().collect();
-    let digest = answer
-        .get("containerimage.digest")
-        .and_then(|digest| digest.parse::<Digest>().ok());
-    let is_image = |output: &Output| match output {
-        Output::Export(export) => export.kind.is_image(),
-        Output::Push { .. } | Output::Load { .. } => true,
-    };
-    if digest.is_none() && order.outputs.iter().any(is_image) {
-        if order.outputs.len() > 1 {
-            return Err(BuilderError::Unsupported {
-                builder: "this builder".to_owned(),
-                what: "write a result to several places that differ in more than their names, such as registries with and without TLS".to_owned(),
-                hint: "that takes BuildKit 0.13 or later (Docker Engine 26)".to_owned(),
-            });
-        }
-        return Err(BuilderError::Lost {
-            message: "the builder answered without the image's digest".to_owned(),
-        });
-    }
-    let descriptor = answer
-        .get("containerimage.descriptor")
-        .and_then(|text| BASE64_STANDARD.decode(text).ok())
-        .and_then(|bytes| serde_json::from_slice::<Descriptor>(&bytes).ok())
-        .filter(|descriptor| Some(&descriptor.digest) == digest.as_ref());
-    let (steps, cached) = watch.counts();
-    Ok(Built {
-        digest,
-        descriptor,
-        steps,
-        cached,
-        files_sent: sent.files.load(Ordering::Relaxed),
-        bytes_sent: sent.bytes.load(Ordering::Relaxed),
-        answer,
-    })
 }

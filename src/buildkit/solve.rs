@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -11,27 +11,15 @@ use bollard_buildkit_proto::pb::Definition;
 use super::cache::Caches;
 use super::dockerfile::INLINE_NAME;
 use super::gateway::{self, Linked, NO_CACHE};
+use super::outputs::{Loading, exporter, joined};
 use super::session::Directory;
 use super::session::Stores;
 use super::stores as folders;
-use crate::execute::ports::{BuildOrder, BuilderError, Handed, Output};
+use crate::execute::ports::{BuildOrder, BuilderError, Handed};
 use crate::oci::Digest;
 use crate::plan::{
-    AnnotationLevel, BuildContext, BuildSpec, CompressionKind, Dockerfile, ExportKind,
-    HOST_GATEWAY, INPUTS_LABEL, ImageOptions, NamedContext, Provenance, Ulimit,
+    BuildContext, BuildSpec, Dockerfile, HOST_GATEWAY, NamedContext, Provenance, Ulimit,
 };
-
-/// How an image comes into an Engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loading {
-    /// It is made in the Engine's containerd store.
-    Store,
-    /// It is made in the Engine's classic store, which has an exporter of its own (moby,
-    /// builder-next/exporter).
-    ClassicStore,
-    /// It is sent through the session, as another builder makes it.
-    Session,
-}
 
 /// A build in BuildKit's words: the request, and the folders that its session offers.
 pub(super) struct Solve {
@@ -96,12 +84,16 @@ impl Solve {
 }
 
 impl Solve {
-    /// Gives arguments to the build that it does not set itself.
+    /// Gives arguments to the build that it does not set itself, in whatever letters: of `no_proxy` and
+    /// `NO_PROXY` the frontend takes now the one and now the other (frontend/dockerfile/dockerfile2llb, `proxyEnvFromBuildArgs`).
     pub(super) fn arguments(&mut self, arguments: &BTreeMap<String, String>) {
         let attributes = &mut self.request.frontend_attrs;
+        let own: HashSet<String> = attributes.keys().map(|key| key.to_lowercase()).collect();
         for (name, value) in arguments {
             let key = format!("build-arg:{name}");
-            attributes.entry(key).or_insert_with(|| value.clone());
+            if !own.contains(&key.to_lowercase()) {
+                attributes.insert(key, value.clone());
+            }
         }
     }
 
@@ -213,7 +205,7 @@ impl Words {
                     }
                     Some(Handed::Result(_)) | None => {
                         return Err(BuilderError::Unsupported {
-                            builder: "this builder".to_owned(),
+                            builder: "the builder".to_owned(),
                             what: format!("take in service `{}`, which another one built", other.0),
                             hint: "build both with the same builder".to_owned(),
                         });
@@ -330,131 +322,6 @@ fn pins(spec: &BuildSpec) -> Option<Policy> {
     });
     let rules: Vec<Rule> = rules.collect();
     (!rules.is_empty()).then_some(Policy { version: 1, rules })
-}
-
-/// How an image is written, in the exporter's words.
-fn written(image: &ImageOptions) -> Vec<(&'static str, String)> {
-    let mut attributes = vec![("oci-mediatypes", (!image.docker_media_types).to_string())];
-    if let Some(compression) = image.compression {
-        let kind = match compression.kind {
-            CompressionKind::Gzip => "gzip",
-            CompressionKind::Zstd => "zstd",
-            CompressionKind::Estargz => "estargz",
-            CompressionKind::Uncompressed => "uncompressed",
-        };
-        attributes.push(("compression", kind.to_owned()));
-        if let Some(level) = compression.level {
-            attributes.push(("compression-level", level.to_string()));
-        }
-        if compression.force {
-            attributes.push(("force-compression", "true".to_owned()));
-        }
-    }
-    if image.rewrite_timestamp {
-        attributes.push(("rewrite-timestamp", "true".to_owned()));
-    }
-    attributes
-}
-
-/// An exporter's attributes. Annotations are its business, and not the frontend's
-/// (exporter/containerimage/exptypes, `AnnotationKey`).
-fn exporter(output: &Output, spec: &BuildSpec, loading: Loading) -> Exporter {
-    let mut kind = "image";
-    let is_pushed = matches!(output, Output::Push { .. });
-    let attributes = match output {
-        // Nothing is named, kept or unpacked in the Engine: the cheapest way to a registry.
-        Output::Push {
-            repositories,
-            insecure,
-        } => {
-            let mut attributes = vec![
-                ("name", joined(repositories)),
-                ("push", "true".to_owned()),
-                ("push-by-digest", "true".to_owned()),
-                ("store", "false".to_owned()),
-            ];
-            attributes.extend(written(&spec.image));
-            if *insecure {
-                attributes.push(("registry.insecure", "true".to_owned()));
-            }
-            attributes
-        }
-        Output::Export(export) => {
-            kind = match export.kind {
-                ExportKind::OciArchive | ExportKind::OciFolder => "oci",
-                ExportKind::Docker => "docker",
-                ExportKind::Tar => "tar",
-                ExportKind::Local => "local",
-            };
-            let mut attributes = Vec::new();
-            if export.kind.is_image() {
-                attributes.push(("name", joined(&export.names)));
-                // The one kind has media types of its own, and the other those of the OCI.
-                let is_own = |(key, _): &(&str, String)| *key != "oci-mediatypes";
-                attributes.extend(written(&spec.image).into_iter().filter(is_own));
-            }
-            if export.kind == ExportKind::OciFolder {
-                attributes.push(("tar", "false".to_owned()));
-            }
-            attributes
-        }
-        Output::Load { references } => match loading {
-            Loading::Store => vec![
-                ("name", joined(references)),
-                ("unpack", "true".to_owned()),
-                ("oci-mediatypes", "true".to_owned()),
-            ],
-            Loading::ClassicStore => {
-                kind = "moby";
-                // It takes no empty name for none.
-                let names = (!references.is_empty()).then(|| ("name", joined(references)));
-                names.into_iter().collect()
-            }
-            // An archive. That of docker has one image in it and no more; what Engines load of the
-            // other kind are those with the containerd store.
-            Loading::Session => {
-                let is_plain = spec.platforms.len() < 2 && !spec.is_attested();
-                kind = if is_plain { "docker" } else { "oci" };
-                vec![("name", joined(references))]
-            }
-        },
-    };
-    // Files alone have nothing to write them on.
-    let is_image = !matches!(output, Output::Export(export) if !export.kind.is_image());
-    let annotations = spec.annotations.iter().filter(|_| is_image);
-    let annotations = annotations.flat_map(|(level, values)| {
-        let level = match level {
-            AnnotationLevel::Manifest => "annotation-manifest",
-            AnnotationLevel::Index => "annotation-index",
-            AnnotationLevel::ManifestDescriptor => "annotation-manifest-descriptor",
-            AnnotationLevel::IndexDescriptor => "annotation-index-descriptor",
-        };
-        let values = values.iter();
-        values.map(move |(key, value)| (format!("{level}.{key}"), value.clone()))
-    });
-    // What is said in a label is given on to images that are built `FROM` this one; an annotation is not.
-    let said = spec.labels.get(INPUTS_LABEL);
-    let said = said.filter(|inputs| is_pushed && !inputs.is_empty());
-    let said = said.map(|inputs| {
-        (
-            format!("annotation-manifest.{INPUTS_LABEL}"),
-            inputs.clone(),
-        )
-    });
-    let attributes = attributes.into_iter();
-    Exporter {
-        r#type: kind.to_owned(),
-        attrs: attributes
-            .map(|(key, value)| (key.to_owned(), value))
-            .chain(annotations)
-            .chain(said)
-            .collect(),
-    }
-}
-
-fn joined<T: ToString>(values: &[T]) -> String {
-    let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
-    texts.join(",")
 }
 
 fn file_name(path: &Path) -> String {

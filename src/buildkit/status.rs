@@ -58,8 +58,8 @@ pub(super) struct Step {
     is_told: bool,
     /// Whether it takes in what other steps gave.
     has_inputs: bool,
-    is_done: bool,
-    is_cached: bool,
+    /// Whether it came out of the cache; none while it is under way.
+    cached: Option<bool>,
     error: String,
     /// What a line began with and has not ended yet, by stream.
     partial: HashMap<i64, Vec<u8>>,
@@ -115,7 +115,7 @@ impl Watch {
             .steps
             .values()
             .filter(own)
-            .filter(|step| step.is_cached);
+            .filter(|step| step.cached == Some(true));
         (steps.count(), cached.count())
     }
 
@@ -124,7 +124,7 @@ impl Watch {
     pub(super) fn only_waits_for(&self) -> Waits {
         let mut waits = Waits::default();
         for step in self.steps.values() {
-            if !step.is_told || step.is_done {
+            if !step.is_told || step.cached.is_some() {
                 continue;
             }
             if !step.is_cache() {
@@ -201,14 +201,13 @@ impl Watch {
         }
         let Some(completed) = vertex.completed else {
             // A step may run again, as when its cache turned out to be gone.
-            step.is_done = false;
+            step.cached = None;
             return;
         };
-        if step.is_done {
+        if step.cached.is_some() {
             return;
         }
-        step.is_done = true;
-        step.is_cached = vertex.cached;
+        step.cached = Some(vertex.cached);
         step.error.clone_from(&error);
         let trouble = step.cache_trouble();
         self.flush(&vertex.digest);

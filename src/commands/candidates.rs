@@ -216,7 +216,6 @@ fn contender(way: &Way, is_running: bool) -> Contender {
         name: way.name.clone(),
         is_engine: matches!(way.address, buildkit::Address::Engine(_)),
         is_running,
-        nodes: way.nodes.len().max(1),
         known: Knowledge::Declared(platforms.collect()),
     }
 }
@@ -290,7 +289,6 @@ fn silent(name: &str, why: &str) -> Other {
             name: name.to_owned(),
             is_engine: false,
             is_running: false,
-            nodes: 1,
             known: Knowledge::Silent(why.to_owned()),
         },
         builder: Arc::new(NoBuilder),

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::execute::{self, Attempt, Failure, Outcome, World};
 use crate::exit::Exit;
 use crate::facts::System;
-use crate::oci::Digest;
+use crate::oci::{Digest, Reference};
 use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan, Warning, Wishes};
 use crate::report::{GithubFiles, Problem, registries_table, release_table, write_github};
 
@@ -75,7 +75,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exi
             world.given_up.clone_from(&prepared.given_up);
             world.blind.clone_from(&prepared.blind);
             tell_warnings(&cx, plan);
-            tell_refused(&cx, plan);
+            tell_refused(&cx, plan, &world.blind);
             if let Err(error) = undertaking::reuse(&cx, plan, world, attempt).await {
                 let exit = error.exit();
                 return (Err(error), exit);
@@ -191,15 +191,20 @@ fn holds(saved: &SavedPlan, path: &Path, plan: &Plan, read: &Read) -> Result<(),
     })
 }
 
-/// Tells which tags stay where they are on purpose.
-fn tell_refused(cx: &Cx, plan: &Plan) {
+/// Tells which tags stay where they are on purpose. Those that are `blind` stay as their registry could not
+/// be read: moving them would need it as well.
+fn tell_refused(cx: &Cx, plan: &Plan, blind: &[(Reference, String)]) {
     for target in &plan.targets {
         for tag in &target.tags {
             if let Some(because) = &tag.refused {
                 cx.events.tell(Event::TagRefused {
                     service: target.service.clone(),
                     reference: tag.reference.clone(),
-                    because: format!("{because}; --allow-backwards moves it all the same"),
+                    because: if blind.iter().any(|(known, _)| *known == tag.reference) {
+                        because.clone()
+                    } else {
+                        format!("{because}; --allow-backwards moves it all the same")
+                    },
                 });
             }
         }

@@ -38,7 +38,7 @@ pub(super) fn read_with(given: &Given<'_>, purpose: Purpose, wants: Wants) -> Re
         reference: given.global.reference.clone(),
         event: given.global.event.clone(),
         wants: match purpose {
-            Purpose::Publish => plan::wants(&settings) | wants,
+            Purpose::Publish | Purpose::Tags => plan::wants(&settings) | wants,
             Purpose::Load | Purpose::Export => wants,
         },
     })?;

@@ -26,7 +26,7 @@ pub struct Compression {
 }
 
 /// What a build can be allowed beyond a sandbox (BuildKit, util/entitlements).
-const ENTITLEMENTS: [&str; 3] = ["network.host", "security.insecure", "device"];
+pub const ENTITLEMENTS: [&str; 3] = ["network.host", "security.insecure", "device"];
 
 fn compression_of(value: CompressionValue) -> Result<Compression, String> {
     let table = match value {

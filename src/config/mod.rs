@@ -13,7 +13,7 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
-pub use build::Compression;
+pub use build::{Compression, ENTITLEMENTS};
 pub use builder::{BuilderChoice, BuilderTls};
 pub use document::{Document, Origin};
 pub use file::{
@@ -25,6 +25,7 @@ pub use settings::{
     CacheSettings, Immutable, LocalPrune, RegistrySettings, ServiceSettings, Settings,
 };
 
+use self::known::Misfit;
 use crate::excerpt::Excerpt;
 use crate::interpolate::{InterpolateError, Lookup};
 
@@ -206,6 +207,13 @@ pub fn load(ask: &Ask, lookup: &Lookup<'_>) -> Result<(Settings, Document), Erro
         }
         _ => return Err(Error::Several(unknown)),
     }
+    if let Some(Misfit { path, message }) = known::misfit(&document.root) {
+        return Err(Error::Value {
+            place: document.place(&path),
+            key: path.join("."),
+            message,
+        });
+    }
     let root = toml::Value::Table(document.root.clone());
     let file: File = serde_path_to_error::deserialize(root).map_err(|error| {
         let path = key_path(error.path());
@@ -241,7 +249,7 @@ pub fn compose_files(ask: &Ask) -> Result<Vec<PathBuf>, Error> {
 fn apply(document: &mut Document, over: &Override) -> Result<(), Error> {
     let wrong = || Error::Override {
         flag: over.flag.clone(),
-        given: over.key.clone(),
+        given: format!("{}={}", over.key, over.value),
     };
     let path: Vec<String> = over
         .key
@@ -365,6 +373,64 @@ mod tests {
         assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:29");
         let error = read("[cache]\nsources = [\"ftp\"]\n", &[]).unwrap_err();
         assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:12");
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_what_is_expected_in_the_words_of_the_file() {
+        for (key, value, message) in [
+            (
+                "build.provenance",
+                "true",
+                "expected \"off\", \"min\" or \"max\", not `true`",
+            ),
+            ("build", "1", "expected a table, not `1`"),
+            (
+                "build.compression",
+                "foo",
+                "expected \"gzip\", \"zstd\", \"estargz\", \"uncompressed\" or a table, not `\"foo\"`",
+            ),
+            (
+                "build.compression",
+                "{ kind = \"zstd\", level = 300 }",
+                "expected a whole number from 0 to 255, not `300`",
+            ),
+            (
+                "build.sbom",
+                "1",
+                "expected true or false or a table, not `1`",
+            ),
+            (
+                "build.pull",
+                "often",
+                "expected true or false, not `\"often\"`",
+            ),
+            ("build.platforms", "1", "expected a list of texts, not `1`"),
+            (
+                "cache.sources",
+                "ftp",
+                "expected \"gha\", \"registry\" or \"inline\", not `\"ftp\"`",
+            ),
+            (
+                "cache.write",
+                "never",
+                "expected true or false or \"default-branch\", not `\"never\"`",
+            ),
+            (
+                "build.cgroup_parent",
+                "2026-01-01",
+                "expected a text, not `2026-01-01`",
+            ),
+        ] {
+            let error = read("", &[(key, value)]).unwrap_err();
+            let Error::Value { message: found, .. } = &error else {
+                panic!("{key}: {error}");
+            };
+            assert_eq!(found, message, "{key}");
+        }
+        let error = read("", &[("", "x")]).unwrap_err();
+        assert_eq!(error.to_string(), "`--set =x` is not of the form KEY=VALUE");
+        let error = read("[cache]\ntimeout = \"soon\"\n", &[]).unwrap_err();
+        assert!(matches!(error, Error::Value { .. }), "{error}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use self::give_out::Incoming;
 use crate::dial::Address;
 use crate::execute::ports::{Archive, Engine, EngineError, GivenOut, Wanted};
-use crate::oci::Digest;
+use crate::oci::{Digest, Reference};
 use crate::plan::retention::{Contents, LocalContainer, LocalImage, LocalVolume, Thing};
 use crate::plan::{PROJECT_LABEL, SERVICE_LABEL};
 
@@ -271,25 +271,10 @@ impl Engine for DockerEngine {
         })
     }
 
-    async fn forget(&self, image: &Digest) -> Result<bool, EngineError> {
-        let inspected = match self.docker.inspect_image(image.as_str()).await {
-            Ok(inspected) => inspected,
-            Err(BollardError::DockerResponseServerError {
-                status_code: 404, ..
-            }) => return Ok(false),
-            Err(error) => return Err(failed("look at an image")(error)),
-        };
-        let labels = inspected.config.and_then(|config| config.labels);
-        let is_ours = labels.is_some_and(|labels| labels.contains_key(PROJECT_LABEL));
-        let names = [inspected.repo_tags, inspected.repo_digests];
-        let is_named = names.iter().flatten().any(|names| !names.is_empty());
-        if !is_ours || is_named {
-            return Ok(false);
-        }
+    async fn forget(&self, name: &Reference) -> Result<bool, EngineError> {
+        let name = name.to_string();
         let options = RemoveImageOptions::default();
-        let removed = self
-            .docker
-            .remove_image(image.as_str(), Some(options), None);
+        let removed = self.docker.remove_image(&name, Some(options), None);
         unless_in_use(removed.await.map(drop), "remove an image")
     }
 }

@@ -71,8 +71,6 @@ fn abilities(survey: &Survey) -> Abilities {
         platforms: survey.platforms.clone(),
         native: survey.native.clone(),
         is_full: survey.full_exporter,
-        // What the Engine does not push itself is taken out of it and pushed from here.
-        publishes: true,
     }
 }
 
@@ -211,7 +209,6 @@ mod tests {
                     name: self.name.to_owned(),
                     is_engine: false,
                     is_running: true,
-                    nodes: 1,
                     known: Knowledge::Declared(Vec::new()),
                 },
                 builder: Arc::clone(self) as Arc<dyn Builder>,

@@ -20,6 +20,7 @@ use crate::cx::Cx;
 use crate::event::{Event, StepOutcome};
 use crate::ledger::{Compressed, Layers, Ledger};
 use crate::oci::{Descriptor, Digest, Manifest, RawManifest, Reference, Repository, media_type};
+use crate::plan::retention::OUTGOING;
 use crate::plan::{
     AnnotationLevel, BuildSpec, CLASSIC_STORE_REMEDY, CompressionKind, INPUTS_LABEL,
 };
@@ -101,6 +102,14 @@ struct Outgoing {
     borrowed: Vec<BaseLayer>,
     /// The files of those of the others that some repository lacks.
     files: Vec<Arc<LayerFile>>,
+}
+
+/// A name that no other image has.
+fn outgoing_name() -> Result<Reference, BuilderError> {
+    let name = format!("{OUTGOING}:{}", uuid::Uuid::new_v4().simple());
+    name.parse().map_err(|error| BuilderError::Lost {
+        message: format!("`{name}` is no name for an image: {error}"),
+    })
 }
 
 /// A file by the names of what is in it.
@@ -463,20 +472,28 @@ impl Builder for EngineBuilder {
         if repositories.is_empty() || self.survey().await?.full_exporter {
             return self.builder.build(cx, order).await;
         }
+        // By its name it is found again, also where the build was cancelled just when it was done.
+        let name = outgoing_name()?;
         let kept = BuildOrder {
             outputs: vec![Output::Load {
-                references: Vec::new(),
+                references: vec![name.clone()],
             }],
             ..order.clone()
         };
-        let built = self.builder.build(cx, &kept).await?;
-        let image = built.digest.clone().ok_or_else(|| BuilderError::Lost {
-            message: "the Engine answered without the image's id".to_owned(),
-        })?;
-        let pushed = self.push(cx, (order, &bases), &image, &repositories).await;
+        let pushed = async {
+            let built = self.builder.build(cx, &kept).await?;
+            let image = built.digest.clone().ok_or_else(|| BuilderError::Lost {
+                message: "the Engine answered without the image's id".to_owned(),
+            })?;
+            let descriptor = self
+                .push(cx, (order, &bases), &image, &repositories)
+                .await?;
+            Ok::<_, BuilderError>((built, descriptor))
+        };
+        let pushed = pushed.await;
         // The next build finds its steps in the cache; an image that stays here is only in the way.
-        let _ = tokio::time::timeout(FORGET_LIMIT, self.engine.forget(&image)).await;
-        let descriptor = pushed?;
+        let _ = tokio::time::timeout(FORGET_LIMIT, self.engine.forget(&name)).await;
+        let (built, descriptor) = pushed?;
         Ok(Built {
             digest: Some(descriptor.digest.clone()),
             descriptor: Some(descriptor),

@@ -236,6 +236,7 @@ fn missing(survey: &Survey, targets: &[&Target]) -> Vec<Finding> {
 /// What a target asks of an Engine with the classic image store and that cannot do.
 fn beyond(survey: &Survey, target: &Target) -> Option<Finding> {
     let beyond = beyond_classic_store(target);
+    let beyond: Vec<String> = beyond.iter().map(ToString::to_string).collect();
     (!beyond.is_empty()).then(|| Finding {
         fatal: true,
         subject: target.service.clone(),

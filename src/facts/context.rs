@@ -15,6 +15,9 @@ pub struct RefContext {
     pub origin: Origin,
     /// The event in the CI system's word, or `--event`; empty on a laptop.
     pub event: String,
+    /// Whether the event is of a CI system that runs it on any branch: GitLab's schedules name one, where
+    /// GitHub's are of the default branch.
+    pub event_on_any_branch: bool,
     /// The commit, all of its hexadecimal digits.
     pub sha: Option<String>,
     /// When the commit was made. `SOURCE_DATE_EPOCH` takes its place where it is set.
@@ -122,14 +125,18 @@ impl RefContext {
 
     /// Whether this is the default branch. Some events of GitHub always run on it, whatever branch
     /// they name (docker/metadata-action, `is_default_branch`). Never on a tag or a pull request.
+    ///
+    /// That is no reason where the event is GitLab's: its schedules are made for a branch each
+    /// (<https://docs.gitlab.com/ci/pipelines/schedules/>), and one of another branch is not `latest`.
     pub fn is_default_branch(&self) -> bool {
         let Some(branch) = self.branch().filter(|name| !name.is_empty()) else {
             return false;
         };
         self.default_branch.as_deref() == Some(branch)
-            || ["create", "discussion", "issues", "schedule"]
-                .iter()
-                .any(|event| self.event.contains(event))
+            || (!self.event_on_any_branch
+                && ["create", "discussion", "issues", "schedule"]
+                    .iter()
+                    .any(|event| self.event.contains(event)))
     }
 }
 
@@ -169,6 +176,8 @@ pub(super) fn build(
             .or_else(|| ci?.event.as_deref())
             .unwrap_or_default()
             .to_owned(),
+        event_on_any_branch: said.event.is_none()
+            && ci.is_some_and(|ci| ci.system == System::GitLab),
         base_ref: ci.and_then(|ci| ci.base_ref.clone()),
         reference,
         origin,
@@ -245,5 +254,16 @@ mod tests {
         assert!(!context("refs/tags/main", "create").is_default_branch());
         assert!(!context("refs/pull/1/merge", "pull_request").is_default_branch());
         assert!(!RefContext::default().is_default_branch());
+    }
+
+    #[test]
+    fn a_schedule_of_gitlab_is_of_the_branch_that_it_names() {
+        let of_gitlab = |reference| RefContext {
+            event_on_any_branch: true,
+            ..context(reference, "schedule")
+        };
+        assert!(!of_gitlab("refs/heads/dev").is_default_branch());
+        assert!(of_gitlab("refs/heads/main").is_default_branch());
+        assert!(of_gitlab("refs/heads/dev").is_scheduled());
     }
 }

@@ -15,8 +15,9 @@ pub fn parse_ram_in_bytes(text: &str) -> Result<u64, SizeError> {
     parse(text, 1024.0)
 }
 
-/// The grammar of docker/go-units: digits, one optional space, one of `bkmgtpezy` with an optional
-/// `b` or `ib`. The number may be fractional; the result is truncated to whole bytes.
+/// The grammar of docker/go-units (`parseSize`): a number, one optional space, one of `bkmgtp` with an
+/// optional `b` or `ib`. The number may be fractional, and underscores may stand between its digits (Go,
+/// strconv, `ParseFloat`); the result is truncated to whole bytes.
 fn parse(text: &str, base: f64) -> Result<u64, SizeError> {
     let wrong = || SizeError {
         text: text.chars().take(80).collect(),
@@ -26,6 +27,7 @@ fn parse(text: &str, base: f64) -> Result<u64, SizeError> {
         .map_or(0, |at| at + 1);
     let (number, suffix) = text.split_at(end_of_number);
     let number = number.strip_suffix(' ').unwrap_or(number);
+    let number = without_underscores(number).ok_or_else(wrong)?;
     let number: f64 = number.parse().map_err(|_| wrong())?;
     if number.is_sign_negative() && number != 0.0 || !number.is_finite() {
         return Err(wrong());
@@ -37,7 +39,7 @@ fn parse(text: &str, base: f64) -> Result<u64, SizeError> {
         Some('b') if letters.as_str().is_empty() => 0,
         Some('b') => return Err(wrong()),
         Some(unit) => {
-            let at = "kmgtpezy".find(unit).ok_or_else(wrong)?;
+            let at = "kmgtp".find(unit).ok_or_else(wrong)?;
             if !matches!(letters.as_str(), "" | "b" | "ib") {
                 return Err(wrong());
             }
@@ -55,4 +57,18 @@ fn parse(text: &str, base: f64) -> Result<u64, SizeError> {
         reason = "checked to lie between 0 and 2^63; docker/go-units truncates as well"
     )]
     Ok(bytes as u64)
+}
+
+/// A number without the underscores between its digits; `None` where one stands elsewhere (Go, strconv,
+/// `underscoreOK`).
+fn without_underscores(number: &str) -> Option<String> {
+    let bytes = number.as_bytes();
+    let is_digit = |at: Option<usize>| {
+        let byte = at.and_then(|at| bytes.get(at));
+        byte.is_some_and(u8::is_ascii_digit)
+    };
+    let mut underscores = number.match_indices('_');
+    underscores
+        .all(|(at, _)| is_digit(at.checked_sub(1)) && is_digit(at.checked_add(1)))
+        .then(|| number.replace('_', ""))
 }

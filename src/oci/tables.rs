@@ -95,5 +95,5 @@ fn sizes_are_read_as_docker_reads_them() {
     let sizes = include_str!("../../tests/data/sizes.txt");
     check(sizes, 68, |text| parse_size(text).ok(), part);
     let sizes = include_str!("../../tests/data/ram_sizes.txt");
-    check(sizes, 24, |text| parse_ram_in_bytes(text).ok(), part);
+    check(sizes, 33, |text| parse_ram_in_bytes(text).ok(), part);
 }

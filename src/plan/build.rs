@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::layout::ImageLayout;
 pub use crate::config::{AnnotationLevel, Compression, CompressionKind};
 use crate::oci::{Digest, Platform, Reference};
-use crate::printable::without_url_secrets;
-use crate::secret::is_secret_name;
+use crate::printable::{without_login, without_url_secrets};
+use crate::secret::{hide_assigned, is_secret_name};
 
 /// Everything that decides what a build makes, in the terms of BuildKit's Dockerfile frontend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -198,7 +198,7 @@ pub enum BuildContext {
     /// A folder on this machine.
     Local(PathBuf),
     /// A git or HTTP address that the builder fetches itself.
-    Remote(String),
+    Remote(#[serde(serialize_with = "address_without_login")] String),
 }
 
 /// The Dockerfile of a build. In JSON its path, or its text where it is written in the compose file.
@@ -210,7 +210,7 @@ pub enum Dockerfile {
     /// A path within a remote context.
     InContext(String),
     /// Its text, written in the compose file.
-    Inline(String),
+    Inline(#[serde(serialize_with = "text_without_secrets")] String),
 }
 
 /// A context that a Dockerfile can name in `FROM` and `COPY --from`. In JSON the path or address alone.
@@ -220,7 +220,7 @@ pub enum NamedContext {
     /// A folder on this machine.
     Local(PathBuf),
     /// `docker-image://`, git or HTTP, resolved by the builder.
-    Remote(String),
+    Remote(#[serde(serialize_with = "address_without_login")] String),
     /// An image in a folder on this machine.
     Layout(ImageLayout),
     /// The result of another target, by its service: handed on within the builder.
@@ -231,20 +231,43 @@ pub enum NamedContext {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceContext(pub String);
 
-/// Arguments as they are shown: without the values of those whose names say that they are secrets, and
-/// without what is secret in addresses.
+/// Arguments and attributes as they are shown: without the values of those whose names say that they are
+/// secrets, and without what is secret in addresses.
 fn without_secrets<S: serde::Serializer>(
     args: &BTreeMap<String, String>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(args.iter().map(|(name, value)| {
-        let shown = if is_secret_name(name) && !value.is_empty() {
+        // `ghtoken` is the attribute of GitHub's cache that holds one (BuildKit, cache/remotecache/gha).
+        let is_secret = is_secret_name(name) || name == "ghtoken";
+        let shown = if is_secret && !value.is_empty() {
             "***".to_owned()
         } else {
             without_url_secrets(value)
         };
         (name, shown)
     }))
+}
+
+/// An address as it is shown: [`without_login`].
+fn address_without_login<S: serde::Serializer>(
+    address: &str,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&without_login(address))
+}
+
+/// A Dockerfile as it is shown: without what it assigns to names of secrets, and without what is secret in
+/// addresses.
+fn text_without_secrets<S: serde::Serializer>(
+    text: &str,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut shown = String::new();
+    for line in text.split_inclusive('\n') {
+        shown.push_str(&without_url_secrets(&hide_assigned(line)));
+    }
+    serializer.serialize_str(&shown)
 }
 
 impl Serialize for ServiceContext {
@@ -299,7 +322,7 @@ pub struct CacheRef {
     #[serde(rename = "type")]
     pub kind: String,
     /// Its attributes.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "without_secrets")]
     pub attributes: BTreeMap<String, String>,
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Target;
+use super::{BeyondClassicStore, Target, beyond_classic_store};
 use crate::oci::Platform;
 
 /// What a service asks of a builder; or several, where results are handed on within the builder.
@@ -16,14 +16,10 @@ pub struct Ask {
     pub services: Vec<String>,
     /// The platforms; none for the builder's own.
     pub platforms: Vec<Platform>,
-    /// Whether one image is for several platforms.
-    pub several: bool,
-    /// Whether an image has a provenance or an SBOM.
-    pub attestations: bool,
+    /// What an Engine with the classic image store cannot do of it.
+    pub beyond_classic_store: BTreeSet<BeyondClassicStore>,
     /// The kinds of caches that are written.
     pub caches: BTreeSet<String>,
-    /// Whether results are handed on from one service to another.
-    pub linked: bool,
     /// Where results go.
     pub goal: Goal,
     /// What the builder's own platform is taken to be where the first builder cannot be asked.
@@ -51,8 +47,6 @@ pub struct Contender {
     pub is_engine: bool,
     /// Whether it runs: one that does not is started when it is asked.
     pub is_running: bool,
-    /// How many nodes it has.
-    pub nodes: usize,
     /// What is known of it.
     pub known: Knowledge,
 }
@@ -75,11 +69,8 @@ pub struct Abilities {
     pub platforms: Vec<Platform>,
     /// Those of them that it builds for without emulation.
     pub native: Vec<Platform>,
-    /// Whether it makes images of several platforms, attestations, and caches other than inline ones:
-    /// not so with the classic image store.
+    /// Whether it can do what is beyond the classic image store.
     pub is_full: bool,
-    /// Whether its images can be published.
-    pub publishes: bool,
 }
 
 /// What to do next about an ask.
@@ -103,8 +94,6 @@ pub enum Next {
 /// Caches that BuildKit has only where it stands alone, and not inside an Engine (moby,
 /// builder/builder-next/controller.go).
 const NOT_IN_ENGINES: [&str; 2] = ["azblob", "s3"];
-/// The cache that every builder writes.
-const INLINE: &str = "inline";
 
 /// Something that is asked for and cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,10 +101,8 @@ enum Lack {
     Platforms(Vec<Platform>),
     /// What has no platforms is built for that of the first builder, whoever builds it.
     Own(Platform),
-    Several,
-    Attestations,
-    HandOn,
-    Publish,
+    /// It has the classic image store.
+    Classic(BeyondClassicStore),
     Archive,
     /// No reason to build nothing: a cache that is not written fails no build.
     Caches(Vec<String>),
@@ -123,7 +110,10 @@ enum Lack {
 
 impl Lack {
     fn is_mild(&self) -> bool {
-        matches!(self, Self::Caches(_))
+        matches!(
+            self,
+            Self::Caches(_) | Self::Classic(BeyondClassicStore::Cache(_))
+        )
     }
 
     /// What it cannot do.
@@ -131,12 +121,9 @@ impl Lack {
         match self {
             Self::Platforms(platforms) => format!("build for {}", joined(platforms)),
             Self::Own(platform) => format!("build for {platform} as its own platform"),
-            Self::Several => "make one image for several platforms".to_owned(),
-            Self::Attestations => "attach a provenance or an SBOM".to_owned(),
-            Self::HandOn => "hand results on between its nodes".to_owned(),
-            Self::Publish => "push from the classic image store".to_owned(),
+            Self::Classic(beyond) => beyond.to_string(),
             Self::Archive => "write an archive of an image".to_owned(),
-            Self::Caches(kinds) => format!("write a cache of the kind {}", kinds.join(", ")),
+            Self::Caches(kinds) => format!("write a `{}` cache", kinds.join("` or `")),
         }
     }
 }
@@ -191,14 +178,11 @@ fn families<'a>(targets: &[&'a Target]) -> Vec<Vec<&'a Target>> {
 
 impl Ask {
     fn of(targets: &[&Target]) -> Self {
-        let mut ask = Self {
-            linked: targets.len() > 1,
-            ..Self::default()
-        };
+        let mut ask = Self::default();
         for target in targets {
             ask.services.push(target.service.clone());
-            ask.several |= target.platforms.len() > 1;
-            ask.attestations |= target.build.is_attested();
+            ask.beyond_classic_store
+                .extend(beyond_classic_store(target));
             let kinds = target.cache_to.iter().map(|cache| cache.kind.clone());
             ask.caches.extend(kinds);
             for platform in &target.platforms {
@@ -232,24 +216,18 @@ impl Ask {
                 lacks.push(Lack::Own(own.clone()));
             }
         }
-        let cannot = [
-            (self.several && !abilities.is_full, Lack::Several),
-            (self.attestations && !abilities.is_full, Lack::Attestations),
-            (self.linked && contender.nodes > 1, Lack::HandOn),
-            (
-                self.goal == Goal::Publish && !abilities.publishes,
-                Lack::Publish,
-            ),
-            (
-                self.goal == Goal::Archive && !abilities.is_full,
-                Lack::Archive,
-            ),
-        ];
-        lacks.extend(cannot.into_iter().filter(|(is, _)| *is).map(|(_, it)| it));
-        let caches = self.caches.iter().filter(|kind| {
-            (!abilities.is_full && *kind != INLINE)
-                || (contender.is_engine && NOT_IN_ENGINES.contains(&kind.as_str()))
-        });
+        if !abilities.is_full {
+            let beyond = self.beyond_classic_store.iter();
+            let beyond = beyond.filter(|it| self.goal != Goal::Files || !it.is_of_images());
+            lacks.extend(beyond.cloned().map(Lack::Classic));
+            if self.goal == Goal::Archive {
+                lacks.push(Lack::Archive);
+            }
+        }
+        // Of one with the classic store they are told already.
+        let has_others = contender.is_engine && abilities.is_full;
+        let missing = |kind: &&String| has_others && NOT_IN_ENGINES.contains(&kind.as_str());
+        let caches = self.caches.iter().filter(missing);
         let caches: Vec<String> = caches.cloned().collect();
         if !caches.is_empty() {
             lacks.push(Lack::Caches(caches));

@@ -39,6 +39,8 @@ pub enum Error {
         service: String,
         /// Where it stands in the compose file.
         place: Box<Excerpt>,
+        /// Whether others build on it: it may not be meant to go anywhere.
+        is_base: bool,
     },
     /// Something of a service that no image reference or repository can be.
     #[error("the image of service `{service}` cannot be named")]
@@ -86,6 +88,8 @@ pub enum Error {
     NoTags {
         /// The service.
         service: String,
+        /// Those of the other services that would be published and have tags here.
+        tagged: Vec<String>,
     },
     /// Two services would be published under one name.
     #[error("services `{one}` and `{other}` would both be published as {reference}")]
@@ -215,11 +219,28 @@ impl Error {
             } => format!("did you mean `{nearest}`?"),
             Self::NoSuchService { .. } => "`castoff config --services` lists them".to_owned(),
             Self::NotBuilt { .. } => "name a service that is built".to_owned(),
-            Self::Nowhere { service, .. } => format!(
-                "add `image: REGISTRY/NAME` to `{service}`, or a [registries.NAME] table to publish.toml"
-            ),
+            Self::Nowhere {
+                service, is_base, ..
+            } => {
+                let skip = if *is_base {
+                    format!(
+                        "; if only other services build on it, leave it out: `skip = true` under [services.{service}]"
+                    )
+                } else {
+                    String::new()
+                };
+                format!(
+                    "add `image: REGISTRY/NAME` to `{service}`, or a [registries.NAME] table to publish.toml{skip}"
+                )
+            }
             Self::Tags { source, .. } => return source.hint(),
-            Self::NoTags { .. } => "`castoff tags --explain` says why for each rule".to_owned(),
+            Self::NoTags { tagged, .. } if tagged.is_empty() => {
+                "`castoff tags --explain` says why for each rule".to_owned()
+            }
+            Self::NoTags { tagged, .. } => format!(
+                "`castoff tags --explain` says why for each rule; `castoff publish {}` publishes what has tags here",
+                tagged.join(" ")
+            ),
             Self::Collision { .. } => {
                 "put {{service}} into the repository, or give one of them tags of its own"
                     .to_owned()

@@ -95,7 +95,7 @@ impl ExportSpec {
         let destination = fields.remove("dest");
         if is_short || destination.as_deref() == Some("-") {
             return Err(
-                "several services cannot be written to the standard output: name a file, with {{service}} in it"
+                "castoff writes results to files and folders, and not to the standard output: name one, with {{service}} in it where there are several services"
                     .to_owned(),
             );
         }
@@ -223,5 +223,8 @@ mod tests {
             let message = parsed(text).expect_err(text);
             assert!(message.contains(wrong), "{text}: {message}");
         }
+        // It is refused for one service, too, and so for another reason.
+        let message = parsed("-").expect_err("-");
+        assert!(!message.contains("several services cannot"), "{message}");
     }
 }

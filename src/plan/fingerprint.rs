@@ -19,6 +19,7 @@ use super::build::{BuildContext, BuildSpec, NamedContext};
 use super::{Declared, Target};
 use crate::inputs::is_commit;
 use crate::oci::{Digest, Platform, Reference};
+use crate::printable::without_login;
 
 /// The label that holds the digest of an image's inputs.
 pub const INPUTS_LABEL: &str = "dev.castoff.inputs";
@@ -57,7 +58,7 @@ pub fn never_reused(spec: &BuildSpec) -> Option<String> {
         return Some("`no_cache` is set".to_owned());
     }
     let moving = |address: &str| {
-        let shown: String = address.chars().take(120).collect();
+        let shown: String = without_login(address).chars().take(120).collect();
         (!is_commit(address)).then(|| format!("{shown} may be another one now"))
     };
     if let BuildContext::Remote(address) = &spec.context

@@ -12,23 +12,35 @@ pub(super) fn beneath(project: &Project, wanted: &BTreeSet<String>) -> BTreeSet<
     let mut found = BTreeSet::new();
     let mut open: Vec<&str> = wanted.iter().map(String::as_str).collect();
     while let Some(name) = open.pop() {
-        let build = project
-            .service(name)
-            .and_then(|service| service.build.as_ref());
-        let Some(build) = build else { continue };
-        let baked = build.bake.iter().flat_map(|bake| bake.contexts.values());
-        let contexts = build.additional_contexts.values().chain(baked);
-        let others = contexts.filter_map(|context| match context {
-            Context::Service(other) => Some(other.as_str()),
-            _ => None,
-        });
-        for other in others {
+        for other in builds_on(project, name) {
             if !wanted.contains(other) && found.insert(other.to_owned()) {
                 open.push(other);
             }
         }
     }
     found
+}
+
+/// Whether another service builds on the one that is called `name`.
+pub(super) fn is_built_on(project: &Project, name: &str) -> bool {
+    let services = project.services.iter();
+    let mut others = services.filter(|service| service.name != name);
+    others.any(|service| builds_on(project, &service.name).any(|other| other == name))
+}
+
+/// The services that the contexts of `name` are.
+fn builds_on<'a>(project: &'a Project, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    let build = project
+        .service(name)
+        .and_then(|service| service.build.as_ref());
+    let contexts = build.into_iter().flat_map(|build| {
+        let baked = build.bake.iter().flat_map(|bake| bake.contexts.values());
+        build.additional_contexts.values().chain(baked)
+    });
+    contexts.filter_map(|context| match context {
+        Context::Service(other) => Some(other.as_str()),
+        _ => None,
+    })
 }
 
 /// Whether every target finds what it builds on, for all its platforms.

@@ -43,7 +43,7 @@ pub use build::{
     ServiceContext, SshMount, Ulimit,
 };
 pub use choice::{Abilities, Ask, Contender, Goal, Knowledge, Next, asks, next, remedy};
-pub use classic_store::{CLASSIC_STORE_REMEDY, beyond_classic_store};
+pub use classic_store::{BeyondClassicStore, CLASSIC_STORE_REMEDY, beyond_classic_store};
 pub use error::Error;
 pub use export::{Export, ExportKind, ExportSpec};
 pub use fingerprint::{Fingerprint, Gathered, INPUTS_LABEL, fingerprint, image_of, never_reused};
@@ -320,6 +320,8 @@ pub fn wants(settings: &Settings) -> Wants {
 pub enum Purpose {
     /// Images go to registries, under tags.
     Publish,
+    /// Nothing is done: what a publish would call its images is looked at, and none may have a name here.
+    Tags,
     /// Images go to the Engine that builds them, for its own platform.
     Load,
     /// Results are written to this machine.
@@ -400,10 +402,14 @@ pub fn plan(
             facts,
         };
         targets.push(match purpose {
-            Purpose::Publish if is_wanted => target::to_registries(&subject, &mut warnings)?,
+            Purpose::Publish | Purpose::Tags if is_wanted => {
+                target::to_registries(&subject, &mut warnings)?
+            }
             Purpose::Load => target::to_engine(&subject, is_wanted, &mut warnings)?,
             Purpose::Export if is_wanted => target::to_files(&subject, &mut warnings)?,
-            Purpose::Publish | Purpose::Export => target::for_others(&subject, &mut warnings)?,
+            Purpose::Publish | Purpose::Tags | Purpose::Export => {
+                target::for_others(&subject, &mut warnings)?
+            }
         });
     }
     if targets.is_empty() {
@@ -413,6 +419,9 @@ pub fn plan(
         } else {
             Error::NothingToPublish
         });
+    }
+    if purpose == Purpose::Publish {
+        selection::check_tags(&targets)?;
     }
     selection::check_collisions(&targets)?;
     graph::check(&targets)?;

@@ -1,6 +1,7 @@
 //! Where a service's image goes, and under which tags.
 
 use super::error::{Error, place_of};
+use super::graph;
 use super::immutable::hold;
 use super::{Destination, Hold, PlannedTag};
 use crate::compose::{Project, Service};
@@ -39,7 +40,7 @@ pub(super) fn places(
     let chosen = chosen(settings, own);
     // `chosen` is empty only where there is no registry at all: an empty list of a service is refused.
     if chosen.is_empty() && own.rules.is_none() {
-        return written(service, &own.immutable);
+        return written(project, service, &own.immutable);
     }
     let destinations = destinations(project, service, settings)?;
     let (wanted, computed) = by_rules(project, service, own, facts)?;
@@ -64,7 +65,7 @@ pub(super) fn destinations(
 ) -> Result<Vec<Destination>, Error> {
     let chosen = chosen(settings, settings.service(&service.name));
     if chosen.is_empty() {
-        let reference = image(service)?;
+        let reference = image(project, service)?;
         return Ok(vec![destination(
             reference.repository().domain().to_owned(),
             reference.repository().clone(),
@@ -170,11 +171,11 @@ fn is_on_this_machine(domain: &str) -> bool {
 }
 
 /// The names that the compose file gives: `image`, `build.tags` and `x-bake.tags`.
-fn written(service: &Service, policy: &Immutable) -> Result<Places, Error> {
+fn written(project: &Project, service: &Service, policy: &Immutable) -> Result<Places, Error> {
     let build = service.build.as_ref();
     let mut references = Vec::new();
     if service.image.is_some() {
-        references.push((image(service)?, "image"));
+        references.push((image(project, service)?, "image"));
     }
     let tags = build.map(|build| build.tags.iter()).into_iter().flatten();
     let baked = build.and_then(|build| build.bake.as_ref());
@@ -184,10 +185,7 @@ fn written(service: &Service, policy: &Immutable) -> Result<Places, Error> {
         references.push((reference(service, tag, place)?, "build.tags"));
     }
     if references.is_empty() {
-        return Err(Error::Nowhere {
-            service: service.name.clone(),
-            place: Box::new(service.places.service.clone()),
-        });
+        return Err(nowhere(project, service));
     }
     let mut places = Places {
         destinations: Vec::new(),
@@ -232,13 +230,18 @@ fn written(service: &Service, policy: &Immutable) -> Result<Places, Error> {
     Ok(places)
 }
 
-fn image(service: &Service) -> Result<Reference, Error> {
+fn image(project: &Project, service: &Service) -> Result<Reference, Error> {
     match &service.image {
         Some(image) => reference(service, image, service.places.image.as_ref()),
-        None => Err(Error::Nowhere {
-            service: service.name.clone(),
-            place: Box::new(service.places.service.clone()),
-        }),
+        None => Err(nowhere(project, service)),
+    }
+}
+
+fn nowhere(project: &Project, service: &Service) -> Error {
+    Error::Nowhere {
+        service: service.name.clone(),
+        place: Box::new(service.places.service.clone()),
+        is_base: graph::is_built_on(project, &service.name),
     }
 }
 
@@ -334,11 +337,6 @@ fn by_rules(
         project: &project.name,
     };
     let computed = tags::compute(&rules, facts, &names).map_err(failed)?;
-    if computed.tags.is_empty() {
-        return Err(Error::NoTags {
-            service: service.name.clone(),
-        });
-    }
     let wanted = computed
         .tags
         .iter()

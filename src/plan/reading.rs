@@ -12,7 +12,7 @@ use super::{
     SecretSource, ServiceContext, SshMount, Ulimit, Warning,
 };
 use crate::compose::{self, Build, Context, Service};
-use crate::config::{MediaTypes, ProvenanceMode, SbomChoice, ServiceSettings};
+use crate::config::{ENTITLEMENTS, MediaTypes, ProvenanceMode, SbomChoice, ServiceSettings};
 use crate::excerpt::Excerpt;
 use crate::oci::{Platform, Reference};
 
@@ -138,6 +138,15 @@ impl Reading<'_> {
         }
         for right in &asked {
             let kind = right.split('=').next().unwrap_or_default();
+            // No builder knows it, and no flag could allow it.
+            if !ENTITLEMENTS.contains(&kind) {
+                return Err(Error::Unsupported {
+                    service: self.service.name.clone(),
+                    what: format!("its build asks for `{right}`, which is no entitlement"),
+                    place: self.service.places.build.clone().map(Box::new),
+                    hint: Some(format!("there are {}", ENTITLEMENTS.join(", "))),
+                });
+            }
             if !settings
                 .allow
                 .iter()

@@ -29,9 +29,13 @@ pub struct Contents {
     pub used_volumes: BTreeSet<String>,
 }
 
+/// The repository of images that are on their way out of an Engine with the classic store. A run that was
+/// killed leaves one behind. No registry is at such a host (RFC 6761, 6.4).
+pub const OUTGOING: &str = "castoff.invalid/outgoing";
+
 impl Contents {
-    /// What of it is the project's own: images with a name in `repositories` or PROJECT-SERVICE, and
-    /// with those names only; containers that compose made, or that run such an image. An image that
+    /// What of it is the project's own: images with a name in `repositories`, PROJECT-SERVICE or
+    /// [`OUTGOING`], and with those names only; containers that compose made, or that run such an image. An image that
     /// somebody built on one of the project's has its labels, and none of its names.
     #[must_use]
     pub fn own(mut self, project: &str, repositories: &BTreeSet<Repository>) -> Self {
@@ -42,7 +46,9 @@ impl Contents {
                 let reference = name.parse::<Reference>();
                 reference.is_ok_and(|reference| {
                     let repository = reference.repository();
-                    repositories.contains(repository) || of_service.as_ref() == Some(repository)
+                    repositories.contains(repository)
+                        || of_service.as_ref() == Some(repository)
+                        || repository.to_string() == OUTGOING
                 })
             };
             let all = image.names.len();
@@ -370,6 +376,7 @@ mod tests {
                 named("both", &["shop-api:old", "mine:keep"]),
                 named("theirs", &["somebody-elses:1"]),
                 named("nameless", &[]),
+                named("killed", &["castoff.invalid/outgoing:4e56"]),
             ],
             containers: vec![
                 container("of compose", "redis", true),
@@ -390,6 +397,11 @@ mod tests {
                 ("ours", &["ghcr.io/acme/api:1".to_owned()][..], 10),
                 ("composed", &["shop-api:latest".to_owned()][..], 10),
                 ("both", &["shop-api:old".to_owned()][..], 0),
+                (
+                    "killed",
+                    &["castoff.invalid/outgoing:4e56".to_owned()][..],
+                    10
+                ),
             ]
         );
         let containers: Vec<&str> = own.containers.iter().map(|one| one.name.as_str()).collect();

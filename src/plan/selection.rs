@@ -72,6 +72,19 @@ pub(super) fn check_names(
     Ok(())
 }
 
+/// Whether every image that is wanted has a tag.
+pub(super) fn check_tags(targets: &[Target]) -> Result<(), Error> {
+    let wanted = || targets.iter().filter(|target| target.wanted);
+    let Some(bare) = wanted().find(|target| target.tags.is_empty()) else {
+        return Ok(());
+    };
+    let tagged = wanted().filter(|target| !target.tags.is_empty());
+    Err(Error::NoTags {
+        service: bare.service.clone(),
+        tagged: tagged.map(|target| target.service.clone()).collect(),
+    })
+}
+
 /// Whether every tag is one service's alone.
 pub(super) fn check_collisions(targets: &[Target]) -> Result<(), Error> {
     let mut owners: BTreeMap<&Reference, &str> = BTreeMap::new();

@@ -15,9 +15,14 @@ use super::wire::{Request, bounded, within};
 use crate::execute::ports::RegistryFault;
 
 impl Host {
-    /// The registry's base URL, after it has answered once.
+    /// The registry's base URL, after it has answered once. One that was waited for in vain is not asked again.
     pub(super) async fn base(&self) -> Result<Arc<Url>, RegistryFault> {
-        self.contact.get(self.first_contact()).await
+        if let Some(fault) = self.presence.missed() {
+            return Err(fault.clone());
+        }
+        let base = self.contact.get(self.first_contact()).await?;
+        self.presence.meet();
+        Ok(base)
     }
 
     /// Finds out whether the registry speaks TLS, and how it wants to be asked.

@@ -14,7 +14,7 @@ use super::clients::Clients;
 use super::flight::Flight;
 use super::options::{HostSettings, RegistryOptions};
 use super::pass::{Pass, Tokens, basic_text};
-use super::retry::Tries;
+use super::retry::{Presence, Tries};
 use super::scope::Scopes;
 use super::shown;
 use super::wire::{Request, bounded, same_origin, within};
@@ -50,6 +50,7 @@ pub(super) struct Host {
     pub(super) settings: HostSettings,
     pub(super) common: Arc<Common>,
     pub(super) contact: Flight<Arc<Url>, RegistryFault>,
+    pub(super) presence: Arc<Presence>,
     challenge: Mutex<Option<Arc<Challenge>>>,
     login: Flight<Option<Credential>, CredentialError>,
     pub(super) tokens: Tokens,
@@ -80,6 +81,7 @@ impl Host {
             api: api.to_owned(),
             settings: options.hosts.get(name).cloned().unwrap_or_default(),
             contact: Flight::default(),
+            presence: Arc::default(),
             challenge: Mutex::default(),
             login: Flight::default(),
             tokens: Tokens::default(),
@@ -111,7 +113,8 @@ impl Host {
     }
 
     pub(super) fn tries(&self, cx: &Cx, doing: impl Into<String>) -> Tries {
-        Tries::of_request(cx, self.common.options.patience, &self.name, doing)
+        let who = (self.name.as_str(), &self.presence);
+        Tries::of_request(cx, self.common.options.patience, who, doing)
     }
 
     /// Asks once. The body of the answer is complete and within the call's limit.

@@ -1,6 +1,8 @@
 //! When to try again. The one place of castoff that does: the error says whether it is temporary
 //! and how long the registry asked to wait, this says whether that is still worth it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -58,10 +60,42 @@ impl Default for Patience {
     }
 }
 
+/// Whether a registry has answered in this run.
+///
+/// One that has never answered is waited for once, with all patience: whoever asks it later is told what was
+/// found then. One that has answered before, and goes away, is waited for every time: there may be tags to
+/// bring back.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    met: AtomicBool,
+    missed: OnceLock<RegistryFault>,
+}
+
+impl Presence {
+    /// It answered.
+    pub(super) fn meet(&self) {
+        self.met.store(true, Ordering::Relaxed);
+    }
+
+    /// What was found where it was waited for in vain.
+    pub(super) fn missed(&self) -> Option<&RegistryFault> {
+        self.missed.get()
+    }
+
+    /// It was waited for in vain.
+    fn miss(&self, fault: &RegistryFault) {
+        if !self.met.load(Ordering::Relaxed) {
+            // Whoever was first has said it.
+            let _ = self.missed.set(fault.clone());
+        }
+    }
+}
+
 /// The attempts at one request.
 #[derive(Debug)]
 pub(super) struct Tries {
     cx: Cx,
+    presence: Arc<Presence>,
     patience: Patience,
     host: String,
     doing: String,
@@ -76,11 +110,12 @@ impl Tries {
     pub(super) fn of_request(
         cx: &Cx,
         patience: Patience,
-        host: &str,
+        (host, presence): (&str, &Arc<Presence>),
         doing: impl Into<String>,
     ) -> Self {
         Self {
             cx: cx.clone(),
+            presence: Arc::clone(presence),
             patience,
             host: host.to_owned(),
             doing: doing.into(),
@@ -95,7 +130,7 @@ impl Tries {
     pub(super) fn of_transfer(
         cx: &Cx,
         patience: Patience,
-        host: &str,
+        host: (&str, &Arc<Presence>),
         doing: impl Into<String>,
     ) -> Self {
         Self {
@@ -114,6 +149,9 @@ impl Tries {
     pub(super) async fn after(&mut self, fault: RegistryFault) -> Result<(), RegistryError> {
         self.failed += 1;
         let Some(wait) = self.wait_after(&fault) else {
+            if matches!(fault, RegistryFault::Unreachable { .. }) {
+                self.presence.miss(&fault);
+            }
             return Err(self.give_up(fault));
         };
         self.cx.events.tell(Event::Retried {
@@ -141,7 +179,8 @@ impl Tries {
             RegistryFault::Unreachable { .. } => self.patience.connects,
             _ => self.patience.attempts,
         };
-        if !fault.is_temporary() || self.failed >= attempts {
+        let is_missed = self.presence.missed().is_some();
+        if !fault.is_temporary() || is_missed || self.failed >= attempts {
             return None;
         }
         let wait = match fault.retry_after() {
@@ -210,7 +249,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waits_double_are_told_and_end() {
         let (cx, told) = cx();
-        let mut tries = Tries::of_request(&cx, Patience::default(), "h", "read x");
+        let mut tries =
+            Tries::of_request(&cx, Patience::default(), ("h", &Arc::default()), "read x");
         let mut waits = Vec::new();
         let error = loop {
             if let Err(error) = tries.after(busy(None)).await {
@@ -237,7 +277,7 @@ mod tests {
     async fn the_registry_may_say_how_long_but_not_for_ever() {
         let (cx, _told) = cx();
         let began = Instant::now();
-        let mut tries = Tries::of_request(&cx, Patience::default(), "h", "x");
+        let mut tries = Tries::of_request(&cx, Patience::default(), ("h", &Arc::default()), "x");
         tries.after(busy(Some(7))).await.unwrap();
         assert_eq!(began.elapsed().as_secs(), 7);
         tries.after(busy(Some(120))).await.unwrap_err();
@@ -247,7 +287,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_final_is_not_tried_again_and_a_missing_registry_only_briefly() {
         let (cx, told) = cx();
-        let mut tries = Tries::of_request(&cx, Patience::default(), "h", "x");
+        let mut tries = Tries::of_request(&cx, Patience::default(), ("h", &Arc::default()), "x");
         let denied = RegistryFault::Unauthorized {
             code: String::new(),
             anonymous: true,
@@ -255,13 +295,34 @@ mod tests {
         tries.after(denied).await.unwrap_err();
         assert!(told.try_next().is_err());
         let began = Instant::now();
-        let mut tries = Tries::of_request(&cx, Patience::default(), "h", "x");
+        let mut tries = Tries::of_request(&cx, Patience::default(), ("h", &Arc::default()), "x");
         let gone = RegistryFault::Unreachable {
             host: "h".to_owned(),
             message: "refused".to_owned(),
         };
         while tries.after(gone.clone()).await.is_ok() {}
         assert!(began.elapsed() <= Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_never_answered_is_waited_for_once() {
+        let (cx, told) = cx();
+        let gone = RegistryFault::Unreachable {
+            host: "h".to_owned(),
+            message: "refused".to_owned(),
+        };
+        let retries = async |presence: &Arc<Presence>| {
+            let mut tries = Tries::of_request(&cx, Patience::default(), ("h", presence), "x");
+            while tries.after(gone.clone()).await.is_ok() {}
+            std::iter::from_fn(|| told.try_next().ok()).count()
+        };
+        let absent = Arc::default();
+        assert_eq!(retries(&absent).await, 4);
+        assert_eq!(retries(&absent).await, 0);
+        let met: Arc<Presence> = Arc::default();
+        met.meet();
+        assert_eq!(retries(&met).await, 4);
+        assert_eq!(retries(&met).await, 4);
     }
 
     #[test]

@@ -155,8 +155,9 @@ fn read_from(
 ) -> impl Stream<Item = Result<Bytes, RegistryError>> + Send {
     let doing = format!("read {}@{}", remote.repository, remote.digest);
     let patience = remote.host.common.options.patience;
+    let who = (remote.host.name.as_str(), &remote.host.presence);
     let reader = Reader {
-        tries: Tries::of_transfer(&remote.cx, patience, &remote.host.name, doing),
+        tries: Tries::of_transfer(&remote.cx, patience, who, doing),
         remote,
         offset,
         response: None,

@@ -75,8 +75,8 @@ impl Upload<'_> {
     pub(super) async fn run(mut self) -> Result<Arrival, RegistryError> {
         let doing = format!("upload blob {}@{}", self.repository, self.digest);
         let patience = self.host.common.options.patience;
-        let name = &self.host.name;
-        let mut tries = Tries::of_transfer(self.cx, patience, name, doing);
+        let who = (self.host.name.as_str(), &self.host.presence);
+        let mut tries = Tries::of_transfer(self.cx, patience, who, doing);
         let (mut session, mut may_resume) = (None, true);
         let mut reached = 0;
         loop {

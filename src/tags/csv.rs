@@ -51,6 +51,32 @@ pub(super) fn records(text: &str) -> Result<Vec<Vec<Field>>, CsvError> {
     }
 }
 
+/// As [`records`], but one that is quoted as a whole is read once more: the action reads its input as records
+/// before it reads each of them as a rule (docker/actions-toolkit, `Util.getList`).
+pub(super) fn lines(text: &str) -> Result<Vec<Vec<Field>>, CsvError> {
+    let mut lines = Vec::new();
+    for record in records(text)? {
+        match record.as_slice() {
+            [Field { text, quoted: true }] => lines.extend(records(text)?),
+            _ => lines.push(record),
+        }
+    }
+    Ok(lines)
+}
+
+/// A record as it must be written for [`lines`] to read it again.
+pub(super) fn line(fields: &[Field]) -> String {
+    let written: Vec<String> = fields.iter().map(written).collect();
+    match written.as_slice() {
+        // What is quoted as a whole is read twice, and so quoted twice.
+        [one] if one.starts_with('"') => self::written(&Field {
+            text: one.clone(),
+            quoted: true,
+        }),
+        _ => written.join(","),
+    }
+}
+
 /// The first record, and the text behind its line.
 fn record(text: &str) -> Result<(Vec<Field>, &str), CsvError> {
     let mut fields = Vec::new();
@@ -96,7 +122,7 @@ fn quoted(
 
 /// A field as it must be written to be read again. One that was quoted stays quoted: what is in
 /// quotes is not put together with what follows it.
-pub(super) fn written(field: &Field) -> String {
+fn written(field: &Field) -> String {
     let text = &field.text;
     let is_special = |letter: char| letter == '#' || letter.is_whitespace();
     if field.quoted

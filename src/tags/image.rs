@@ -24,7 +24,9 @@ impl Image {
             let records = csv::records(text).map_err(|error| refused(ImageProblem::Csv(error)))?;
             for record in records {
                 if texts.len() == 1 && record.iter().all(|field| !field.text.contains('=')) {
-                    images.extend(record.iter().map(|field| Self::enabled(&field.text)));
+                    let names = record.iter().map(|field| Self::enabled(&field.text));
+                    // An empty name is no image, nor is it one to the action (`Meta.generateTags`).
+                    images.extend(names.filter(|image| !image.name.is_empty()));
                 } else {
                     images.push(Self::parse(&record).map_err(refused)?);
                 }
@@ -90,6 +92,8 @@ mod tests {
         let on = |name: &str| (name.to_owned(), true);
         assert_eq!(names(&["a/b,C/d"]), [on("a/b"), on("c/d")]);
         assert_eq!(names(&["a/b", " c/d "]), [on("a/b"), on("c/d")]);
+        assert_eq!(names(&["a,"]), [on("a")]);
+        assert_eq!(names(&[",a, ,b"]), [on("a"), on("b")]);
         assert_eq!(
             names(&["name=ghcr.io/A/b", "c,enable=false"]),
             [on("ghcr.io/a/b"), ("c".to_owned(), false)]

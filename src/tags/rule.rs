@@ -166,7 +166,7 @@ impl Rule {
             text: super::printable(text.trim(), 200),
             problem,
         };
-        let records = csv::records(text)
+        let records = csv::lines(text)
             .map_err(|error| refused(first_index, text, RuleProblem::Csv(error)))?;
         let mut rules = Vec::new();
         for record in records {
@@ -209,11 +209,7 @@ impl Attributes {
     fn of(record: &[Field]) -> Result<Self, RuleProblem> {
         let kind = kind(record)?;
         let fields = rejoined(record, kind);
-        let source = fields
-            .iter()
-            .map(csv::written)
-            .collect::<Vec<_>>()
-            .join(",");
+        let source = csv::line(&fields);
         let mut given: Vec<(String, String)> = Vec::new();
         for field in &fields {
             let (key, value) = key_and_value(&field.text);

@@ -132,6 +132,22 @@ fn what_is_quoted_is_not_joined_with_what_follows_it() {
 }
 
 #[test]
+fn a_rule_in_quotes_is_written_so_that_it_is_read_again() {
+    let none = &[] as &[&str];
+    for (text, written) in [
+        (r#""type=raw,value=a""#, "type=raw,value=a"),
+        (r#""x""#, "x"),
+        (r#""""a,b""""#, r#""""a,b""""#),
+    ] {
+        let rules = RuleSet::parse(&[text], none).unwrap();
+        let source = rules.rules()[0].to_string();
+        assert_eq!(source, written);
+        let again = RuleSet::parse(&[source], none).unwrap();
+        assert_eq!(again.rules()[0], rules.rules()[0]);
+    }
+}
+
+#[test]
 fn an_error_says_which_entry_and_which_rule() {
     let rules = ["# one\ntype=sha\ntype=raw,value=x", "type=edge\ntype=ref"];
     let error = RuleSet::parse(&rules, &[] as &[&str]).unwrap_err();

@@ -202,7 +202,7 @@ fn the_classic_store_hands_on_what_it_cannot_do() {
     let linked = format!("{context}      additional_contexts: {{ parent: \"service:base\" }}\n");
     std::fs::write(file, text.replace(context, &linked)).unwrap();
     let classic = Bed::var("BED_CLASSIC");
-    let because = "engine cannot make one image for several platforms";
+    let because = "engine cannot hold an image of several platforms";
     let ran = castoff(&shop, ["publish", "--format", "json"])
         .env("DOCKER_HOST", &classic)
         .run()

@@ -241,7 +241,7 @@ fn what_the_store_cannot_do_is_said_together_before_anything_is_built() {
     let compose = std::fs::read_to_string(shop.project.join("compose.yaml")).unwrap();
     let compose = compose.replacen(
         "      args:",
-        "      platforms: [linux/amd64, linux/arm64]\n      cache_to: [type=registry,ref=a.example/cache]\n      args:",
+        "      platforms: [linux/amd64, linux/arm64]\n      cache_to: [\"type=registry,ref=a.example/cache\"]\n      args:",
         1,
     );
     shop.project.write("compose.yaml", &compose);

@@ -511,6 +511,27 @@ fn a_registry_that_does_not_answer_makes_a_plan_only_less_certain() {
 }
 
 #[test]
+fn a_registry_that_is_not_there_is_waited_for_once() {
+    let project = project(&[], "\"type=ref,event=branch\"");
+    // No server listens on this port: it was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = port.local_addr().unwrap();
+    drop(port);
+    let publish = std::fs::read_to_string(project.join("publish.toml")).unwrap();
+    let registry = format!("[registries.r]\nrepository = \"{host}/api\"\n{publish}");
+    project.write("publish.toml", &registry);
+    let publish = castoff(&project, ["publish"]).run().exits(3);
+    // As often as it is worth for one question, and not for each.
+    let retries = publish.stderr.matches(", next in ").count();
+    assert!(
+        !publish.stderr.contains("--allow-backwards moves it"),
+        "{}",
+        publish.stderr
+    );
+    assert_eq!(retries, 4, "{}", publish.stderr);
+}
+
+#[test]
 fn labels_of_others_cannot_write_on_the_terminal() {
     let registry = TestRegistry::start();
     let project = project(&[&registry], "\"type=raw,value=latest\"");

@@ -133,7 +133,7 @@ fn a_value_of_the_wrong_type() {
     exit 2
     --- stdout
     --- stderr
-    error: `registries.a.required`: invalid type: string "no", expected a boolean
+    error: `registries.a.required`: expected true or false, not `"no"`
      --> publish.toml:3:12
       |
     3 | required = "no"
@@ -212,6 +212,147 @@ fn rules_that_give_no_tag() {
     ");
 }
 
+/// Two services with a namespace of tags each, and the program at a tag of one of them.
+fn at_a_tag_of_web() -> impl Fn(&[&str]) -> String {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "name: shop\nservices:\n  api:\n    build: .\n  web:\n    build: .\n",
+        )
+        .file("Dockerfile", "FROM scratch\n")
+        .file(
+            "publish.toml",
+            r#"
+[registries.r]
+repository = "r.example/{{service}}"
+[services.api.tags]
+rules = ['type=semver,pattern={{version}},match=^api/(.*)$']
+[services.web.tags]
+rules = ['type=match,pattern=/^web\/v(.*)/,group=1']
+"#,
+        )
+        .git();
+    move |arguments| {
+        let ran = project.castoff(["--ref", "refs/tags/web/v4.5.6"]);
+        shown(&project, &ran.args(arguments).run())
+    }
+}
+
+#[test]
+fn a_service_without_a_tag_keeps_the_others_from_being_published() {
+    let ran = at_a_tag_of_web();
+    insta::assert_snapshot!(ran(&["plan", "--offline"]), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: no tag rule of service `api` gives a tag here
+    hint: `castoff tags --explain` says why for each rule; `castoff publish web` publishes what has tags here
+    ");
+    insta::assert_snapshot!(ran(&["publish"]), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: no tag rule of service `api` gives a tag here
+    hint: `castoff tags --explain` says why for each rule; `castoff publish web` publishes what has tags here
+    ");
+}
+
+#[test]
+fn a_service_without_a_tag_is_shown_beside_the_others() {
+    let ran = at_a_tag_of_web();
+    insta::assert_snapshot!(ran(&["tags"]), @"
+    exit 0
+    --- stdout
+    api:
+    web:
+    r.example/web:4.5.6
+    r.example/web:latest
+    --- stderr
+    warning: api: tag rule 1: `^api/(.*)$` does not match `web/v4.5.6`
+    warning: api: tag rule 1: `web-v4.5.6` is no semver version
+    hint: a version is 1.2.3 or v1.2.3, with -prerelease and +build (https://semver.org/); `match=` takes it out of a longer name
+    warning: api: no rule gave a tag
+    hint: castoff tags --explain says why for each rule
+    ");
+    insta::assert_snapshot!(ran(&["tags", "--explain"]), @r"
+    exit 0
+    --- stdout
+    api:
+    ref      refs/tags/web/v4.5.6 (from --ref)
+    commit   63e6f48cbf5491d1c61c58db0584f6553b74abda
+    default  main
+
+     1. type=semver,pattern={{version}},match=^api/(.*)$
+        – `web-v4.5.6` is no semver version
+    latest not made: there is no main version
+
+    labels
+      org.opencontainers.image.created=2024-06-28T10:00:00Z
+      org.opencontainers.image.description=
+      org.opencontainers.image.licenses=
+      org.opencontainers.image.revision=63e6f48cbf5491d1c61c58db0584f6553b74abda
+      org.opencontainers.image.source=
+      org.opencontainers.image.title=shop
+      org.opencontainers.image.url=
+      org.opencontainers.image.version=
+    web:
+    ref      refs/tags/web/v4.5.6 (from --ref)
+    commit   63e6f48cbf5491d1c61c58db0584f6553b74abda
+    default  main
+
+     1. type=match,pattern=/^web\/v(.*)/,group=1
+        → 4.5.6  (the main version)
+    latest made: rule 1, the first that gave something, decides
+
+    r.example/web:4.5.6
+    r.example/web:latest
+
+    labels
+      org.opencontainers.image.created=2024-06-28T10:00:00Z
+      org.opencontainers.image.description=
+      org.opencontainers.image.licenses=
+      org.opencontainers.image.revision=63e6f48cbf5491d1c61c58db0584f6553b74abda
+      org.opencontainers.image.source=
+      org.opencontainers.image.title=shop
+      org.opencontainers.image.url=
+      org.opencontainers.image.version=4.5.6
+    --- stderr
+    warning: api: tag rule 1: `^api/(.*)$` does not match `web/v4.5.6`
+    warning: api: tag rule 1: `web-v4.5.6` is no semver version
+    hint: a version is 1.2.3 or v1.2.3, with -prerelease and +build (https://semver.org/); `match=` takes it out of a longer name
+    warning: api: no rule gave a tag
+    hint: castoff tags --explain says why for each rule
+    ");
+    let json = ran(&["tags", "--format", "json"]);
+    let (_, json) = json.split_once("--- stdout\n").unwrap();
+    let (json, _) = json.split_once("--- stderr").unwrap();
+    let json: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(json[0]["service"], "api");
+    assert_eq!(json[0]["tags"], serde_json::json!([]));
+    assert_eq!(json[0]["version"], serde_json::json!(null));
+    assert_eq!(json[1]["tags"][0], "r.example/web:4.5.6");
+}
+
+#[test]
+fn one_service_has_the_tags_of_its_rules_in_publish_toml() {
+    let ran = at_a_tag_of_web();
+    insta::assert_snapshot!(ran(&["tags", "--service", "web"]), @"
+    exit 0
+    --- stdout
+    web:
+    r.example/web:4.5.6
+    r.example/web:latest
+    --- stderr
+    ");
+    insta::assert_snapshot!(ran(&["tags", "--service", "wbe"]), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `wbe` does not exist
+    hint: did you mean `web`?
+    ");
+}
+
 #[test]
 fn a_service_that_does_not_exist() {
     let project = shop();
@@ -264,6 +405,62 @@ fn a_service_that_goes_nowhere() {
     2 |   web:
       |   ^^^
     hint: add `image: REGISTRY/NAME` to `web`, or a [registries.NAME] table to publish.toml
+    ");
+}
+
+#[test]
+fn a_service_that_others_build_on_may_be_meant_to_go_nowhere() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "services:
+  base:
+    build: .
+  web:
+    image: ghcr.io/acme/web:1.0
+    build:
+      context: .
+      additional_contexts:
+        base: service:base
+",
+        )
+        .file("Dockerfile", "FROM scratch\n");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `base` goes nowhere: it has no `image`, and publish.toml names no registry for it
+     --> compose.yaml:2:3
+      |
+    2 |   base:
+      |   ^^^^
+    hint: add `image: REGISTRY/NAME` to `base`, or a [registries.NAME] table to publish.toml; if only other services build on it, leave it out: `skip = true` under [services.base]
+    ");
+    project.write("publish.toml", "[services.base]\nskip = true\n");
+    project.castoff(["plan", "--offline"]).run().exits(0);
+    // Its name is not asked for either.
+    let tags = project.castoff(["tags"]).run().exits(0);
+    assert_eq!(tags.stdout, "web:\nghcr.io/acme/web:1.0\n");
+}
+
+#[test]
+fn an_entitlement_that_there_is_not() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "services:\n  web:\n    image: a/web:1\n    build:\n      context: .\n      entitlements: [foo.bar]\n",
+        )
+        .file("Dockerfile", "FROM scratch\n");
+    insta::assert_snapshot!(plan(&project), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `web`: its build asks for `foo.bar`, which is no entitlement
+     --> compose.yaml:4:5
+      |
+    4 |     build:
+      |     ^^^^^
+    hint: there are network.host, security.insecure, device
     ");
 }
 

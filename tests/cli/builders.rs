@@ -224,9 +224,9 @@ fn podman_is_no_builder() {
     --- stderr
        [t]  plan     1 service to build, 0 to reuse, 0 tags
        [t]  web      building with engine
-       [t]  web      failed: builder unix://[project]/podman.sock cannot build: it is podman, which has no BuildKit
+       [t]  web      failed: unix://[project]/podman.sock cannot build: it is podman, which has no BuildKit
     error: build `web`
-      caused by: builder unix://[project]/podman.sock cannot build: it is podman, which has no BuildKit
+      caused by: unix://[project]/podman.sock cannot build: it is podman, which has no BuildKit
     hint: run a buildkitd and name it: `podman run -d --name buildkitd --privileged docker.io/moby/buildkit`, then `--builder` with a buildx builder of the driver remote at podman-container://buildkitd, or BUILDKIT_HOST where it listens
     ");
 }

@@ -135,6 +135,48 @@ fn gitlab_gives_the_same_words() {
 }
 
 #[test]
+fn a_schedule_of_gitlab_on_another_branch_is_not_latest() {
+    let mut place = Place::empty();
+    place.set("GITLAB_CI", "true");
+    place.set("CI_COMMIT_BRANCH", "dev");
+    place.set("CI_DEFAULT_BRANCH", "main");
+    place.set("CI_COMMIT_SHA", "860c1904a1ce19322e91ac35af1ab07466440c37");
+    place.set("CI_PIPELINE_SOURCE", "schedule");
+    let rules = [
+        "type=schedule",
+        "type=raw,value=latest,enable={{is_default_branch}}",
+    ];
+    assert_eq!(place.tags(&rules), ["nightly"]);
+    place.set("CI_COMMIT_BRANCH", "main");
+    assert_eq!(place.tags(&rules), ["nightly", "latest"]);
+}
+
+#[test]
+fn a_rule_that_is_quoted_as_a_whole_is_a_rule() {
+    let place = Place::github("refs/tags/v1.2.3", "push");
+    assert_eq!(
+        place.tags(&["\"type=raw,value=a\"\n\"type=semver,pattern={{version}}\""]),
+        ["1.2.3", "a", "latest"]
+    );
+    // What is in quotes within it stays in one piece.
+    assert_eq!(
+        place.tags(&["\"type=match,\"\"pattern=v(\\d{1,2})\"\",group=1\""]),
+        ["1", "latest"]
+    );
+    assert_eq!(place.tags(&["\"\"", "b"]), ["b"], "nothing in quotes");
+}
+
+#[test]
+fn an_image_without_a_name_has_no_tags() {
+    let place = Place::github("refs/tags/v1.2.3", "push");
+    let rule = "--rule=type=semver,pattern={{version}}";
+    assert_eq!(
+        place.tags_with(&[], &[rule, "--image=a,"]),
+        ["a:1.2.3", "a:latest"]
+    );
+}
+
+#[test]
 fn short_names_have_as_many_digits_as_asked_for() {
     let mut place = Place::github("refs/heads/main", "push");
     place.set("DOCKER_METADATA_SHORT_SHA_LENGTH", "10");

@@ -75,10 +75,13 @@ fn a_detached_head_at_a_pull_reference() {
     place.git("update-ref -d refs/pull/12/merge");
     place.git("update-ref refs/remotes/pull/13/head HEAD");
     place.git("update-ref -d refs/remotes/origin/feature");
+    assert_eq!(place.tags(&REFERENCES), ["pr-13-head"]);
+    place.git("update-ref -d refs/remotes/pull/13/head");
+    place.git("update-ref refs/remotes/pull/7/merge HEAD");
     assert_eq!(
         place.tags(&REFERENCES),
-        ["13-head"],
-        "a remote that is named pull"
+        ["pr-7"],
+        "as actions/checkout leaves it"
     );
     place.git("update-ref refs/remotes/origin/pull/14/merge HEAD");
     assert_eq!(place.tags(&REFERENCES), ["pr-14"]);

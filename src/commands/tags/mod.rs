@@ -42,10 +42,10 @@ struct Oddity {
 }
 
 /// Prints the tags of the rules that are typed; where none are, those of publish.toml for every
-/// service, and outside of a project those of the rules that hold without any.
+/// service or the one that is named, and outside of a project those of the rules that hold without any.
 pub(super) fn run(given: &Given<'_>, arguments: &TagsArguments) -> Result<Exit, Error> {
     if !is_typed(arguments) {
-        match read(given, Purpose::Publish) {
+        match read(given, Purpose::Tags) {
             Ok(read) => return of_project(given, arguments, &read),
             Err(Error::Compose(compose::Error::NoFile { .. })) => {}
             Err(error) => return Err(error),
@@ -66,7 +66,6 @@ fn is_typed(arguments: &TagsArguments) -> bool {
         || !arguments.labels.is_empty()
         || !arguments.annotations.is_empty()
         || arguments.annotation_levels.is_some()
-        || arguments.service.is_some()
         || arguments.dirty.is_some()
 }
 
@@ -89,10 +88,11 @@ struct OfService {
 
 /// What publish.toml comes to for every service.
 fn of_project(given: &Given<'_>, arguments: &TagsArguments, read: &Read) -> Result<Exit, Error> {
-    let plan = read.plan(&[])?;
+    let selection: Vec<String> = arguments.service.iter().cloned().collect();
+    let plan = read.plan(&selection)?;
     let mut documents = Vec::new();
     let mut texts = String::new();
-    for target in &plan.targets {
+    for target in plan.targets.iter().filter(|target| target.wanted) {
         let settings = read.settings.service(&target.service);
         let computed = plan::computed(&read.project, &read.settings, &read.facts, &target.service)?;
         let names = Names {

@@ -147,11 +147,14 @@ pub(super) fn text(
     if arguments.explain {
         explain(&mut text, facts, computed);
     }
-    for reference in references(images, computed) {
+    let references = references(images, computed);
+    for reference in &references {
         line(&mut text, format_args!("{reference}"));
     }
     if arguments.explain {
-        line(&mut text, format_args!(""));
+        if !references.is_empty() {
+            line(&mut text, format_args!(""));
+        }
         line(&mut text, format_args!("labels"));
         for (key, value) in &said.labels {
             line(&mut text, format_args!("  {key}={}", one_line(value)));

@@ -95,6 +95,16 @@ pub enum Output {
     Export(ExportOrder),
 }
 
+impl Output {
+    /// Whether it is an image, and no mere files.
+    pub fn is_image(&self) -> bool {
+        match self {
+            Self::Export(export) => export.kind.is_image(),
+            Self::Push { .. } | Self::Load { .. } => true,
+        }
+    }
+}
+
 /// A result that is written to this machine, whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportOrder {
@@ -140,7 +150,7 @@ pub enum BuilderError {
         hint: Option<String>,
     },
     /// The builder cannot do what the target asks for.
-    #[error("builder {builder} cannot {what}")]
+    #[error("{builder} cannot {what}")]
     Unsupported {
         /// The builder's name.
         builder: String,

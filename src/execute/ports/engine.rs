@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::oci::Digest;
+use crate::oci::{Digest, Reference};
 use crate::plan::retention::{Contents, Thing};
 
 /// An image as an archive, while it comes.
@@ -37,9 +37,9 @@ pub trait Engine: Send + Sync {
     /// time.
     async fn give_out(&self, image: &Digest, wanted: Wanted) -> Result<GivenOut, EngineError>;
 
-    /// Removes an image that castoff's builds left without a name. `false` where it has one by now, is
-    /// in use, or not castoff's.
-    async fn forget(&self, image: &Digest) -> Result<bool, EngineError>;
+    /// Takes a name from an image, and removes it where that was its last. `false` where nothing has the
+    /// name, or the image is in use.
+    async fn forget(&self, name: &Reference) -> Result<bool, EngineError>;
 }
 
 /// What is wanted of an image.

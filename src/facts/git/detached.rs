@@ -71,10 +71,12 @@ fn tag(search: &mut Search<'_>, commit: &Commit) -> Option<String> {
     Some(format!("refs/tags/{taken}"))
 }
 
-/// `refs/pull/12/merge`, also where a fetch has put it under a remote's name.
+/// `refs/pull/12/merge`, also where a fetch has put it beside the branches of remotes, as actions/checkout does
+/// (`refs/remotes/pull/12/merge`; docker/actions-toolkit, `Git.getDetachedRef`), or under a remote's name.
 fn pull<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<String> {
     names.find_map(|name| {
         let rest = match name.strip_prefix("refs/remotes/") {
+            Some(name) if name.starts_with("pull/") => name,
             Some(name) => name.split_once('/')?.1,
             None => name.strip_prefix("refs/")?,
         };

@@ -2,6 +2,7 @@
 
 use super::lines::Instruction;
 use super::{Obscure, flags, words};
+use crate::printable::without_login;
 
 /// Whether `ADD` fetches something that may be another thing tomorrow.
 pub(super) fn fetched(instruction: &Instruction, escape: char) -> Result<(), Obscure> {
@@ -18,7 +19,7 @@ pub(super) fn fetched(instruction: &Instruction, escape: char) -> Result<(), Obs
         if word.starts_with("<<") || is_checked || is_commit(&word) {
             continue;
         }
-        let shown: String = word.chars().take(120).collect();
+        let shown: String = without_login(&word).chars().take(120).collect();
         let (known, is_whole) = match word.split_once('$') {
             Some((known, _)) => (known, false),
             None => (word.as_str(), true),

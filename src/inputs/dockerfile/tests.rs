@@ -115,6 +115,11 @@ fn what_cannot_be_told_is_obscure_with_its_line() {
             "line 2: ADD fetches https://example.com/y, which no checksum pins",
         ),
         (
+            "FROM x\nADD https://me:pw@example.com/y?sig=1 /y",
+            &[],
+            "line 2: ADD fetches https://example.com/y?…, which no checksum pins",
+        ),
+        (
             "FROM x\nADD git@github.com:a/b.git /y",
             &[],
             "line 2: ADD fetches git@github.com:a/b.git, which no checksum pins",

@@ -23,14 +23,12 @@ fn builder(name: &str, has: &str) -> Builder {
             name: name.to_owned(),
             is_engine: false,
             is_running: true,
-            nodes: 1,
             known: Knowledge::Declared(Vec::new()),
         },
         answer: Knowledge::Asked(Abilities {
             platforms: all,
             native,
             is_full: true,
-            publishes: true,
         }),
     }
 }
@@ -44,11 +42,6 @@ impl Builder {
     fn asleep(mut self, declared: &str) -> Self {
         self.contender.is_running = false;
         self.contender.known = Knowledge::Declared(platforms(declared));
-        self
-    }
-
-    fn nodes(mut self, nodes: usize) -> Self {
-        self.contender.nodes = nodes;
         self
     }
 
@@ -70,7 +63,10 @@ fn ask(text: &str) -> Ask {
     let platforms = platforms(text);
     Ask {
         services: vec!["web".to_owned()],
-        several: platforms.len() > 1,
+        beyond_classic_store: (platforms.len() > 1)
+            .then_some(BeyondClassicStore::Platforms)
+            .into_iter()
+            .collect(),
         platforms,
         ..Ask::default()
     }
@@ -128,8 +124,7 @@ fn the_first_builder_is_asked_alone_where_it_does() {
         comes_to(&ask(wish), &world(), "engine", "engine: -");
     }
     let rich = Ask {
-        attestations: true,
-        linked: true,
+        beyond_classic_store: [BeyondClassicStore::Platforms, BeyondClassicStore::Sbom].into(),
         caches: ["gha", "inline", "local", "registry"]
             .map(str::to_owned)
             .into(),
@@ -161,14 +156,14 @@ fn what_the_first_cannot_do_is_the_reason_for_another() {
         builder("farm", "amd64"),
     ];
     let attested = Ask {
-        attestations: true,
+        beyond_classic_store: [BeyondClassicStore::Provenance].into(),
         ..ask("")
     };
     comes_to(
         &attested,
         &world,
         "engine farm",
-        "farm: engine cannot attach a provenance or an SBOM; farm does",
+        "farm: engine cannot attest provenance; farm does",
     );
 }
 
@@ -243,14 +238,14 @@ fn what_has_no_platforms_stays_what_it_was() {
         builder("b", "amd64"),
     ];
     let attested = Ask {
-        attestations: true,
+        beyond_classic_store: [BeyondClassicStore::Provenance].into(),
         ..ask("")
     };
     comes_to(
         &attested,
         &world,
         "engine a b",
-        "b: engine cannot attach a provenance or an SBOM; b does",
+        "b: engine cannot attest provenance; b does",
     );
     let world = [
         builder("engine", "").engine().silent(),
@@ -313,7 +308,7 @@ fn the_classic_store_does_what_it_can() {
         &ask("amd64 arm64"),
         &world(),
         "engine a",
-        "a: engine cannot make one image for several platforms; a does by emulation",
+        "a: engine cannot hold an image of several platforms; a does by emulation",
     );
     // Files it writes, and archives of images it does not.
     let going_to = |goal| Ask {
@@ -328,19 +323,20 @@ fn the_classic_store_does_what_it_can() {
         "a: engine cannot write an archive of an image; a does natively",
     );
     let inline = Ask {
-        caches: [INLINE.to_owned()].into(),
+        caches: ["inline".to_owned()].into(),
         ..ask("amd64")
     };
     comes_to(&inline, &world(), "engine", "engine: -");
     let registry = Ask {
         caches: ["registry".to_owned()].into(),
+        beyond_classic_store: [BeyondClassicStore::Cache("registry".to_owned())].into(),
         ..ask("amd64")
     };
     comes_to(
         &registry,
         &world(),
         "engine a",
-        "a: engine cannot write a cache of the kind registry; a does natively",
+        "a: engine cannot write a `registry` cache; a does natively",
     );
 }
 
@@ -351,7 +347,7 @@ fn a_cache_that_nobody_writes_is_in_nobodys_way() {
         ..ask("amd64")
     };
     let alone = [builder("engine", "amd64").engine()];
-    let says = "engine: engine cannot write a cache of the kind s3, and no other builder can";
+    let says = "engine: engine cannot write a `s3` cache, and no other builder can";
     comes_to(&cached, &alone, "engine", says);
     let world = [
         builder("engine", "amd64").engine(),
@@ -366,27 +362,37 @@ fn a_cache_that_nobody_writes_is_in_nobodys_way() {
         &cached,
         &world,
         "engine a",
-        "a: engine cannot write a cache of the kind s3; a does natively",
+        "a: engine cannot write a `s3` cache; a does natively",
     );
 }
 
 #[test]
-fn results_are_handed_on_within_one_node() {
-    let world = [
-        builder("engine", "amd64").engine(),
-        builder("a", "amd64 arm64").nodes(2),
-        builder("b", "amd64+arm64"),
+fn how_an_image_is_written_is_of_no_concern_to_files() {
+    let beyond = [
+        BeyondClassicStore::Compression("zstd"),
+        BeyondClassicStore::Timestamps,
     ];
-    let linked = Ask {
-        linked: true,
-        ..ask("amd64 arm64")
+    let world = || {
+        [
+            builder("engine", "amd64").engine().classic(),
+            builder("a", "amd64"),
+        ]
+    };
+    let published = Ask {
+        beyond_classic_store: beyond.into(),
+        ..ask("amd64")
     };
     comes_to(
-        &linked,
-        &world,
-        "engine a b",
-        "b: engine cannot build for linux/arm64; b does by emulation",
+        &published,
+        &world(),
+        "engine a",
+        "a: engine cannot compress with zstd, or rewrite times within layers; a does natively",
     );
+    let files = Ask {
+        goal: Goal::Files,
+        ..published
+    };
+    comes_to(&files, &world(), "engine", "engine: -");
 }
 
 #[test]
