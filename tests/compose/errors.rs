@@ -122,6 +122,7 @@ cases! {
     question_mark_in_brackets: "services:\n  api:\n    image: a\n    command: [curl, http://x/?a=b]\n",
     colon_in_brackets: "services:\n  api:\n    image: a\n    command: [Xvfb, :99]\n",
     reset_below_override: "services: !override\n  api: !reset\n",
+    infinite_cpus: "services: {a: {image: a, cpus: .inf}}\n",
     name: "name: \"!!!\"\nservices: {a: {image: a}}\n",
 }
 

@@ -33,15 +33,11 @@ impl Decoding<'_> {
     }
 
     pub(super) fn int(&mut self, node: &Node, place: Place) -> Decoded {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_possible_wrap,
-            reason = "as Go converts numbers"
-        )]
+        #[expect(clippy::cast_possible_wrap, reason = "as Go converts numbers")]
         let whole = match &node.value {
             Value::Int(whole) => *whole,
             Value::Uint(whole) => *whole as i64,
-            Value::Float(float) => *float as i64,
+            Value::Float(float) => whole_of(*float),
             Value::Text(text) => match text.parse() {
                 Ok(whole) => whole,
                 Err(_) => return self.malformed(place, text, "a whole number"),
@@ -75,12 +71,20 @@ impl Decoding<'_> {
     }
 
     pub(super) fn float(&mut self, node: &Node, place: Place) -> Decoded {
-        match &node.value {
+        let float = match &node.value {
             Value::Text(text) => match parse_float(text) {
-                Some(float) => Ok(single(float)),
-                None => self.malformed(place, text, "a number"),
+                Some(float) => single(float),
+                None => return self.malformed(place, text, "a number"),
             },
-            _ => self.number(node, place),
+            _ => self.number(node, place)?,
+        };
+        match float {
+            // Compose reads it, and then cannot print it as JSON.
+            Some(Value::Float(float)) if !float.is_finite() => {
+                let message = format!("{} must be a finite number", self.path);
+                Err(Fault::rule(place, message))
+            }
+            float => Ok(float),
         }
     }
 
@@ -150,6 +154,17 @@ impl Decoding<'_> {
         };
         Ok((count != 0).then_some(Value::Int(count)))
     }
+}
+
+/// A whole number of a float, as Go converts it on amd64: the least one if it does not fit.
+fn whole_of(float: f64) -> i64 {
+    // 2 to the 63rd, which is no `i64` any more; a float is never between it and the largest.
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    if float >= -BEYOND && float < BEYOND {
+        #[expect(clippy::cast_possible_truncation, reason = "it is within the range")]
+        return float as i64;
+    }
+    i64::MIN
 }
 
 /// A number as Go's `float32` holds it; none for 0.
