@@ -1,7 +1,7 @@
 //! What every verb that concerns the project begins with: read, decide, look whether the inputs are
 //! there.
 
-use std::fs;
+use std::io;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -236,9 +236,18 @@ fn publish_toml(given: &Given<'_>) -> Result<Option<(PathBuf, String)>, Error> {
             (folder.join(config::FILE_NAME), false)
         }
     };
-    match fs::read_to_string(&path) {
+    // Compose's own reader: it does not wait for ever for a pipe, nor read a device for ever.
+    let read = match compose::read_file(&path) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| {
+            let message = "the file is not UTF-8";
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        }),
+        Err(compose::Error::Read { source, .. }) => Err(source),
+        Err(other) => return Err(other.into()),
+    };
+    match read {
         Ok(text) => Ok(Some((path, text))),
-        Err(error) if !is_named && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if !is_named && error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(config::Error::Read { path, source }.into()),
     }
 }

@@ -7,7 +7,7 @@ use super::decode::decode;
 use super::discover::{self, Found, LoadOptions, fitting_name, given_name};
 use super::document::Document;
 use super::error::Error;
-use super::loader::{Environment, Loader, Stop};
+use super::loader::{Loader, Stop};
 use super::model::{Project, Warning};
 use super::node::{Map, Node, Place, Value};
 use super::normalize::normalize;
@@ -49,7 +49,8 @@ fn assemble(options: &LoadOptions, loader: &mut Loader<'_>) -> Result<Project, B
     if name.is_empty() {
         return Err(Error::NoName.into());
     }
-    normalize(&mut document, &name, &found.environment)?;
+    let budget = &mut loader.findings.budget;
+    normalize(&mut document, &name, &found.environment, budget)?;
     document.remove("name");
 
     let mut document = decode(document, &mut loader.findings)?;
@@ -78,8 +79,11 @@ fn assemble(options: &LoadOptions, loader: &mut Loader<'_>) -> Result<Project, B
         found.profiles = profiles;
     }
     consistency::container_names(&enabled)?;
-    let warnings = warnings(loader);
     let secrets = document.get("secrets").cloned();
+    let budget = &mut loader.findings.budget;
+    let values = secrets.as_ref().and_then(Node::as_map);
+    build::count_secrets(&enabled, values, &found.environment, budget)?;
+    let warnings = warnings(loader);
     profiles::only_used(&mut document, &enabled);
     Ok(finish(
         document,
@@ -164,41 +168,33 @@ fn name(
         None => None,
     };
     // The files are read before they are loaded, for their names are variables in themselves.
-    let written = names(&found.files, &found.environment, loader);
+    let written = names(&found.files, loader)?;
     if let Some(name) = given {
         return Ok(name);
     }
-    match written? {
-        Some(name) => Ok(fitting_name(&name)),
-        None => Ok(folder_name(&found.folder, loader)),
-    }
+    let Some(node) = written else {
+        return Ok(folder_name(&found.folder, loader));
+    };
+    let text = node.as_text().unwrap_or_default();
+    let root = super::path::Path::root();
+    let path = root.child("name");
+    let findings = &mut loader.findings;
+    let done = variables::replaced(text, node.place, &path, &found.environment, findings)?;
+    Ok(fitting_name(&done.text))
 }
 
-/// The name that the files give the project.
-fn names(
-    files: &[String],
-    environment: &Environment,
-    loader: &mut Loader<'_>,
-) -> Result<Option<String>, Box<Stop>> {
+/// The name that the files give the project; what is wrong with a file is told here already.
+fn names(files: &[String], loader: &mut Loader<'_>) -> Result<Option<Node>, Box<Stop>> {
     let mut last = None;
     for file in files {
-        // What is wrong with the file is told when it is loaded.
-        let Ok(documents) = loader.name_documents(file) else {
-            continue;
-        };
-        for document in documents {
+        for document in loader.first_look(file)? {
             let node = document.root.as_map().and_then(|root| root.get("name"));
             if let Some(node) = node.filter(|node| !matches!(node.as_text(), None | Some(""))) {
                 last = Some(node.clone());
             }
         }
     }
-    let Some(node) = last else { return Ok(None) };
-    let text = node.as_text().unwrap_or_default();
-    let root = super::path::Path::root();
-    let path = root.child("name");
-    let done = variables::replaced(text, node.place, &path, environment, &mut loader.findings)?;
-    Ok(Some(done.text))
+    Ok(last)
 }
 
 fn folder_name(folder: &str, loader: &mut Loader<'_>) -> String {

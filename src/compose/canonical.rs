@@ -1,5 +1,6 @@
 //! Turns short forms into long ones: compose-go's `transform/canonical.go`.
 
+use super::budget::Budget;
 use super::error::Fault;
 use super::merge::started;
 use super::node::{Map, Node, Place, Value};
@@ -7,16 +8,12 @@ use super::schema::name_of;
 use super::short::{port, volume};
 use super::variables::Findings;
 
-/// How many ports one document may publish; a range counts as many as it has.
-const MOST_PORTS: usize = 70_000;
-
 /// Turns the short forms of a document into long ones.
 pub(super) fn transform(document: &mut Map, findings: &mut Findings) -> Result<(), Box<Fault>> {
-    let mut ports = 0;
     for (name, service) in below(document, "services") {
         for (key, entry) in service.iter_mut() {
             let at = format!("services.{name}.{key}");
-            service_key(key, &mut entry.node, entry.key, &at, &mut ports)?;
+            service_key(key, &mut entry.node, entry.key, &at, &mut findings.budget)?;
         }
     }
     for section in ["volumes", "networks", "secrets", "configs"] {
@@ -44,7 +41,7 @@ fn service_key(
     node: &mut Node,
     key_place: Place,
     at: &str,
-    ports: &mut usize,
+    budget: &mut Budget,
 ) -> Result<(), Box<Fault>> {
     let place = if matches!(node.value, Value::Text(_)) {
         node.place
@@ -100,7 +97,7 @@ fn service_key(
         "volumes" => each(node, &mut |item| mount(item, at))?,
         "devices" => each(node, &mut |item| device(item, at))?,
         "secrets" | "configs" => each(node, &mut |item| file_reference(item, at))?,
-        "ports" => published(node, at, place, ports)?,
+        "ports" => published(node, at, place, budget)?,
         "ulimits" => ulimits(node, at)?,
         "dns" => {
             text_to_list(node);
@@ -301,7 +298,12 @@ fn file_reference(node: &mut Node, at: &str) -> Result<(), Box<Fault>> {
     }
 }
 
-fn published(node: &mut Node, at: &str, place: Place, count: &mut usize) -> Result<(), Box<Fault>> {
+fn published(
+    node: &mut Node,
+    at: &str,
+    place: Place,
+    budget: &mut Budget,
+) -> Result<(), Box<Fault>> {
     let Value::List(items) = &mut node.value else {
         return Err(Fault::rule(
             place,
@@ -325,15 +327,7 @@ fn published(node: &mut Node, at: &str, place: Place, count: &mut usize) -> Resu
         };
         let parsed =
             port::parse(&text).map_err(|reason| Fault::rule(place, format!("{at}: {reason}")))?;
-        *count += parsed.len();
-        if *count > MOST_PORTS {
-            let what = "the file publishes too many ports";
-            let limit = MOST_PORTS;
-            return Err(Fault::new(
-                place,
-                super::error::Problem::Limit { what, limit },
-            ));
-        }
+        budget.ports(parsed.len(), place)?;
         for port in parsed {
             let mut long = Map::default();
             long.set_text("mode", place, "ingress");

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::Budget;
 use super::canonical::below;
 use super::error::Fault;
 use super::node::{Map, Node, Place, Value};
@@ -327,7 +328,11 @@ fn without_link(path: String) -> String {
 }
 
 /// Gives names without a value in lists the value of the environment, and configs their content.
-pub(super) fn environment(document: &mut Map, environment: &BTreeMap<String, String>) {
+pub(super) fn environment(
+    document: &mut Map,
+    environment: &BTreeMap<String, String>,
+    budget: &mut Budget,
+) -> Result<(), Box<Fault>> {
     for (_, service) in below(document, "services") {
         if let Some(Value::List(lines)) = service.get_mut("environment").map(|node| &mut node.value)
         {
@@ -335,28 +340,37 @@ pub(super) fn environment(document: &mut Map, environment: &BTreeMap<String, Str
             for line in lines {
                 let value = line.as_text().and_then(|name| environment.get(name));
                 if let (Some(name), Some(value)) = (line.as_text(), value) {
+                    budget.text(name.len() + value.len(), line.place)?;
                     line.value = Value::Text(format!("{name}={value}").into());
                 }
             }
         }
     }
     for (_, secret) in below(document, "secrets") {
-        set_from(secret, environment, SECRET_VALUE);
+        set_from(secret, environment, SECRET_VALUE, budget)?;
     }
     for (_, config) in below(document, "configs") {
-        set_from(config, environment, "content");
+        set_from(config, environment, "content", budget)?;
     }
+    Ok(())
 }
 
 /// The key under which a secret's value waits for the model. It is never printed.
 pub(super) const SECRET_VALUE: &str = "x-#value";
 
-fn set_from(resource: &mut Map, environment: &BTreeMap<String, String>, key: &str) {
+fn set_from(
+    resource: &mut Map,
+    environment: &BTreeMap<String, String>,
+    key: &str,
+    budget: &mut Budget,
+) -> Result<(), Box<Fault>> {
     let Some(variable) = resource.get("environment") else {
-        return;
+        return Ok(());
     };
     let place = variable.place;
     if let Some(value) = variable.as_text().and_then(|name| environment.get(name)) {
+        budget.text(value.len(), place)?;
         resource.set_text(key, place, value);
     }
+    Ok(())
 }

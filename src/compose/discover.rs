@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::dotenv;
+use super::dotenv::{EnvFormat, Lines, Variables};
 use super::error::{Error, Problem};
 use super::loader::{Environment, Loader};
 use super::paths;
-use super::source;
 use crate::excerpt::Excerpt;
 
 /// The names of compose files, the first one that is there wins.
@@ -73,7 +72,7 @@ pub(super) fn discover(options: &LoadOptions, loader: &mut Loader<'_>) -> Result
     let mut environment = options.environment.clone();
     let env_files = search.env_files();
     // Variables of compose itself count from the start, even from a `.env` file.
-    search.own_settings(&env_files, &mut environment);
+    search.own_settings(&env_files, &mut environment, loader)?;
     if !environment.contains_key("PWD") {
         environment.insert("PWD".to_owned(), search.here.clone());
     }
@@ -171,7 +170,12 @@ impl Search<'_> {
 
     /// Takes `COMPOSE_…` variables from the env files that are known before anything else. What is
     /// wrong with the files is found later.
-    fn own_settings(&self, env_files: &[String], environment: &mut Environment) {
+    fn own_settings(
+        &self,
+        env_files: &[String],
+        environment: &mut Environment,
+        loader: &mut Loader<'_>,
+    ) -> Result<(), Error> {
         let files: Vec<String> = self
             .options
             .files
@@ -179,23 +183,28 @@ impl Search<'_> {
             .map(|file| self.file(file))
             .collect();
         let Ok(env_files) = self.used_env_files(&files, env_files, environment) else {
-            return;
+            return Ok(());
         };
-        let mut variables = Environment::new();
+        let mut variables = Variables::new();
         for file in &env_files {
-            let Ok(bytes) = source::read(Path::new(file)) else {
-                return;
+            let bytes = match loader.sources.read(Path::new(file)) {
+                Ok(bytes) => bytes,
+                // Nobody shall wait twice.
+                Err(error @ Error::Silent { .. }) => return Err(error),
+                Err(_) => return Ok(()),
             };
             let lookup = |name: &str| self.options.environment.get(name).cloned();
-            if dotenv::parse(&bytes, &mut variables, &lookup, &mut Vec::new()).is_err() {
-                return;
+            let lines = Lines::read(&bytes, EnvFormat::Dotenv);
+            if lines.set(&mut variables, &lookup, &mut Vec::new()).is_err() {
+                return Ok(());
             }
         }
         for (name, value) in variables {
-            if name.starts_with("COMPOSE_") {
-                environment.entry(name).or_insert(value);
+            if name.starts_with("COMPOSE_") && !environment.contains_key(&*name) {
+                environment.insert(name.to_string(), value.to_string());
             }
         }
+        Ok(())
     }
 
     /// The env files, or the `.env` of the project's folder if there is one and none are named.
@@ -232,7 +241,7 @@ impl Search<'_> {
         environment: &mut Environment,
         loader: &mut Loader<'_>,
     ) -> Result<(), Error> {
-        let mut variables = Environment::new();
+        let mut variables = Variables::new();
         for file in self.used_env_files(files, env_files, environment)? {
             let path = PathBuf::from(&file);
             let what = "env file";
@@ -240,15 +249,18 @@ impl Search<'_> {
                 let place = None;
                 return Err(Error::Missing { what, path, place });
             }
-            let bytes = source::read(&path)?;
+            let bytes = loader.sources.read(&path)?;
             let lookup = |name: &str| environment.get(name).cloned();
             let mut unset = Vec::new();
-            dotenv::parse(&bytes, &mut variables, &lookup, &mut unset)
+            Lines::read(&bytes, EnvFormat::Dotenv)
+                .set(&mut variables, &lookup, &mut unset)
                 .map_err(|error| dotenv_error(&path, &bytes, error, None))?;
             loader.findings.unset(unset, None);
         }
         for (name, value) in variables {
-            environment.entry(name).or_insert(value);
+            if !environment.contains_key(&*name) {
+                environment.insert(name.to_string(), value.to_string());
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! format `raw` is that of `docker run --env-file`: no quotes, no variables.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::interpolate::{InterpolateError, interpolate};
 
@@ -14,8 +15,36 @@ const MOST_TEXT: usize = 16 << 20;
 /// The longest line of a raw file, in bytes: Go's `bufio.MaxScanTokenSize`.
 const LONGEST_RAW_LINE: usize = 64 * 1024;
 
-/// What a file sets.
-pub(super) type Variables = BTreeMap<String, String>;
+/// What files set.
+pub(super) type Variables = BTreeMap<Arc<str>, Arc<str>>;
+
+/// The lines of an env file before their variables are replaced, which is done for each service
+/// that reads the file: a value may refer to what the service sets itself.
+#[derive(Debug)]
+pub(super) struct Lines {
+    lines: Vec<Line>,
+    /// Why the file cannot be read further than these lines.
+    wrong: Option<DotenvError>,
+}
+
+#[derive(Debug)]
+struct Line {
+    /// The last one of the value, counted from 1.
+    number: usize,
+    name: Arc<str>,
+    value: Given,
+}
+
+/// What a line gives its variable.
+#[derive(Debug)]
+enum Given {
+    /// A value as it stands.
+    Literal(Arc<str>),
+    /// A value with variables in it.
+    Template(Box<str>),
+    /// The value of the environment, for the name stands alone.
+    Inherited,
+}
 
 /// Why an env file cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +131,7 @@ impl DotenvError {
 }
 
 /// The grammar of an env file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EnvFormat {
     /// compose's own, with quotes and variables.
     Dotenv,
@@ -118,32 +147,80 @@ pub fn env_file(
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, DotenvError> {
     let mut variables = Variables::new();
-    match format {
-        EnvFormat::Dotenv => parse(bytes, &mut variables, lookup, &mut Vec::new())?,
-        EnvFormat::Raw => parse_raw(bytes, &mut variables, lookup)?,
-    }
-    Ok(variables)
+    Lines::read(bytes, format).set(&mut variables, lookup, &mut Vec::new())?;
+    Ok(variables
+        .into_iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect())
 }
 
-/// Reads a file into `variables`. A value's variables are looked up with `lookup`, and then among
-/// those of the file. Names of variables that were not set are added to `unset`.
-pub(super) fn parse(
-    bytes: &[u8],
-    variables: &mut Variables,
-    lookup: &dyn Fn(&str) -> Option<String>,
-    unset: &mut Vec<String>,
-) -> Result<(), DotenvError> {
+impl Lines {
+    /// Reads a file. What is wrong with it is told when its lines are used.
+    pub(super) fn read(bytes: &[u8], format: EnvFormat) -> Self {
+        let mut lines = Vec::new();
+        let read = match format {
+            EnvFormat::Dotenv => dotenv(bytes, &mut lines),
+            EnvFormat::Raw => raw(bytes, &mut lines),
+        };
+        Self {
+            lines,
+            wrong: read.err(),
+        }
+    }
+
+    /// How many lines there are that set something.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Sets the variables of the lines. A value's variables are looked up with `lookup`, and then
+    /// among `variables`. Names of variables that were not set are added to `unset`.
+    pub(super) fn set(
+        &self,
+        variables: &mut Variables,
+        lookup: &dyn Fn(&str) -> Option<String>,
+        unset: &mut Vec<String>,
+    ) -> Result<(), DotenvError> {
+        let mut used = 0;
+        for line in &self.lines {
+            let number = line.number;
+            let value = match &line.value {
+                Given::Literal(value) => Some(Arc::clone(value)),
+                Given::Inherited => lookup(&line.name).map(Arc::from),
+                Given::Template(text) => {
+                    let lookup = |name: &str| {
+                        lookup(name).or_else(|| variables.get(name).map(ToString::to_string))
+                    };
+                    let mut done =
+                        interpolate(text, &lookup).map_err(|source| DotenvError::Variable {
+                            line: number,
+                            source,
+                        })?;
+                    unset.append(&mut done.unset);
+                    Some(done.text.into())
+                }
+            };
+            if let Some(value) = value {
+                used += value.len();
+                if used > MOST_TEXT {
+                    return Err(DotenvError::TooLong { line: number });
+                }
+                variables.insert(Arc::clone(&line.name), value);
+            }
+        }
+        self.wrong.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// Reads the lines of compose's own format.
+fn dotenv(bytes: &[u8], lines: &mut Vec<Line>) -> Result<(), DotenvError> {
     let text = String::from_utf8_lossy(bytes);
     let mut parser = Parser {
         rest: text.strip_prefix('\u{feff}').unwrap_or(&text),
         line: 1,
-        used: 0,
-        variables,
-        lookup,
-        unset,
     };
     while parser.skip_to_statement() {
-        parser.statement()?;
+        lines.push(parser.statement()?);
     }
     Ok(())
 }
@@ -151,10 +228,6 @@ pub(super) fn parse(
 struct Parser<'a> {
     rest: &'a str,
     line: usize,
-    used: usize,
-    variables: &'a mut Variables,
-    lookup: &'a dyn Fn(&str) -> Option<String>,
-    unset: &'a mut Vec<String>,
 }
 
 impl<'a> Parser<'a> {
@@ -175,24 +248,21 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn statement(&mut self) -> Result<(), DotenvError> {
+    fn statement(&mut self) -> Result<Line, DotenvError> {
         let (key, inherited) = self.key()?;
         if key.contains(' ') {
             return Err(DotenvError::Space { line: self.line });
         }
         let value = if inherited {
-            (self.lookup)(key)
+            Given::Inherited
         } else {
-            Some(self.value()?)
+            self.value()?
         };
-        if let Some(value) = value {
-            self.used += value.len();
-            if self.used > MOST_TEXT {
-                return Err(DotenvError::TooLong { line: self.line });
-            }
-            self.variables.insert(key.to_owned(), value);
-        }
-        Ok(())
+        Ok(Line {
+            number: self.line,
+            name: key.into(),
+            value,
+        })
     }
 
     /// The name, and whether it stands alone, so that its value comes from the environment.
@@ -241,14 +311,14 @@ impl<'a> Parser<'a> {
         Ok((key.trim_end(), inherited))
     }
 
-    fn value(&mut self) -> Result<String, DotenvError> {
+    fn value(&mut self) -> Result<Given, DotenvError> {
         let text = self.rest;
         let Some(quote @ ('"' | '\'')) = text.chars().next() else {
             let (value, rest) = text.split_once('\n').unwrap_or((text, ""));
             self.rest = rest;
             self.line += 1;
             let value = value.split(" #").next().unwrap_or_default().trim_end();
-            return self.expand(value);
+            return Ok(Given::of(value));
         };
         let opened = self.line;
         let mut value = String::new();
@@ -259,11 +329,11 @@ impl<'a> Parser<'a> {
             }
             if letter == quote && !escaped {
                 self.rest = text.get(at + 1..).unwrap_or_default();
-                return if quote == '"' {
-                    self.expand(&unescape(&value))
+                return Ok(if quote == '"' {
+                    Given::of(&unescape(&value))
                 } else {
-                    Ok(value)
-                };
+                    Given::Literal(value.into())
+                });
             }
             if letter == '\\' && !escaped {
                 escaped = true;
@@ -277,15 +347,16 @@ impl<'a> Parser<'a> {
         }
         Err(DotenvError::Quote { line: opened })
     }
+}
 
-    fn expand(&mut self, value: &str) -> Result<String, DotenvError> {
-        let lookup = |name: &str| (self.lookup)(name).or_else(|| self.variables.get(name).cloned());
-        let mut done = interpolate(value, &lookup).map_err(|source| DotenvError::Variable {
-            line: self.line,
-            source,
-        })?;
-        self.unset.append(&mut done.unset);
-        Ok(done.text)
+impl Given {
+    /// A value that may have variables in it.
+    fn of(value: &str) -> Self {
+        if value.contains('$') {
+            Self::Template(value.into())
+        } else {
+            Self::Literal(value.into())
+        }
     }
 }
 
@@ -350,12 +421,9 @@ fn octal(behind: &str) -> (String, usize) {
     }
 }
 
-/// Reads a file of the format `raw`: what stands behind the first `=` is the value, quotes and all.
-pub(super) fn parse_raw(
-    bytes: &[u8],
-    variables: &mut Variables,
-    lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<(), DotenvError> {
+/// Reads the lines of the format `raw`: what stands behind the first `=` is the value, quotes and
+/// all.
+fn raw(bytes: &[u8], lines: &mut Vec<Line>) -> Result<(), DotenvError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let number = index + 1;
@@ -371,8 +439,8 @@ pub(super) fn parse_raw(
             continue;
         }
         let (key, value) = match line.split_once('=') {
-            Some((key, value)) => (key, Some(value.to_owned())),
-            None => (line, lookup(line)),
+            Some((key, value)) => (key, Given::Literal(value.into())),
+            None => (line, Given::Inherited),
         };
         if key.is_empty() {
             return Err(DotenvError::NoName { line: number });
@@ -380,9 +448,11 @@ pub(super) fn parse_raw(
         if key.contains([' ', '\t']) {
             return Err(DotenvError::Space { line: number });
         }
-        if let Some(value) = value {
-            variables.insert(key.to_owned(), value);
-        }
+        lines.push(Line {
+            number,
+            name: key.into(),
+            value,
+        });
     }
     Ok(())
 }
@@ -394,7 +464,8 @@ mod tests {
     fn read(text: &str) -> Result<Variables, DotenvError> {
         let mut variables = Variables::new();
         let lookup = |name: &str| (name == "HOME").then(|| "/root".to_owned());
-        parse(text.as_bytes(), &mut variables, &lookup, &mut Vec::new())?;
+        let lines = Lines::read(text.as_bytes(), EnvFormat::Dotenv);
+        lines.set(&mut variables, &lookup, &mut Vec::new())?;
         Ok(variables)
     }
 

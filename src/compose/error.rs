@@ -46,6 +46,20 @@ pub enum Error {
         /// The largest size, in bytes.
         limit: u64,
     },
+    /// The project's files are larger than those of any project.
+    #[error("the project's files have more than {limit} bytes together")]
+    TooMuch {
+        /// The largest sum, in bytes; a file counts each time it is included or extended.
+        limit: usize,
+    },
+    /// A pipe gave nothing, for nobody writes to it.
+    #[error("waited {seconds} seconds for {}, and nothing came", .path.display())]
+    Silent {
+        /// The pipe.
+        path: PathBuf,
+        /// How long was waited.
+        seconds: u64,
+    },
     /// The files include and extend too many others.
     #[error("the project has more than {limit} files")]
     TooManyFiles {
@@ -231,6 +245,16 @@ pub enum Problem {
         /// The nearest service that the file has.
         nearest: Option<String>,
     },
+    /// `extends` leads further than castoff follows.
+    #[error(
+        "`extends` leads from service to service, more than {limit} in a row, beginning at `{service}`"
+    )]
+    LongChain {
+        /// The first service.
+        service: String,
+        /// The longest way that is followed.
+        limit: usize,
+    },
     /// Something that castoff does not fetch.
     #[error("{what} from {url} is not supported: castoff reads compose files of this machine only")]
     Remote {
@@ -364,6 +388,10 @@ impl Error {
             } if !nearest.is_empty() => Some(format!("{origin} could say `{nearest}`")),
             Self::NoName => Some("set `name:` in the compose file, or give -p NAME".to_owned()),
             Self::NoService { nearest, .. } => nearest.as_deref().map(did_you_mean),
+            Self::Silent { .. } => Some(
+                "it is a pipe or a device; start the program that writes to it, or name a file"
+                    .to_owned(),
+            ),
             Self::Empty => Some("write at least one service under `services:`".to_owned()),
             Self::Invalid { problem, .. } => problem.hint(),
             _ => None,
@@ -398,12 +426,18 @@ impl Problem {
             Self::Character { letter: '\u{feff}' } => {
                 Some("remove the byte order mark within the file".to_owned())
             }
+            Self::Character {
+                letter: '\u{85}' | '\u{2028}' | '\u{2029}',
+            } => Some(
+                "docker compose takes it for the end of a line; remove it, or write it as an escape in double quotes"
+                    .to_owned(),
+            ),
             Self::Remote { .. } => {
                 Some("fetch it first, for example as a git submodule, and name its path".to_owned())
             }
             Self::Circle { .. } => Some("take one of the steps out".to_owned()),
             Self::Limit { .. } => Some(
-                "no real project needs so much; look for aliases that repeat one another"
+                "no real project needs so much; look for what repeats: aliases, `extends`, `include`, env files"
                     .to_owned(),
             ),
             Self::Rule { hint, .. } => hint.map(str::to_owned),

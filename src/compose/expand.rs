@@ -2,8 +2,8 @@
 //! what is meant.
 //!
 //! The rules are those of compose-go's `loader/reset.go` over go-yaml v3. Aliases are followed
-//! under a budget, so that a file of a hundred lines cannot become a tree of a billion nodes
-//! (docker compose 2.40 runs out of memory there).
+//! under the project's [`Budget`], so that a file of a hundred lines cannot become a tree of a
+//! billion nodes (docker compose 2.40 runs out of memory there).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,17 +11,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::budget::Budget;
 use super::error::{Fault, Problem};
 use super::node::{Map, Node, Place, Value};
-use super::path::Path;
+use super::resets::Resets;
 use super::scalar;
 use super::yaml::{DEEPEST, Kind, Number, Stream, Written, too_deep};
-
-/// How many values a file may have once its aliases are followed.
-const MOST_VALUES: usize = 300_000;
-
-/// How many bytes of text a file may have once its aliases are followed.
-const MOST_TEXT: usize = 32 << 20;
 
 /// One document of a file.
 #[derive(Debug)]
@@ -32,47 +27,8 @@ pub(super) struct Document {
     pub resets: Resets,
 }
 
-/// Paths that a document takes away from the documents before it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Resets {
-    paths: Vec<Vec<String>>,
-}
-
-impl Resets {
-    /// Takes the paths out of `target`, whose own path is `at`.
-    pub(super) fn apply(&self, target: &mut Map, at: &Path<'_>) {
-        if self.paths.is_empty() {
-            return;
-        }
-        let mut prefix: Vec<String> = at.rule(|keys| keys.iter().map(|&key| key.into()).collect());
-        self.take(target, &mut prefix);
-    }
-
-    fn take(&self, target: &mut Map, at: &mut Vec<String>) {
-        target.retain(|key, entry| {
-            at.push(key.to_owned());
-            let gone = self.paths.iter().any(|path| matches(path, at));
-            if !gone && let Some(below) = entry.node.as_map_mut() {
-                self.take(below, at);
-            }
-            at.pop();
-            !gone
-        });
-    }
-}
-
-fn matches(pattern: &[String], path: &[String]) -> bool {
-    pattern.len() == path.len()
-        && pattern
-            .iter()
-            .zip(path)
-            .all(|(pattern, key)| pattern == "*" || pattern == key)
-}
-
 /// Resolves the documents of a file.
-pub(super) fn expand(stream: &Stream) -> Result<Vec<Document>, Box<Fault>> {
-    let mut values = 0;
-    let mut bytes = 0;
+pub(super) fn expand(stream: &Stream, budget: &mut Budget) -> Result<Vec<Document>, Box<Fault>> {
     let mut documents = Vec::new();
     for root in &stream.documents {
         let mut expansion = Expansion {
@@ -83,12 +39,10 @@ pub(super) fn expand(stream: &Stream) -> Result<Vec<Document>, Box<Fault>> {
             met: HashMap::new(),
             followed: HashSet::new(),
             dropped: HashSet::new(),
-            values,
-            bytes,
+            kept: 0,
+            budget: &mut *budget,
         };
         let root = expansion.node(*root)?;
-        values = expansion.values;
-        bytes = expansion.bytes;
         let Some(root) = root else { continue };
         documents.push(Document {
             root,
@@ -111,8 +65,9 @@ struct Expansion<'a> {
     followed: HashSet<Number>,
     /// Nodes that `!reset` took away: they are gone for every alias to come.
     dropped: HashSet<Number>,
-    values: usize,
-    bytes: usize,
+    /// How many `!override` lead here: below one, compose leaves all as it is written.
+    kept: usize,
+    budget: &'a mut Budget,
 }
 
 impl Expansion<'_> {
@@ -124,10 +79,14 @@ impl Expansion<'_> {
         };
         self.count(written)?;
         if let Kind::Alias(target) = written.kind {
-            if self.followed.insert(number) {
+            if self.kept == 0 && self.followed.insert(number) {
                 self.meet(target, written.place)?;
             }
-            return self.node(target);
+            let value = self.node(target)?;
+            if self.kept == 0 && value.is_none() {
+                self.dropped.insert(number);
+            }
+            return Ok(value);
         }
         if self.within.contains(&number) {
             let at = self.path.join(".");
@@ -136,16 +95,23 @@ impl Expansion<'_> {
         if self.within.len() > DEEPEST {
             return Err(Fault::new(written.place, too_deep()));
         }
+        // `resolveReset` returns at `!override`, and so sees neither tag nor alias below it.
+        let mut keeps = false;
         match written.tag.as_deref() {
+            _ if self.kept > 0 => {}
             Some("!reset") => {
                 if self.dropped.insert(number) {
-                    self.resets.paths.push(self.path.clone());
+                    self.resets.add(&self.path);
                 }
                 return Ok(None);
             }
-            Some("!override") => self.resets.paths.push(self.path.clone()),
+            Some("!override") => {
+                self.resets.add(&self.path);
+                keeps = true;
+            }
             _ => {}
         }
+        self.kept += usize::from(keeps);
         self.within.push(number);
         let value = match &written.kind {
             Kind::Scalar { text, plain } => scalar_value(written, text, *plain).map(Some),
@@ -154,12 +120,16 @@ impl Expansion<'_> {
             Kind::Alias(_) => Ok(None),
         };
         self.within.pop();
+        self.kept -= usize::from(keeps);
         Ok(value?.map(|value| Node::new(written.place, value)))
     }
 
     fn sequence(&mut self, items: &[Number]) -> Result<Value, Box<Fault>> {
         let mut list = Vec::with_capacity(items.len().min(1024));
         for (index, item) in items.iter().enumerate() {
+            if self.is_gone(*item) {
+                continue;
+            }
             self.path.push(index.to_string());
             let node = self.node(*item);
             self.path.pop();
@@ -174,6 +144,9 @@ impl Expansion<'_> {
         let mut merged = None;
         let stream = self.stream;
         for (key, value) in entries {
+            if self.is_gone(*value) {
+                continue;
+            }
             let Some((written, text)) = key_text(stream, *key) else {
                 let place = stream.nodes.get(*key).map(|key| key.place);
                 let place = place.unwrap_or_default();
@@ -188,6 +161,7 @@ impl Expansion<'_> {
                 .get(*key)
                 .map(|key| key.place)
                 .unwrap_or_default();
+            self.budget.text(text.len(), place)?;
             if let Some(before) = seen.insert(text, place) {
                 let key = text.to_owned();
                 return Err(Fault::between(place, before, Problem::Duplicate { key }));
@@ -214,6 +188,11 @@ impl Expansion<'_> {
         Ok(map)
     }
 
+    /// Whether `!reset` took a node away from where it stands before `!override` looks at it again.
+    fn is_gone(&self, number: Number) -> bool {
+        self.kept > 0 && self.dropped.contains(&number)
+    }
+
     /// The mappings that `<<` names, the strongest first.
     fn merge_sources(&mut self, number: Number) -> Result<Option<Vec<Map>>, Box<Fault>> {
         let Some(node) = self.node(number)? else {
@@ -236,29 +215,18 @@ impl Expansion<'_> {
 
     /// Counts a value against the budget.
     fn count(&mut self, written: &Written) -> Result<(), Box<Fault>> {
-        self.values += 1;
-        if let Kind::Scalar { text, .. } = &written.kind {
-            self.bytes += text.len();
+        self.budget.values(1, written.place)?;
+        match &written.kind {
+            Kind::Scalar { text, .. } => self.budget.text(text.len(), written.place),
+            _ => Ok(()),
         }
-        let (what, limit) = if self.values > MOST_VALUES {
-            (
-                "the file has too many values once its aliases are followed",
-                MOST_VALUES,
-            )
-        } else if self.bytes > MOST_TEXT {
-            (
-                "the file has too much text once its aliases are followed",
-                MOST_TEXT,
-            )
-        } else {
-            return Ok(());
-        };
-        Err(Fault::new(written.place, Problem::Limit { what, limit }))
     }
 
     /// Refuses an alias where its target was met above or below: compose takes it for a cycle.
     fn meet(&mut self, target: Number, place: Place) -> Result<(), Box<Fault>> {
         let here = self.path.join(".");
+        // Each is kept, and a key may be as long as the file.
+        self.budget.text(here.len(), place)?;
         let met = self.met.entry(target).or_default();
         let below = format!("{here}.");
         let within = met

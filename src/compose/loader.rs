@@ -5,21 +5,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path as FilePath, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 
+use super::dotenv::{EnvFormat, Lines};
 use super::error::{Error, Fault};
-use super::expand::{self, Document, Resets};
-use super::node::{Map, Node, Place, Value};
+use super::expand::{self, Document};
+use super::node::{Map, Value};
 use super::path::Path;
-use super::source::{self, Sources};
+use super::resets::Resets;
+use super::source::Sources;
 use super::variables::Findings;
 use super::{canonical, defaults, merge, paths, schema, unique, variables, yaml};
 
 mod extends;
 mod include;
-
-/// How many values `extends` may copy in a project.
-const MOST_COPIES: usize = 400_000;
 
 /// Variables and their values.
 pub(super) type Environment = BTreeMap<String, String>;
@@ -40,8 +38,10 @@ pub(super) struct Loader<'a> {
     bases: HashMap<(String, String, usize), Rc<Base>>,
     /// How many environments there were: each included set of files has its own.
     environments: usize,
-    /// How many values were copied.
-    copies: usize,
+    /// Documents of files that were read for the project's name, and are to be loaded.
+    ready: HashMap<String, Vec<Document>>,
+    /// The lines of the env files that services read, by path and format.
+    pub env_files: HashMap<(PathBuf, EnvFormat), Rc<Lines>>,
 }
 
 /// The services of a file that others extend.
@@ -109,7 +109,8 @@ impl<'a> Loader<'a> {
             standard_input,
             bases: HashMap::new(),
             environments: 1,
-            copies: 0,
+            ready: HashMap::new(),
+            env_files: HashMap::new(),
         }
     }
 
@@ -138,25 +139,27 @@ impl<'a> Loader<'a> {
     }
 
     /// The documents of a file, and whose number they have.
-    pub(super) fn documents(&mut self, file: &str) -> Result<Vec<Document>, Failure> {
+    fn documents(&mut self, file: &str) -> Result<Vec<Document>, Failure> {
         let path = self.real(file);
         let bytes = if file == "-" {
-            self.standard_input
-                .ok_or(Error::NoInput)?
-                .as_bytes()
-                .to_vec()
+            self.standard_input.ok_or(Error::NoInput)?.as_bytes().into()
         } else {
-            source::read(&path)?
+            self.sources.read(&path)?
         };
-        let text: Arc<str> = source::decode(&path, bytes)?.into();
-        let number = self.sources.add(&path, Arc::clone(&text))?;
+        self.findings.budget.read(bytes.len())?;
+        let (number, text) = self.sources.add(&path, &bytes)?;
         let stream = yaml::parse(number, &text)?;
-        Ok(expand::expand(&stream)?)
+        Ok(expand::expand(&stream, &mut self.findings.budget)?)
     }
 
-    /// The documents of a file that is read for its name only.
-    pub(super) fn name_documents(&mut self, file: &str) -> Result<Vec<Document>, Failure> {
-        self.documents(file)
+    /// The documents of a file that is looked at before it is loaded.
+    pub(super) fn first_look(&mut self, file: &str) -> Result<&[Document], Failure> {
+        let documents = match self.ready.remove(file) {
+            Some(documents) => documents,
+            None => self.documents(file)?,
+        };
+        let documents = self.ready.entry(file.to_owned()).insert_entry(documents);
+        Ok(documents.into_mut())
     }
 
     /// The file that a path names for the system.
@@ -181,7 +184,8 @@ impl<'a> Loader<'a> {
         defaults::fill(&mut document)?;
         defaults::check(&mut document)?;
         self.resolver(view.folder).resolve(&mut document)?;
-        defaults::environment(&mut document, view.environment);
+        let budget = &mut self.findings.budget;
+        defaults::environment(&mut document, view.environment, budget)?;
         Ok(document)
     }
 
@@ -203,7 +207,11 @@ impl<'a> Loader<'a> {
     ) -> Result<(Map, Resets), Failure> {
         let mut included = included.to_vec();
         let mut resets = Resets::default();
-        for document in self.documents(file)? {
+        let documents = match self.ready.remove(file) {
+            Some(documents) => documents,
+            None => self.documents(file)?,
+        };
+        for document in documents {
             let place = document.root.place;
             let Value::Map(mut own) = document.root.value else {
                 let message = "the document must be a mapping";
@@ -214,11 +222,14 @@ impl<'a> Loader<'a> {
             if used == Use::Whole {
                 self.extend_all(&mut own, file, view, &resets)?;
             }
-            resets.apply(&mut merged, &Path::root());
+            let budget = &mut self.findings.budget;
+            resets.apply(&mut merged, &Path::root(), budget)?;
             if used == Use::Whole {
                 included.push(file.to_owned());
                 self.include_all(&mut own, view, &included)?;
             }
+            let before: usize = merged.iter().map(|(_, entry)| entry.node.count()).sum();
+            self.findings.budget.merged(before, place)?;
             merged = merge::merge(merged, own)?;
             unique::enforce(&mut merged)?;
             if used == Use::Whole {
@@ -232,18 +243,6 @@ impl<'a> Loader<'a> {
             unique::enforce(&mut merged)?;
         }
         Ok((merged, resets))
-    }
-
-    /// Counts values that are copied, for a chain of copies can become very long.
-    fn count_copy(&mut self, node: &Node, place: Place) -> Result<(), Failure> {
-        self.copies += node.count();
-        if self.copies > MOST_COPIES {
-            let what = "`extends` copies too many values";
-            let limit = MOST_COPIES;
-            let problem = super::error::Problem::Limit { what, limit };
-            return Err(Fault::new(place, problem).into());
-        }
-        Ok(())
     }
 }
 

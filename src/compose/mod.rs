@@ -13,6 +13,7 @@
 //! [`Project`] and [`Document`].
 
 mod assemble;
+mod budget;
 mod canonical;
 mod consistency;
 mod decode;
@@ -34,6 +35,7 @@ mod paths;
 mod profiles;
 #[cfg(test)]
 mod properties;
+mod resets;
 mod scalar;
 mod schema;
 mod short;
@@ -52,4 +54,4 @@ pub use model::{
     SecretSource, Service, SshKey, Ulimit, Warning,
 };
 pub use short::ulimit::{NamedUlimit, UlimitError};
-pub use source::LARGEST_FILE;
+pub use source::{LARGEST_FILE, read_file};

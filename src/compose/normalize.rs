@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::Budget;
 use super::canonical::below;
 use super::defaults::items;
 use super::error::Fault;
@@ -14,6 +15,7 @@ pub(super) fn normalize(
     document: &mut Map,
     name: &str,
     environment: &BTreeMap<String, String>,
+    budget: &mut Budget,
 ) -> Result<(), Box<Fault>> {
     networks(document)?;
     for (_, service) in below(document, "services") {
@@ -21,9 +23,9 @@ pub(super) fn normalize(
             let place = service.get("pull_policy").map(|node| node.place);
             service.set_text("pull_policy", place.unwrap_or_default(), "missing");
         }
-        build(service, environment);
+        build(service, environment, budget)?;
         if let Some(variables) = service.get_mut("environment") {
-            resolve(variables, environment, true);
+            resolve(variables, environment, true, budget)?;
         }
         depends_on(service)?;
         for mount in items(service.get_mut("volumes")) {
@@ -81,13 +83,17 @@ fn networks(document: &mut Map) -> Result<(), Box<Fault>> {
     Ok(())
 }
 
-fn build(service: &mut Map, environment: &BTreeMap<String, String>) {
+fn build(
+    service: &mut Map,
+    environment: &BTreeMap<String, String>,
+    budget: &mut Budget,
+) -> Result<(), Box<Fault>> {
     let Some(build) = service.get_mut("build") else {
-        return;
+        return Ok(());
     };
     let place = build.place;
     let Some(build) = build.as_map_mut() else {
-        return;
+        return Ok(());
     };
     let missing = |key: &str, build: &Map| build.get(key).is_none_or(Node::is_null);
     if missing("context", build) {
@@ -97,12 +103,19 @@ fn build(service: &mut Map, environment: &BTreeMap<String, String>) {
         build.set_text("dockerfile", place, "Dockerfile");
     }
     if let Some(arguments) = build.get_mut("args") {
-        resolve(arguments, environment, false);
+        resolve(arguments, environment, false, budget)?;
     }
+    Ok(())
 }
 
 /// Gives names without a value that of the environment. The others stay if `keep`, and go if not.
-fn resolve(node: &mut Node, environment: &BTreeMap<String, String>, keep: bool) {
+fn resolve(
+    node: &mut Node,
+    environment: &BTreeMap<String, String>,
+    keep: bool,
+    budget: &mut Budget,
+) -> Result<(), Box<Fault>> {
+    let mut counted = Ok(());
     match &mut node.value {
         Value::List(lines) => lines.retain_mut(|line| {
             let Some(name) = line.as_text().filter(|text| !text.contains('=')) else {
@@ -110,7 +123,10 @@ fn resolve(node: &mut Node, environment: &BTreeMap<String, String>, keep: bool) 
             };
             match environment.get(name) {
                 Some(value) => {
-                    line.value = Value::Text(format!("{name}={value}").into());
+                    if counted.is_ok() {
+                        counted = budget.text(name.len() + value.len(), line.place);
+                        line.value = Value::Text(format!("{name}={value}").into());
+                    }
                     true
                 }
                 None => keep,
@@ -122,7 +138,10 @@ fn resolve(node: &mut Node, environment: &BTreeMap<String, String>, keep: bool) 
             }
             match environment.get(name) {
                 Some(value) => {
-                    entry.node.value = Value::Text(value.as_str().into());
+                    if counted.is_ok() {
+                        counted = budget.text(value.len(), entry.key);
+                        entry.node.value = Value::Text(value.as_str().into());
+                    }
                     true
                 }
                 None => keep,
@@ -130,6 +149,7 @@ fn resolve(node: &mut Node, environment: &BTreeMap<String, String>, keep: bool) 
         }),
         _ => {}
     }
+    counted
 }
 
 /// Adds the dependencies that `links`, shared namespaces and `volumes_from` imply.

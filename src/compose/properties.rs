@@ -3,6 +3,7 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
+use super::budget::Budget;
 use super::document::Document;
 use super::node::{Map, Node, Place, Value};
 use super::path::Path;
@@ -10,7 +11,7 @@ use super::{canonical, expand, merge, unique, variables, yaml};
 
 fn read(text: &str) -> Map {
     let stream = yaml::parse(0, text).unwrap_or_else(|fault| panic!("{fault:?}\n{text}"));
-    let mut documents = expand::expand(&stream).unwrap();
+    let mut documents = expand::expand(&stream, &mut Budget::default()).unwrap();
     match documents.remove(0).root.value {
         Value::Map(map) => map,
         other => panic!("{other:?}"),

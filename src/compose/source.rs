@@ -1,6 +1,7 @@
 //! The files that were read, and how much of them may be read.
 
-use std::io::Read as _;
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,8 +10,12 @@ use super::node::Place;
 use super::short::gitref::without_password;
 use crate::excerpt::Excerpt;
 
-/// The largest file that is read, in bytes. Compose files of real projects stay below 1 MB.
-pub const LARGEST_FILE: u64 = 8 << 20;
+mod open;
+
+pub use open::{LARGEST_FILE, read_file};
+
+/// A place further than this in its line, in bytes, is not marked in the line.
+const LONG_LINE: usize = 1_024;
 
 /// How many files one project may have, includes and extended files counted each time.
 const MOST_FILES: usize = 1_000;
@@ -19,6 +24,15 @@ const MOST_FILES: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     files: Vec<Source>,
+    /// The bytes of each file that was read: a pipe gives them once only, and a file that is
+    /// written meanwhile has one content for the whole project.
+    bytes: HashMap<PathBuf, Arc<[u8]>>,
+    /// The numbers of files, by path.
+    numbers: HashMap<PathBuf, u32>,
+    /// A line, how many of its bytes were counted last, and how many characters they are.
+    counted: Cell<((u32, u32), usize, usize)>,
+    /// How many files were taken in, each time counted.
+    taken: usize,
 }
 
 #[derive(Debug)]
@@ -30,20 +44,38 @@ struct Source {
 }
 
 impl Sources {
-    /// Takes in a file's text, and gives it a number.
-    pub(super) fn add(&mut self, path: &Path, text: Arc<str>) -> Result<u32, Error> {
-        let number = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        if self.files.len() >= MOST_FILES {
+    /// The content of a file, never more than [`LARGEST_FILE`] bytes.
+    pub(super) fn read(&mut self, path: &Path) -> Result<Arc<[u8]>, Error> {
+        if let Some(bytes) = self.bytes.get(path) {
+            return Ok(Arc::clone(bytes));
+        }
+        let bytes: Arc<[u8]> = read_file(path)?.into();
+        self.bytes.insert(path.to_owned(), Arc::clone(&bytes));
+        Ok(bytes)
+    }
+
+    /// Takes in a compose file, and gives it a number and its text.
+    pub(super) fn add(&mut self, path: &Path, bytes: &[u8]) -> Result<(u32, Arc<str>), Error> {
+        self.taken += 1;
+        if self.taken > MOST_FILES {
             return Err(Error::TooManyFiles { limit: MOST_FILES });
         }
+        if let Some(number) = self.numbers.get(path)
+            && let Some(source) = self.files.get(*number as usize)
+        {
+            return Ok((*number, Arc::clone(&source.text)));
+        }
+        let text: Arc<str> = decode(path, bytes)?.into();
+        let number = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         let begins = text.match_indices('\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(begins);
         self.files.push(Source {
             path: path.to_owned(),
             lines: lines.filter_map(|at| u32::try_from(at).ok()).collect(),
-            text,
+            text: Arc::clone(&text),
         });
-        Ok(number)
+        self.numbers.insert(path.to_owned(), number);
+        Ok((number, text))
     }
 
     /// The place with its line, to be shown.
@@ -63,9 +95,40 @@ impl Sources {
             .map_or(source.text.len(), |end| *end as usize);
         let text = source.text.get(begin as usize..end).unwrap_or_default();
         let within = |at: u32| at.saturating_sub(begin) as usize;
-        let mut excerpt = Excerpt::at(&source.path, text, within(place.start), within(place.end));
+        let (start, end) = (within(place.start), within(place.end));
+        if start <= LONG_LINE {
+            let text = text.get(..text.floor_char_boundary(2 * LONG_LINE));
+            let text = text.unwrap_or_default();
+            let mut excerpt = Excerpt::at(&source.path, text, start, end);
+            excerpt.line = line.max(1);
+            return excerpt;
+        }
+        // All that is shown of such a line is its beginning.
+        let line_text = text;
+        let text = text
+            .get(..text.floor_char_boundary(start))
+            .unwrap_or_default();
+        let shown = text.get(..text.floor_char_boundary(LONG_LINE));
+        let mut excerpt = Excerpt::at(&source.path, shown.unwrap_or_default(), 0, 0);
         excerpt.line = line.max(1);
+        excerpt.column = self.column((place.file, begin), line_text, text.len());
         excerpt
+    }
+
+    /// The column of a place in a line. The places of a line are mostly asked for one after the
+    /// other: what was counted for the one before is not counted again.
+    fn column(&self, line: (u32, u32), text: &str, start: usize) -> usize {
+        let (counted, mut length, mut letters) = self.counted.get();
+        if counted != line {
+            (length, letters) = (0, 0);
+        }
+        let between = |from: usize, to: usize| {
+            let text = text.get(from..to).unwrap_or_default();
+            text.chars().count()
+        };
+        letters = (letters + between(length, start)).saturating_sub(between(start, length));
+        self.counted.set((line, start, letters));
+        letters + 1
     }
 
     /// The text at a place, as it stands in the file.
@@ -120,33 +183,13 @@ fn hide_password(place: &mut Excerpt, written: &str) {
     }
 }
 
-/// Reads a file, but never more than [`LARGEST_FILE`] bytes of it.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(Error::TooLarge {
-            path: path.to_owned(),
-            limit: LARGEST_FILE,
-        });
-    }
-    Ok(bytes)
-}
-
 /// The text of a YAML file: UTF-8, or UTF-16 with a byte order mark, without characters that YAML
 /// does not allow.
-pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
-    let text = match bytes.as_slice() {
+fn decode(path: &Path, bytes: &[u8]) -> Result<String, Error> {
+    let text = match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        [0xef, 0xbb, 0xbf, ..] => utf8(path, bytes.get(3..).unwrap_or_default().to_vec())?,
+        [0xef, 0xbb, 0xbf, rest @ ..] => utf8(path, rest)?,
         _ => utf8(path, bytes)?,
     };
     match text.char_indices().find(|(_, letter)| !allowed(*letter)) {
@@ -159,16 +202,18 @@ pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
     }
 }
 
-fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let text = String::from_utf8_lossy(error.as_bytes());
-        Error::Invalid {
-            problem: Box::new(Problem::NotUtf8),
-            place: Box::new(Excerpt::at(path, &text, at, at + 1)),
-            related: None,
-        }
-    })
+fn utf8(path: &Path, bytes: &[u8]) -> Result<String, Error> {
+    std::str::from_utf8(bytes)
+        .map(str::to_owned)
+        .map_err(|error| {
+            let at = error.valid_up_to();
+            let text = String::from_utf8_lossy(bytes);
+            Error::Invalid {
+                problem: Box::new(Problem::NotUtf8),
+                place: Box::new(Excerpt::at(path, &text, at, at + 1)),
+                related: None,
+            }
+        })
 }
 
 fn utf16(bytes: &[u8], order: fn([u8; 2]) -> u16) -> String {
@@ -178,9 +223,9 @@ fn utf16(bytes: &[u8], order: fn([u8; 2]) -> u16) -> String {
         .collect()
 }
 
-/// The characters of a YAML stream (YAML 1.1, 5.1), as libyaml's reader checks them.
+/// The characters of a YAML stream (YAML 1.1, 5.1), as libyaml's reader checks them. Some are
+/// text in quotes only: see `yaml`.
 fn allowed(letter: char) -> bool {
     matches!(letter,
         '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
-        && letter != '\u{feff}'
 }

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::error::{Fault, Problem};
 use super::node::{Map, Node, Place, Value};
 use super::path::Path;
 use crate::interpolate::{Interpolated, interpolate};
 
-/// How much text a document's variables may become, in bytes.
-const MOST_TEXT: usize = 32 << 20;
-
-/// Where variables come from, and what was found odd on the way.
+/// What was found odd on the way, and what was used up.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// Variables that are not set, each with the first place that asks for it.
@@ -20,8 +18,8 @@ pub(super) struct Findings {
     pub remarks: Vec<(String, Place)>,
     /// Remarks that have no place.
     pub general: Vec<String>,
-    /// How much text the variables became.
-    used: usize,
+    /// What the project costs so far.
+    pub budget: Budget,
 }
 
 impl Findings {
@@ -107,12 +105,7 @@ pub(super) fn replaced(
         let at = path.to_string();
         Fault::new(place, Problem::Variable { at, source })
     })?;
-    findings.used += done.text.len();
-    if findings.used > MOST_TEXT {
-        let what = "the document has too much text once its variables are replaced";
-        let limit = MOST_TEXT;
-        return Err(Fault::new(place, Problem::Limit { what, limit }));
-    }
+    findings.budget.text(done.text.len(), place)?;
     findings.unset(std::mem::take(&mut done.unset), Some(place));
     Ok(done)
 }

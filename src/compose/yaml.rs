@@ -13,8 +13,11 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StructureStyle,
 
 use super::error::{Fault, Problem};
 use super::node::Place;
+use letters::{check_escapes, check_name};
 use repair::Repairs;
 
+mod flow;
+mod letters;
 mod repair;
 
 /// How deep mappings and sequences may stand in one another. Real files stay below 15.
@@ -81,6 +84,11 @@ pub(super) fn parse(file: u32, text: &str) -> Result<Stream, Box<Fault>> {
         match attempt(file, text, &repairs) {
             Attempt::Done(stream) => return Ok(stream),
             Attempt::Failed(fault) => return Err(fault),
+            Attempt::Otherwise { found, fault } => {
+                if !repairs.plain(text, &found) {
+                    return Err(fault);
+                }
+            }
             Attempt::Refused {
                 kind,
                 at,
@@ -88,6 +96,10 @@ pub(super) fn parse(file: u32, text: &str) -> Result<Stream, Box<Fault>> {
                 fault,
             } => {
                 let repaired = match kind {
+                    ErrorKind::PlainScalarStartsWithDashFlowIndicator if in_flow => {
+                        repairs.quote(text, (at, at + 1))
+                    }
+                    ErrorKind::CommentNotSeparated => repairs.space(text, at),
                     ErrorKind::TabInIndentation
                     | ErrorKind::TabInBlockIndentation
                     | ErrorKind::TabNotAllowed
@@ -110,6 +122,12 @@ pub(super) fn parse(file: u32, text: &str) -> Result<Stream, Box<Fault>> {
 enum Attempt {
     Done(Stream),
     Failed(Box<Fault>),
+    /// Texts without quotes that libyaml reads otherwise; and what to say if they cannot be
+    /// repaired.
+    Otherwise {
+        found: Vec<flow::Otherwise>,
+        fault: Box<Fault>,
+    },
     Refused {
         kind: ErrorKind,
         at: usize,
@@ -135,6 +153,8 @@ fn attempt(file: u32, text: &str, repairs: &Repairs) -> Attempt {
         anchors: HashMap::new(),
         any_document: false,
         with_tabs: Vec::new(),
+        quoted: Vec::new(),
+        otherwise: Vec::new(),
     };
     while let Some(event) = parser.next_event() {
         let taken = match event {
@@ -143,7 +163,11 @@ fn attempt(file: u32, text: &str, repairs: &Repairs) -> Attempt {
                 let at = error.marker().byte_offset().unwrap_or(0);
                 let fault = Fault::new(builder.place(at, at + 1), problem(&error.info()));
                 let kind = error.kind().clone();
-                let in_flow = builder.open.last().is_some_and(|open| open.flow.is_some());
+                let in_flow = builder.in_flow();
+                if !builder.otherwise.is_empty() {
+                    let found = builder.otherwise;
+                    return Attempt::Otherwise { found, fault };
+                }
                 return Attempt::Refused {
                     kind,
                     at,
@@ -156,7 +180,14 @@ fn attempt(file: u32, text: &str, repairs: &Repairs) -> Attempt {
             return Attempt::Failed(fault);
         }
     }
-    match builder.check_tabs() {
+    if let Some(first) = builder.otherwise.first() {
+        let (start, end) = first.span();
+        let problem = problem("a text in brackets with `:` or `?` needs quotes");
+        let fault = Fault::new(builder.place(start, end), problem);
+        let found = builder.otherwise;
+        return Attempt::Otherwise { found, fault };
+    }
+    match builder.check_letters().and_then(|()| builder.check_tabs()) {
         Ok(()) => Attempt::Done(builder.stream),
         Err(fault) => Attempt::Failed(fault),
     }
@@ -173,6 +204,10 @@ struct Builder<'a> {
     any_document: bool,
     /// Quoted texts and flow collections, where a line may begin with a tab.
     with_tabs: Vec<(usize, usize)>,
+    /// Quoted texts.
+    quoted: Vec<(usize, usize)>,
+    /// Texts within brackets that libyaml reads otherwise.
+    otherwise: Vec<flow::Otherwise>,
 }
 
 impl Builder<'_> {
@@ -188,14 +223,20 @@ impl Builder<'_> {
                 }
                 if matches!(style, ScalarStyle::DoubleQuoted | ScalarStyle::SingleQuoted) {
                     self.with_tabs.push((start, end));
+                    self.quoted.push((start, end));
                 }
                 let mut text = text.into_owned();
                 let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                if is_block && end >= self.text.len() && !self.text.ends_with('\n') {
-                    // A last line without an end has none in its value, either.
-                    text.truncate(text.trim_end_matches('\n').len());
+                if is_block && end >= self.text.len() {
+                    letters::without_last_break(self.text, start, &mut text);
                 }
                 let plain = style == ScalarStyle::Plain;
+                if plain && self.in_flow() {
+                    match flow::read(self.text, start, end) {
+                        Ok(otherwise) => self.otherwise.extend(otherwise),
+                        Err(message) => return Err(Fault::new(place, problem(message))),
+                    }
+                }
                 self.add(place, anchor, tag.as_deref(), Kind::Scalar { text, plain })?;
             }
             Event::Alias(anchor) => {
@@ -221,13 +262,10 @@ impl Builder<'_> {
                 self.close(place.end)?;
             }
             Event::DocumentStart(explicit, version) => {
-                let known = version
-                    .is_none_or(|version| version.major == 1 && matches!(version.minor, 1 | 2));
+                let known = version.is_none_or(|version| version.major == 1 && version.minor == 1);
                 if !known {
-                    return Err(Fault::new(
-                        place,
-                        problem("a version of YAML other than 1.1 and 1.2"),
-                    ));
+                    let message = "compose reads YAML 1.1 only; remove the line `%YAML`";
+                    return Err(Fault::new(place, problem(message)));
                 }
                 if !explicit && self.any_document {
                     return Err(Fault::new(place, problem("expected `---` behind `...`")));
@@ -237,6 +275,11 @@ impl Builder<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether what comes stands within brackets.
+    fn in_flow(&self) -> bool {
+        self.open.iter().rev().any(|open| open.flow.is_some())
     }
 
     fn place(&self, start: usize, end: usize) -> Place {
@@ -296,6 +339,18 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// Refuses letters that break lines for libyaml only.
+    fn check_letters(&mut self) -> Result<(), Box<Fault>> {
+        self.quoted.sort_unstable();
+        match letters::hidden_break(self.text, &self.quoted) {
+            None => Ok(()),
+            Some((at, letter)) => {
+                let place = self.place(at, at + letter.len_utf8());
+                Err(Fault::new(place, Problem::Character { letter }))
+            }
+        }
+    }
+
     /// Closes the innermost collection; a mapping's last key has its value by now.
     fn close(&mut self, end: u32) -> Result<(), Box<Fault>> {
         let Some(open) = self.open.pop() else {
@@ -349,35 +404,6 @@ impl Builder<'_> {
         }
         Ok(number)
     }
-}
-
-/// Refuses the escapes that libyaml has not: `\/`, and halves of UTF-16 pairs.
-fn check_escapes(written: &str, place: Place) -> Result<(), Box<Fault>> {
-    let mut rest = written;
-    while let Some(at) = rest.find('\\') {
-        let escape = rest.get(at + 1..).unwrap_or_default();
-        let hex = escape.strip_prefix('u').and_then(|hex| hex.get(..4));
-        let code = hex.and_then(|hex| u32::from_str_radix(hex, 16).ok());
-        if escape.starts_with('/') || code.is_some_and(|code| (0xd800..0xe000).contains(&code)) {
-            return Err(Fault::new(
-                place,
-                problem("unknown escape in a quoted text"),
-            ));
-        }
-        let next = escape.chars().next().map_or(0, char::len_utf8);
-        rest = escape.get(next..).unwrap_or_default();
-    }
-    Ok(())
-}
-
-/// Refuses anchors that libyaml cannot read.
-fn check_name(name: &str, place: Place) -> Result<(), Box<Fault>> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if name.bytes().all(fits) {
-        return Ok(());
-    }
-    let message = "an anchor's name has only letters, digits, `_` and `-`";
-    Err(Fault::new(place, problem(message)))
 }
 
 /// The tag as go-yaml writes it: `!!int` for the core ones.

@@ -117,6 +117,11 @@ cases! {
     bind_without_source: "services:\n  api:\n    image: a\n    volumes: [{type: bind, target: /a}]\n",
     mounted_twice: "services:\n  api:\n    image: a\n    tmpfs: /a\n    volumes: [\"./b:/a\"]\n",
     control_character: "services:\n  api:\n    image: a\u{1b}[31m\n",
+    letter_that_ends_a_line_elsewhere: "services:\n  api:\n    image: a # c\u{2028}    command: evil\n",
+    version_of_yaml: "%YAML 1.2\n---\nservices: {api: {image: a}}\n",
+    question_mark_in_brackets: "services:\n  api:\n    image: a\n    command: [curl, http://x/?a=b]\n",
+    colon_in_brackets: "services:\n  api:\n    image: a\n    command: [Xvfb, :99]\n",
+    reset_below_override: "services: !override\n  api: !reset\n",
     name: "name: \"!!!\"\nservices: {a: {image: a}}\n",
 }
 

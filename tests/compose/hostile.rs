@@ -16,28 +16,52 @@ const LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } els
 
 const SERVICE: &str = "services:\n  a:\n    image: a\n";
 
-/// Runs `castoff config` with a gigabyte of address space; says whether it accepts the file.
+/// A project that is meant to hurt.
+struct Hostile<'a> {
+    files: &'a [(&'a str, &'a str)],
+    arguments: &'a [&'a str],
+    environment: &'a [(&'a str, &'a str)],
+}
+
+impl Hostile<'_> {
+    /// Runs `castoff config` with a gigabyte of address space; says whether it accepts the files.
+    #[track_caller]
+    fn accepts(&self) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in self.files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let start = Instant::now();
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                "ulimit -v 1000000; exec \"$0\" config --services \"$@\"",
+            ])
+            .arg(env!("CARGO_BIN_EXE_castoff"))
+            .args(self.arguments)
+            .envs(self.environment.iter().copied())
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let took = start.elapsed();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(took < LIMIT, "{took:?}: {stderr}");
+        match output.status.code() {
+            Some(0) => true,
+            Some(2) => false,
+            other => panic!("{other:?}: {stderr}"),
+        }
+    }
+}
+
 #[track_caller]
 fn accepts(files: &[(&str, &str)]) -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        fs::write(folder.path().join(name), text).unwrap();
+    Hostile {
+        files,
+        arguments: &[],
+        environment: &[],
     }
-    let start = Instant::now();
-    let output = Command::new("sh")
-        .args(["-c", "ulimit -v 1000000; exec \"$0\" config --services"])
-        .arg(env!("CARGO_BIN_EXE_castoff"))
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    let took = start.elapsed();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(took < LIMIT, "{took:?}: {stderr}");
-    match output.status.code() {
-        Some(0) => true,
-        Some(2) => false,
-        other => panic!("{other:?}: {stderr}"),
-    }
+    .accepts()
 }
 
 fn compose(text: &str) -> bool {
@@ -194,4 +218,142 @@ fn the_kept_finds() {
         }
         assert!(start.elapsed() < LIMIT, "{}", path.display());
     }
+}
+
+/// The same as for one file holds for all of a project together.
+#[test]
+fn what_many_services_and_files_make_of_little_is_bounded() {
+    let services = |count: usize, keys: &str| {
+        (0..count).fold("services:\n".to_owned(), |mut text, service| {
+            let _ = writeln!(text, "  s{service}: {{image: x, {keys}}}");
+            text
+        })
+    };
+    let long = "v".repeat(100_000);
+    for keys in [
+        "environment: [V]",
+        "environment: {V: }",
+        "build: {context: ., args: [V]}",
+        "build: {context: ., secrets: [s]}",
+    ] {
+        let text = services(20_000, keys) + "secrets: {s: {environment: V}}\n";
+        let project = Hostile {
+            files: &[("compose.yaml", &text)],
+            arguments: &[],
+            environment: &[("V", &long)],
+        };
+        assert!(!project.accepts(), "{keys}");
+    }
+    let lines = |count: usize| {
+        (0..count).fold(String::new(), |mut text, line| {
+            let _ = writeln!(text, "A{line}=v{line}");
+            text
+        })
+    };
+    let value = format!("A={}\n", "x".repeat(8_000_000));
+    for (count, file) in [(500, lines(20_000)), (200, lines(5_000)), (100, value)] {
+        for key in ["env_file: e", "label_file: e"] {
+            let text = services(count, key);
+            assert!(!accepts(&[("compose.yaml", &text), ("e", &file)]), "{key}");
+        }
+    }
+    let names: Vec<String> = (0..40).map(|file| format!("e{file}")).collect();
+    let text = services(1, &format!("env_file: [{}]", names.join(", ")));
+    let hundred_thousand = lines(100_000);
+    let mut files: Vec<(&str, &str)> = vec![("compose.yaml", &text)];
+    files.extend(names.iter().map(|name| (name.as_str(), &*hundred_thousand)));
+    assert!(!accepts(&files));
+
+    // A large project is none of this.
+    let (text, file) = (services(400, "env_file: e"), lines(400));
+    assert!(accepts(&[("compose.yaml", &text), ("e", &file)]));
+}
+
+#[test]
+fn bombs_in_many_files_are_one() {
+    let list = |level: usize| format!("[{}]", vec![format!("*a{level}"); 7].join(", "));
+    let mut text = format!("{SERVICE}x-0: &a0 [z]\n");
+    for level in 1..=6 {
+        let _ = writeln!(text, "x-{level}: &a{level} {}", list(level - 1));
+    }
+    let project = Hostile {
+        files: &[("f.yaml", &text)],
+        arguments: &["-f", "f.yaml"].repeat(250),
+        environment: &[],
+    };
+    assert!(!project.accepts());
+    let names: Vec<String> = (0..60).map(|file| format!("f{file}.yaml")).collect();
+    let all = format!("include: [{}]\n", names.join(", "));
+    let mut files: Vec<(&str, &str)> = vec![("compose.yaml", &all)];
+    files.extend(names.iter().map(|name| (name.as_str(), text.as_str())));
+    assert!(!accepts(&files));
+
+    // One file that is read over and over, and one that is merged over and over.
+    let long = format!("#{}\nx-a: 1\n", "x".repeat(7_000_000));
+    let all = format!("include: [{}]\n{SERVICE}", vec!["c.yaml"; 900].join(", "));
+    assert!(!accepts(&[("compose.yaml", &all), ("c.yaml", &long)]));
+    let wide = (0..60_000).fold("x-a:\n".to_owned(), |mut text, key| {
+        let _ = writeln!(text, "  v{key}: 1");
+        text
+    });
+    let over = "---\nx-b: 1\n".repeat(3_000);
+    assert!(!compose(&format!("{SERVICE}{wide}{over}")));
+    let reset = wide.replace(": 1", ": !reset 1");
+    let project = Hostile {
+        files: &[
+            ("compose.yaml", &format!("{SERVICE}{wide}")),
+            ("over.yaml", &reset),
+        ],
+        arguments: &["-f", "compose.yaml", "-f", "over.yaml"],
+        environment: &[],
+    };
+    assert!(project.accepts());
+}
+
+#[test]
+fn long_keys_long_lines_and_many_repairs() {
+    let key = "k".repeat(1_000_000);
+    let uses = vec!["*s"; 50_000].join(",");
+    assert!(!compose(&format!(
+        "x-s: &s 1\nx-b:\n  ? {key}\n  : [{uses}]\n{SERVICE}"
+    )));
+    assert!(!compose(&format!(
+        "x-s: &s\n  ? {key}\n  : 1\nx-b: [{uses}]\n{SERVICE}"
+    )));
+    let one_line: Vec<String> = (0..10_000)
+        .map(|service| format!("s{service}: {{build: {{context: ., target: a}}}}"))
+        .collect();
+    assert!(compose(&format!("services: {{{}}}\n", one_line.join(","))));
+    assert!(compose(&format!(
+        "{SERVICE}x-a: [{}]\n",
+        "it's:,".repeat(100_000)
+    )));
+}
+
+#[test]
+fn chains_are_followed_and_end() {
+    let chain = |length: usize| {
+        let mut text = "services:\n".to_owned();
+        for service in 0..length {
+            let _ = writeln!(text, "  s{service}: {{extends: s{}}}", service + 1);
+        }
+        text + &format!("  s{length}: {{image: x}}\n")
+    };
+    assert!(compose(&chain(900)));
+    assert!(!compose(&chain(2_000)));
+    let includes = |length: usize| {
+        let names: Vec<String> = (0..=length).map(|file| format!("i{file}.yaml")).collect();
+        let texts: Vec<String> = (1..=length)
+            .map(|next| format!("include: [i{next}.yaml]\n"))
+            .chain([SERVICE.to_owned()])
+            .collect();
+        let pairs = names.iter().zip(&texts);
+        let mut files: Vec<(&str, &str)> = pairs
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .collect();
+        files.push(("compose.yaml", "include: [i0.yaml]\n"));
+        accepts(&files)
+    };
+    assert!(includes(450));
+    assert!(!includes(600));
 }

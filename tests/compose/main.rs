@@ -9,3 +9,5 @@
 mod cases;
 mod errors;
 mod hostile;
+#[cfg(unix)]
+mod pipes;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
+use super::super::budget::Budget;
 use super::super::consistency::section;
 use super::super::decode::EXTENSIONS;
 use super::super::defaults::SECRET_VALUE;
 use super::super::error::{Fault, Problem, nearest};
+use super::super::loader::Environment;
 use super::super::model::{
     Bake, Build, BuildSecret, CacheEntry, Context, SecretSource, SshKey, Ulimit,
 };
@@ -128,6 +130,30 @@ impl Assembly<'_> {
             None => SecretSource::External,
         }
     }
+}
+
+/// Counts the values of secrets that come from variables: each build that names one has its own.
+pub(super) fn count_secrets(
+    services: &Map,
+    secrets: Option<&Map>,
+    environment: &Environment,
+    budget: &mut Budget,
+) -> Result<(), Box<Fault>> {
+    let length = |name: &str| {
+        let secret = secrets?.get(name)?.as_map()?;
+        let variable = secret.get("environment")?.as_text()?;
+        environment.get(variable).map(String::len)
+    };
+    for (_, entry) in services.iter() {
+        let build = entry.node.as_map().and_then(|service| service.get("build"));
+        let named = build.and_then(|build| build.as_map()?.get("secrets")?.as_list());
+        for reference in named.unwrap_or_default() {
+            let source = reference.as_map().and_then(|map| map.get("source"));
+            let value = source.and_then(Node::as_text).and_then(length);
+            budget.text(value.unwrap_or_default(), reference.place)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where a build's files come from. Local paths are absolute by now.

@@ -3,17 +3,17 @@
 use std::rc::Rc;
 
 use super::super::error::{Fault, Problem, nearest};
-use super::super::expand::Resets;
 use super::super::merge;
 use super::super::node::{Map, Node, Place, Value};
 use super::super::path::Path;
 use super::super::paths;
+use super::super::resets::Resets;
 use super::super::schema::name_of;
 use super::super::short::gitref;
 use super::{Base, Failure, Loader, Use, View, from_folder};
 
 /// How many services may extend one another in a row.
-const LONGEST_CHAIN: usize = 100;
+const LONGEST_CHAIN: usize = 1_000;
 
 /// The way from one service to the one it extends, and so on: services and their files.
 type Chain = Vec<(String, String)>;
@@ -45,7 +45,7 @@ impl Loader<'_> {
         let names: Vec<String> = services.keys().map(ToString::to_string).collect();
         for name in names {
             if extends(services, &name)?.is_some() {
-                self.extend(&name, services, file, view, &Chain::new(), Some(resets))?;
+                self.extend(&name, services, file, view, &mut Chain::new(), Some(resets))?;
             }
         }
         Ok(())
@@ -58,7 +58,7 @@ impl Loader<'_> {
         services: &mut Map,
         file: &str,
         view: View<'_>,
-        chain: &Chain,
+        chain: &mut Chain,
         resets: Option<&Resets>,
     ) -> Result<Option<Node>, Failure> {
         let Some(extends) = extends(services, name)? else {
@@ -72,14 +72,14 @@ impl Loader<'_> {
             return Err(no_base(name, &extends, services, file).into());
         }
         let step_file = extends.file.as_ref().map_or(file, |(path, _)| path);
-        let chain = step(chain, name, step_file, extends.place)?;
-
+        step(chain, name, step_file, extends.place)?;
         let base = match &base_file {
-            Some(base) => self.extend_base(&extends, base, file, view, &chain)?,
+            Some(base) => self.extend_base(&extends, base, file, view, chain)?,
             // Compose forgets the resets here if the base is not done yet, and so depends on the
             // order in which Go happens to visit a map; later versions always apply them.
-            None => self.extend(&extends.service, services, file, view, &chain, resets)?,
+            None => self.extend(&extends.service, services, file, view, chain, resets)?,
         };
+        chain.pop();
         let Some(own) = services.entry(name).cloned() else {
             return Ok(None);
         };
@@ -92,12 +92,13 @@ impl Loader<'_> {
         if let Some(resets) = resets {
             let root = Path::root();
             let all = root.child("services");
-            resets.apply(&mut base, &all.child(name));
+            let budget = &mut self.findings.budget;
+            resets.apply(&mut base, &all.child(name), budget)?;
         }
         let mut merged = merge::extend_service(base, service)?;
         merged.remove("extends");
         let merged = Node::new(own.node.place, Value::Map(merged));
-        self.count_copy(&merged, own.key)?;
+        self.findings.budget.copy(&merged, own.key)?;
         services.set(name, own.key, merged.clone());
         Ok(Some(merged))
     }
@@ -109,13 +110,13 @@ impl Loader<'_> {
         base: &Base,
         file: &str,
         view: View<'_>,
-        chain: &Chain,
+        chain: &mut Chain,
     ) -> Result<Option<Node>, Failure> {
         if self::extends(&base.services, &extends.service)?.is_none() {
             return self.copy(&extends.service, &base.services);
         }
         let mut all = Node::new(extends.place, Value::Map(base.services.clone()));
-        self.count_copy(&all, extends.place)?;
+        self.findings.budget.copy(&all, extends.place)?;
         let Some(others) = all.as_map_mut() else {
             return Ok(None);
         };
@@ -127,7 +128,7 @@ impl Loader<'_> {
         let Some(service) = services.get(name).filter(|node| !node.is_null()) else {
             return Ok(None);
         };
-        self.count_copy(service, service.place)?;
+        self.findings.budget.copy(service, service.place)?;
         Ok(Some(service.clone()))
     }
 
@@ -285,18 +286,24 @@ fn no_base(name: &str, extends: &Extends, services: &Map, file: &str) -> Box<Fau
     )
 }
 
-/// The chain with one more service, unless it is in it already.
-fn step(chain: &Chain, service: &str, file: &str, place: Place) -> Result<Chain, Failure> {
+/// Takes one more step, unless it leads back to where the chain was already.
+fn step(chain: &mut Chain, service: &str, file: &str, place: Place) -> Result<(), Failure> {
     let new = (service.to_owned(), file.to_owned());
-    let mut longer = chain.clone();
-    longer.push(new.clone());
-    if chain.contains(&new) || longer.len() > LONGEST_CHAIN {
-        let chain = longer
-            .into_iter()
+    let again = chain.contains(&new);
+    let limit = LONGEST_CHAIN;
+    if !again && chain.len() >= limit {
+        let first = chain.first().map_or(service, |(first, _)| first);
+        let service = first.to_owned();
+        return Err(Fault::new(place, Problem::LongChain { service, limit }).into());
+    }
+    chain.push(new);
+    if again {
+        let chain = chain
+            .drain(..)
             .map(|(service, file)| format!("{service} ({})", paths::base(&file)))
             .collect();
         let what = "`extends`";
         return Err(Fault::new(place, Problem::Circle { what, chain }).into());
     }
-    Ok(longer)
+    Ok(())
 }

@@ -1,19 +1,17 @@
 //! `include`: compose-go's `loader/include.go`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::super::discover::dotenv_error;
-use super::super::dotenv;
+use super::super::dotenv::{EnvFormat, Lines, Variables};
 use super::super::error::{Fault, Problem, nearest};
 use super::super::node::{Entry, Map, Node, Place, Value};
 use super::super::paths;
 use super::super::short::gitref;
-use super::super::source;
 use super::{Environment, Failure, Loader, View, from_folder};
 
 /// How deep files may include one another.
-const DEEPEST: usize = 50;
+const DEEPEST: usize = 500;
 
 /// One entry of `include`.
 struct Include {
@@ -76,11 +74,13 @@ impl Loader<'_> {
             files.push(path);
         }
         let environment = self.environment(include, &project, view)?;
-        let number = self.environments;
-        self.environments += 1;
         let below = View {
-            environment: &environment,
-            environment_number: number,
+            environment: environment
+                .as_ref()
+                .map_or(view.environment, |(own, _)| own),
+            environment_number: environment
+                .as_ref()
+                .map_or(view.environment_number, |(_, number)| *number),
             files_from: &project,
             folder: &folder,
         };
@@ -103,13 +103,14 @@ impl Loader<'_> {
         }
     }
 
-    /// The variables of the including file, and those of the entry's own env files.
+    /// The variables of the including file with those of the entry's own env files, and their
+    /// number; none if the entry adds none.
     fn environment(
         &mut self,
         include: &Include,
         project: &str,
         view: View<'_>,
-    ) -> Result<Environment, Failure> {
+    ) -> Result<Option<(Environment, usize)>, Failure> {
         let mut files = Vec::new();
         if include.env_files.is_empty() {
             let default = paths::join(project, ".env");
@@ -120,23 +121,39 @@ impl Loader<'_> {
         for (file, place) in &include.env_files {
             files.push((from_folder(view.folder, file), *place));
         }
-        let mut own: Environment = BTreeMap::new();
+        let mut own = Variables::new();
         for (file, place) in files {
             self.readable("the env file", &file, place)?;
             let path = self.real(&file);
-            let bytes = source::read(&path)?;
+            let bytes = self.sources.read(&path)?;
+            self.findings.budget.read(bytes.len())?;
             let lookup = |name: &str| view.environment.get(name).cloned();
             let mut unset = Vec::new();
-            dotenv::parse(&bytes, &mut own, &lookup, &mut unset).map_err(|error| {
+            let lines = Lines::read(&bytes, EnvFormat::Dotenv);
+            let set = lines.set(&mut own, &lookup, &mut unset);
+            set.map_err(|error| {
                 dotenv_error(&path, &bytes, error, Some(self.sources.excerpt(place)))
             })?;
             self.findings.unset(unset, Some(place));
         }
-        let mut environment = view.environment.clone();
-        for (name, value) in own {
-            environment.entry(name).or_insert(value);
+        if own.is_empty() {
+            return Ok(None);
         }
-        Ok(environment)
+        // Each environment of a chain of includes is kept until its files are loaded.
+        let mut environment = view.environment.clone();
+        for (name, value) in &own {
+            if !environment.contains_key(&**name) {
+                environment.insert(name.to_string(), value.to_string());
+            }
+        }
+        for (name, value) in &environment {
+            let budget = &mut self.findings.budget;
+            budget.values(1, include.place)?;
+            budget.text(name.len() + value.len(), include.place)?;
+        }
+        let number = self.environments;
+        self.environments += 1;
+        Ok(Some((environment, number)))
     }
 
     fn entries(&mut self, entry: &Entry) -> Result<Vec<Include>, Failure> {

@@ -1,9 +1,11 @@
 //! Makes text fit for a YAML 1.2 parser that libyaml reads without a word: quoted texts whose
-//! further lines are not indented, tabs before lines within brackets, and `\'` within double
-//! quotes.
+//! further lines are not indented, tabs before lines within brackets, `\'` within double quotes,
+//! comments right behind a quote or a bracket, and in brackets `-`, `key:` and `?key`.
 //!
 //! The changes mean nothing to YAML. Offsets in the changed text are told back as offsets in what
 //! the user wrote.
+
+use super::flow::Otherwise;
 
 /// What is put before a line; deeper than any file may be nested by indentation of two.
 const INDENT: &str = "                                                                ";
@@ -15,7 +17,18 @@ const MOST_WORK: usize = 16 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
     edits: Vec<Edit>,
+    /// Where each applied edit begins in the changed text, and how far that is ahead of the
+    /// original one behind it.
+    applied: Vec<Applied>,
     work: usize,
+}
+
+/// An edit of the changed text that is parsed.
+#[derive(Clone, Copy, Debug)]
+struct Applied {
+    edit: Edit,
+    start: usize,
+    ahead: usize,
 }
 
 /// A change at an offset of the original text.
@@ -28,38 +41,36 @@ struct Edit {
 
 impl Repairs {
     /// The changed text; none if there is nothing to change.
-    pub(super) fn apply(&self, text: &str) -> Option<String> {
+    pub(super) fn apply(&mut self, text: &str) -> Option<String> {
         if self.edits.is_empty() {
             return None;
         }
-        let mut changed = String::with_capacity(text.len() + self.edits.len() * INDENT.len());
+        let mut changed = String::with_capacity(text.len() + self.edits.len() * 2);
         let mut at = 0;
+        let mut ahead = 0;
+        self.applied.clear();
         for edit in &self.edits {
             changed.push_str(text.get(at..edit.at).unwrap_or_default());
+            let start = changed.len();
             changed.push_str(edit.inserted);
             at = edit.at + edit.removed;
+            ahead += edit.inserted.len().saturating_sub(edit.removed);
+            let edit = *edit;
+            self.applied.push(Applied { edit, start, ahead });
         }
         changed.push_str(text.get(at..).unwrap_or_default());
         Some(changed)
     }
 
-    /// The offset in the original text of one in the changed text.
+    /// The offset in the original text of one in the text that was changed last.
     pub(super) fn original(&self, at: usize) -> usize {
-        let mut before = at;
-        // How far the changed text is ahead of the original one.
-        let mut ahead = 0;
-        for edit in &self.edits {
-            let start = edit.at + ahead;
-            if at < start {
-                break;
-            }
-            if at < start + edit.inserted.len() {
-                return edit.at;
-            }
-            ahead = ahead + edit.inserted.len() - edit.removed.min(edit.inserted.len());
-            before = at - ahead;
+        let edits = self.applied.partition_point(|applied| applied.start <= at);
+        let last = edits.checked_sub(1).and_then(|last| self.applied.get(last));
+        match last {
+            None => at,
+            Some(last) if at < last.start + last.edit.inserted.len() => last.edit.at,
+            Some(last) => at - last.ahead,
         }
-        before
     }
 
     /// Indents the line of a quoted text; `at` is an offset in the changed `text`. Says whether
@@ -106,6 +117,63 @@ impl Repairs {
             }
         }
         any
+    }
+
+    /// Puts a text without quotes into some.
+    pub(super) fn quote(&mut self, text: &str, span: (usize, usize)) -> bool {
+        self.work += text.len();
+        let edits = self.quotes_of(text, span);
+        self.take(edits)
+    }
+
+    /// Puts a space before `at`.
+    pub(super) fn space(&mut self, text: &str, at: usize) -> bool {
+        self.add(text, self.original(at), 0, " ")
+    }
+
+    /// Writes texts in brackets as libyaml reads them.
+    pub(super) fn plain(&mut self, text: &str, found: &[Otherwise]) -> bool {
+        self.work += text.len();
+        let mut edits = Vec::with_capacity(found.len());
+        for otherwise in found {
+            match *otherwise {
+                Otherwise::Text(start, end) => edits.extend(self.quotes_of(text, (start, end))),
+                Otherwise::Key(at) => edits.push(Edit {
+                    at: self.original(at + 1),
+                    removed: 0,
+                    inserted: " ",
+                }),
+            }
+        }
+        self.take(edits)
+    }
+
+    fn quotes_of(&self, text: &str, (start, end): (usize, usize)) -> Vec<Edit> {
+        let inner = text.get(start..end).unwrap_or_default();
+        let within = inner.match_indices('\'').map(|(at, _)| start + at);
+        let all = std::iter::once(start).chain(within).chain([end]);
+        all.map(|at| Edit {
+            at: self.original(at),
+            removed: 0,
+            inserted: "'",
+        })
+        .collect()
+    }
+
+    /// Adds changes; says whether that is worth another try.
+    fn take(&mut self, edits: Vec<Edit>) -> bool {
+        let known = self.edits.len();
+        for edit in edits {
+            let sorted = self.edits.get(..known).unwrap_or_default();
+            if sorted
+                .binary_search_by_key(&edit.at, |edit| edit.at)
+                .is_err()
+            {
+                self.edits.push(edit);
+            }
+        }
+        self.edits.sort_by_key(|edit| edit.at);
+        self.edits.len() > known && self.work <= MOST_WORK
     }
 
     fn add(&mut self, text: &str, at: usize, removed: usize, inserted: &'static str) -> bool {

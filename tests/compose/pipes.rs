@@ -1,0 +1,106 @@
+//! Files that are pipes: those of the shell's `<(…)` are read, and one that nobody writes to is no
+//! reason to wait for ever.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const SERVICE: &str = "services:\n  a:\n    image: a\n";
+
+fn castoff(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castoff"));
+    command
+        .current_dir(folder)
+        .env_clear()
+        .env("HOME", "/home/user")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn fifo(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+}
+
+/// What bash makes of `-f <(command)`: a path below `/dev/fd`, whose data can be read once.
+#[test]
+fn a_pipe_of_the_shell_is_a_compose_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = castoff(folder.path())
+        .args(["config", "-f", "/dev/fd/0", "--format", "json"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(SERVICE.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let project: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(project["name"], "fd");
+    assert_eq!(project["services"]["a"]["image"], "a");
+}
+
+#[test]
+fn a_pipe_whose_writer_comes_later_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("e.env");
+    fifo(&path);
+    let text = format!("{SERVICE}    environment: [A]\n");
+    fs::write(folder.path().join("compose.yaml"), text).unwrap();
+    let child = castoff(folder.path())
+        .args(["config", "--env-file", "e.env"])
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    fs::write(&path, "A=from a pipe\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("A: from a pipe"), "{stdout}");
+}
+
+#[test]
+fn a_pipe_without_a_writer_is_given_up() {
+    let projects = [
+        ("compose.yaml", ""),
+        ("compose.override.yaml", ""),
+        (".env", ""),
+        ("publish.toml", ""),
+        ("e", "    env_file: e\n"),
+        ("e", "    label_file: e\n"),
+        ("e", "    extends: {file: e, service: a}\n"),
+        ("e", "include: [e]\n"),
+    ];
+    let children: Vec<_> = projects
+        .iter()
+        .map(|(name, more)| {
+            let folder = tempfile::tempdir().unwrap();
+            if *name != "compose.yaml" {
+                let text = format!("{SERVICE}{more}");
+                fs::write(folder.path().join("compose.yaml"), text).unwrap();
+            }
+            fifo(&folder.path().join(name));
+            let mut command = castoff(folder.path());
+            command.arg("config");
+            if *name == "publish.toml" {
+                command.arg("--publish");
+            }
+            let start = std::time::Instant::now();
+            (command.spawn().unwrap(), start, folder)
+        })
+        .collect();
+    for ((child, start, _folder), (name, more)) in children.into_iter().zip(projects) {
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name} {more}: {stderr}");
+        assert!(stderr.contains("nothing came"), "{name} {more}: {stderr}");
+        let took = start.elapsed().as_secs();
+        assert!((9..18).contains(&took), "{name} {more}: {took} s");
+    }
+}
