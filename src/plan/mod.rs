@@ -426,7 +426,8 @@ pub fn plan(
     selection::check_collisions(&targets)?;
     graph::check(&targets)?;
     let mut unique: Vec<Warning> = Vec::new();
-    for warning in warnings {
+    let shared = selection::shared_caches(&targets);
+    for warning in warnings.into_iter().chain(shared) {
         if !unique.contains(&warning) {
             unique.push(warning);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Error, Target, error};
+use super::{Error, Target, Warning, error};
 use crate::compose::Project;
 use crate::config::Settings;
 use crate::oci::Reference;
@@ -113,4 +113,32 @@ pub(super) fn check_collisions(targets: &[Target]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Caches that several services write, each over the other's: as where all go to one repository.
+pub(super) fn shared_caches(targets: &[Target]) -> Vec<Warning> {
+    let mut writers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for target in targets {
+        let caches = target.build.cache_to.iter();
+        for reference in caches.filter_map(|cache| cache.attributes.get("ref")) {
+            writers
+                .entry(reference)
+                .or_default()
+                .insert(&target.service);
+        }
+    }
+    let shared = writers.into_iter().filter(|(_, names)| names.len() > 1);
+    shared
+        .map(|(reference, names)| Warning {
+            subject: "cache".to_owned(),
+            message: format!(
+                "{} write one cache, {reference}, and the last of them pushes out the others'",
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            ),
+            hint: Some(
+                "give each its own: `[cache] reference = \"HOST/NAME:cache-{{service}}\"`"
+                    .to_owned(),
+            ),
+        })
+        .collect()
 }

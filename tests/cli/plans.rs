@@ -406,3 +406,31 @@ sources = ["registry"]
     hint: give the cache another place with `[cache] reference`, or the image another tag
     ");
 }
+
+#[test]
+fn services_that_share_a_cache_are_told() {
+    let compose = "services:\n  a:\n    build: .\n  b:\n    build: .\n";
+    let project = Project::new()
+        .file("compose.yaml", compose)
+        .file("Dockerfile", "FROM scratch\n")
+        .file(
+            "publish.toml",
+            r#"
+[registries.lan]
+repository = "registry.lan:5000/shop"
+[cache]
+sources = ["registry"]
+write = true
+[services.a.tags]
+rules = ["type=raw,value=a"]
+[services.b.tags]
+rules = ["type=raw,value=b"]
+"#,
+        )
+        .git();
+    let ran = project.castoff(["plan", "--offline"]).run().exits(0);
+    insta::assert_snapshot!(ran.stderr, @r#"
+    warning: cache: a, b write one cache, registry.lan:5000/shop:buildcache, and the last of them pushes out the others'
+    hint: give each its own: `[cache] reference = "HOST/NAME:cache-{{service}}"`
+    "#);
+}
