@@ -4,7 +4,8 @@
 //! where the files are, YAML, variables, merging, `extends`, `include`, profiles, every section's
 //! keys. Must not know publish.toml, tags, builders or registries; no clock, no environment of its
 //! own (it is handed in with [`LoadOptions`]), no printing, no runtime. The files that a project
-//! names are read here, and bounded at the door: see `source`, `yaml` and `expand`.
+//! names are read here, each once and with a bounded wait where it is a pipe (`source`). What they
+//! may cost is bounded at the door (`yaml`) and counted for the project as a whole (`budget`).
 //!
 //! Start reading at [`load`], then `loader`, whose order of steps is compose's own; then `fields`,
 //! the table of all keys. A value's way: `yaml` (events) → `expand` (aliases, `!reset`) →

@@ -160,7 +160,7 @@ impl Decoding<'_> {
 fn whole_of(float: f64) -> i64 {
     // 2 to the 63rd, which is no `i64` any more; a float is never between it and the largest.
     const BEYOND: f64 = 9_223_372_036_854_775_808.0;
-    if float >= -BEYOND && float < BEYOND {
+    if (-BEYOND..BEYOND).contains(&float) {
         #[expect(clippy::cast_possible_truncation, reason = "it is within the range")]
         return float as i64;
     }
