@@ -9,15 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use super::base_layers::{BaseLayer, base_layers};
+use super::own_step::Step;
 use super::ports::{
     BuildOrder, Builder, BuilderError, Built, Engine, EngineError, GivenOut, Handed, LayerFile,
     Output, Registry, RegistryError, RegistryFault, Survey, Wanted, WriteTarget,
 };
 use crate::cx::Cx;
-use crate::event::{Event, StepOutcome};
 use crate::ledger::{Compressed, Layers, Ledger};
 use crate::oci::{Descriptor, Digest, Manifest, RawManifest, Reference, Repository, media_type};
 use crate::plan::retention::OUTGOING;
@@ -408,47 +407,6 @@ fn pushing(repository: &Repository, error: &RegistryError) -> BuilderError {
     BuilderError::Push {
         repository: Some(repository.clone()),
         message: error.fault.to_string(),
-    }
-}
-
-/// A step of a build that is castoff's own.
-struct Step<'a> {
-    cx: &'a Cx,
-    service: &'a str,
-    id: String,
-    begun: Instant,
-}
-
-impl<'a> Step<'a> {
-    fn begin(cx: &'a Cx, service: &'a str, name: &str) -> Self {
-        let step = Self {
-            cx,
-            service,
-            id: format!("castoff: {name}"),
-            begun: Instant::now(),
-        };
-        cx.events.tell(Event::StepStarted {
-            service: service.to_owned(),
-            step: step.id.clone(),
-            name: name.to_owned(),
-            platform: None,
-        });
-        step
-    }
-
-    fn end<T>(self, result: Result<T, BuilderError>) -> Result<T, BuilderError> {
-        let outcome = match &result {
-            Ok(_) => StepOutcome::Ran,
-            Err(BuilderError::Cancelled) => StepOutcome::Cancelled,
-            Err(error) => StepOutcome::Failed(error.to_string()),
-        };
-        self.cx.events.tell(Event::StepFinished {
-            service: self.service.to_owned(),
-            step: self.id,
-            outcome,
-            seconds: self.begun.elapsed().as_secs_f64(),
-        });
-        result
     }
 }
 

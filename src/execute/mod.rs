@@ -21,6 +21,7 @@ mod look;
 mod make;
 mod merge;
 mod outcome;
+mod own_step;
 mod parts;
 pub mod ports;
 mod preflight;
