@@ -3,6 +3,7 @@
 //! image is built into the store, taken out, and pushed from here by its digest.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -103,9 +104,16 @@ struct Outgoing {
     files: Vec<Arc<LayerFile>>,
 }
 
-/// A name that no other image has.
-fn outgoing_name() -> Result<Reference, BuilderError> {
-    let name = format!("{OUTGOING}:{}", uuid::Uuid::new_v4().simple());
+/// The name of what is built for `order`, as long as it is in the Engine: the same in every run with the
+/// state in `folder`, and in none with another.
+fn outgoing_name(folder: &Path, order: &BuildOrder) -> Result<Reference, BuilderError> {
+    let platforms = order.spec.platforms.iter().map(ToString::to_string);
+    let mut parts = vec![folder.display().to_string(), order.service.clone()];
+    parts.extend(platforms);
+    let name = format!(
+        "{OUTGOING}:{}",
+        Digest::of(parts.join("\0").as_bytes()).hex()
+    );
     name.parse().map_err(|error| BuilderError::Lost {
         message: format!("`{name}` is no name for an image: {error}"),
     })
@@ -430,8 +438,11 @@ impl Builder for EngineBuilder {
         if repositories.is_empty() || self.survey().await?.full_exporter {
             return self.builder.build(cx, order).await;
         }
-        // By its name it is found again, also where the build was cancelled just when it was done.
-        let name = outgoing_name()?;
+        // By its name it is found again, also where the build was cancelled just when it was done, and by
+        // the next run where this one or the Engine is killed.
+        let name = outgoing_name(self.ledger.folder(), order)?;
+        let forget = || tokio::time::timeout(FORGET_LIMIT, self.engine.forget(&name));
+        let _ = forget().await;
         let kept = BuildOrder {
             outputs: vec![Output::Load {
                 references: vec![name.clone()],
@@ -450,7 +461,7 @@ impl Builder for EngineBuilder {
         };
         let pushed = pushed.await;
         // The next build finds its steps in the cache; an image that stays here is only in the way.
-        let _ = tokio::time::timeout(FORGET_LIMIT, self.engine.forget(&name)).await;
+        let _ = forget().await;
         let (built, descriptor) = pushed?;
         Ok(Built {
             digest: Some(descriptor.digest.clone()),
