@@ -85,7 +85,8 @@ impl Solve {
 
 impl Solve {
     /// Gives arguments to the build that it does not set itself, in whatever letters: of `no_proxy` and
-    /// `NO_PROXY` the frontend takes now the one and now the other (frontend/dockerfile/dockerfile2llb, `proxyEnvFromBuildArgs`).
+    /// `NO_PROXY` the frontend takes now the one and now the other (frontend/dockerfile/dockerfile2llb,
+    /// `proxyEnvFromBuildArgs`).
     pub(super) fn arguments(&mut self, arguments: &BTreeMap<String, String>) {
         let attributes = &mut self.request.frontend_attrs;
         let own: HashSet<String> = attributes.keys().map(|key| key.to_lowercase()).collect();

@@ -78,13 +78,19 @@ pub struct BuildSpec {
     /// The provenance attestation.
     pub provenance: Provenance,
     /// What it is told besides, such as `builder-id` (BuildKit, "Provenance attestation").
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "without_secrets"
+    )]
     pub provenance_attributes: BTreeMap<String, String>,
     /// The image that makes the SBOM attestation, where one is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbom: Option<Reference>,
     /// What that image is told (BuildKit, "SBOM attestation").
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "without_secrets"
+    )]
     pub sbom_attributes: BTreeMap<String, String>,
     /// Caches to read, in this order.
     #[serde(skip)]

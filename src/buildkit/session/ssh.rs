@@ -172,8 +172,12 @@ impl OwnAgent {
     }
 }
 
-/// The bytes of a key's file. One whose file others may read is taken all the same, as buildx does.
+/// The bytes of a key's file. One whose file others may read is taken all the same, as buildx does; a
+/// pipe is not, as nobody says for how long it would be waited for.
 fn private_key(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
     file.take(LARGEST_KEY + 1).read_to_end(&mut bytes)?;
@@ -326,6 +330,19 @@ async fn ask(agent: &mut Connection, request: &[u8]) -> Result<Vec<u8>, Status> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_read_from_a_file_of_a_keys_size_and_from_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = |path: &Path| private_key(path).unwrap_err().to_string();
+        assert_eq!(said(folder.path()), "it is no file");
+        assert_eq!(said(Path::new("/dev/zero")), "it is no file");
+        let key = folder.path().join("key");
+        std::fs::write(&key, "a key").unwrap();
+        assert_eq!(private_key(&key).unwrap(), b"a key");
+        std::fs::write(&key, vec![b'x'; 70_000]).unwrap();
+        assert_eq!(said(&key), "it is too large for a key");
+    }
 
     #[test]
     fn messages_are_taken_whole_however_they_come() {
