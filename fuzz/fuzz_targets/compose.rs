@@ -19,8 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     match load(&options) {
         Ok(project) => {
-            let _ = project.document.to_json();
-            let _ = project.document.to_yaml();
+            let _ = project.document.json().to_string();
+            let _ = project.document.yaml().to_string();
         }
         Err(error) => {
             let _ = (error.to_string(), error.hint());

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Given, read};
 use crate::cli::{ConfigArguments, ConfigFormat};
-use crate::compose::Project;
+use crate::compose;
 use crate::config::{self, Document};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -19,27 +19,33 @@ pub(super) fn run(given: &Given<'_>, arguments: &ConfigArguments) -> Result<Exit
     }
     let project = read::project(given, &arguments.services)?;
     read::warn(given, &read::project_warnings(&project));
-    given.printer.result(&text(&project, arguments));
+    if let Some(names) = names(&project, arguments) {
+        given.printer.result(&names);
+        return Ok(Exit::Done);
+    }
+    // What castoff makes of the project is not needed any more, and may be large.
+    let compose::Project { document, .. } = project;
+    match arguments.format {
+        ConfigFormat::Yaml => given.printer.result(&document.yaml()),
+        ConfigFormat::Json => given.printer.result(&format_args!("{}\n", document.json())),
+    }
     Ok(Exit::Done)
 }
 
-/// What `castoff config` prints for a project.
-fn text(project: &Project, config: &ConfigArguments) -> String {
+/// The list that is asked for instead of the project.
+fn names(project: &compose::Project, config: &ConfigArguments) -> Option<String> {
+    let services = project.services.iter();
     if config.names {
-        return lines(project.services.iter().map(|service| service.name.clone()));
-    }
-    if config.images {
-        return lines(project.services.iter().map(|service| {
+        Some(lines(services.map(|service| service.name.clone())))
+    } else if config.images {
+        Some(lines(services.map(|service| {
             let built = || format!("{}-{}", project.name, service.name);
             service.image.clone().unwrap_or_else(built)
-        }));
-    }
-    if config.known_profiles {
-        return lines(project.known_profiles.iter().cloned());
-    }
-    match config.format {
-        ConfigFormat::Yaml => project.document.to_yaml(),
-        ConfigFormat::Json => project.document.to_json() + "\n",
+        })))
+    } else if config.known_profiles {
+        Some(lines(project.known_profiles.iter().cloned()))
+    } else {
+        None
     }
 }
 

@@ -105,6 +105,7 @@ fn object(
             decoded.set(key.name, place, Node::new(place, value));
         }
     }
+    decoded.shrink();
     Ok(decoded)
 }
 

@@ -50,7 +50,8 @@ pub(super) enum Value {
 /// A mapping in the file's order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Map {
-    entries: IndexMap<Arc<str>, Entry>,
+    /// In a box, as most values are no mappings and need not be as large as one.
+    entries: Box<IndexMap<Arc<str>, Entry>>,
 }
 
 /// A key's place, and its value.
@@ -206,6 +207,11 @@ impl Map {
         self.entries.retain(|key, entry| pass(key, entry));
     }
 
+    /// Gives back the room that is kept for more entries.
+    pub(super) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// The number of entries.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
@@ -228,7 +234,7 @@ impl Map {
 
     /// The entries in their order.
     pub(super) fn into_entries(self) -> impl Iterator<Item = (Arc<str>, Entry)> {
-        self.entries.into_iter()
+        (*self.entries).into_iter()
     }
 
     /// The keys in their order.

@@ -1,5 +1,5 @@
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::fmt::{Display, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -60,10 +60,10 @@ impl Printer {
         self.dialect
     }
 
-    /// A result.
-    pub fn result(&self, text: &str) {
-        let mut output = io::stdout().lock();
-        let written = output.write_all(text.as_bytes());
+    /// A result, which may be written as it is made.
+    pub fn result(&self, result: &(impl Display + ?Sized)) {
+        let mut output = BufWriter::new(io::stdout().lock());
+        let written = write!(output, "{result}");
         if let Err(error) = written.and_then(|()| output.flush())
             && error.kind() != io::ErrorKind::BrokenPipe
         {

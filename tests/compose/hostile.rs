@@ -202,7 +202,10 @@ fn the_kept_finds() {
             ..LoadOptions::default()
         };
         if let Ok(project) = load(&options) {
-            let _ = (project.document.to_json(), project.document.to_yaml());
+            let _ = (
+                project.document.json().to_string(),
+                project.document.yaml().to_string(),
+            );
         }
         assert!(start.elapsed() < LIMIT, "{}", path.display());
     }

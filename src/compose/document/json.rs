@@ -1,89 +1,103 @@
 //! JSON as Go's `json.MarshalIndent` writes it.
 
-use std::fmt::Write as _;
+use std::fmt::{Result, Write};
 
-use super::Out;
+use super::{Layout, Out};
 use crate::compose::numbers;
 
-/// The value, indented by two spaces a level, without a line break at the end.
-pub(super) fn print(value: &Out) -> String {
-    let mut out = String::new();
-    write(value, 0, &mut out);
-    out
+/// Writes the value, indented by two spaces a level, without a line break at the end.
+pub(super) fn print(value: &Out<'_>, out: &mut impl Write) -> Result {
+    write(value, 0, out)
 }
 
-fn write(value: &Out, depth: usize, out: &mut String) {
+fn write(value: &Out<'_>, depth: usize, out: &mut impl Write) -> Result {
     match value {
-        Out::Null | Out::NoList => out.push_str("null"),
-        Out::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-        Out::Int(whole) => {
-            let _ = write!(out, "{whole}");
-        }
-        Out::Uint(whole) => {
-            let _ = write!(out, "{whole}");
-        }
-        Out::Float(float) => out.push_str(&numbers::json(*float).unwrap_or_else(|| "null".into())),
-        Out::Time(text) | Out::Text(text) => quote(text, out),
+        Out::Null | Out::NoList => out.write_str("null"),
+        Out::Bool(flag) => write!(out, "{flag}"),
+        Out::Int(whole) => write!(out, "{whole}"),
+        Out::Uint(whole) => write!(out, "{whole}"),
+        Out::Float(float) => match numbers::json(*float) {
+            Some(text) => out.write_str(&text),
+            None => out.write_str("null"),
+        },
+        Out::Time(text) => quote(text, out),
+        Out::Text(text) => quote(text, out),
         Out::List(items) => {
             let items = items.iter().map(|item| (None, item));
-            collection(('[', ']'), items, depth, out);
+            collection(('[', ']'), items, depth, out)
         }
         Out::Map(entries) => {
             let entries = entries.iter().map(|(key, value)| (Some(&**key), value));
-            collection(('{', '}'), entries, depth, out);
+            collection(('{', '}'), entries, depth, out)
         }
+        Out::Object(map, object) => write(&Layout::Json.object(Some(map), object), depth, out),
     }
 }
 
 fn collection<'a>(
     (open, close): (char, char),
-    items: impl ExactSizeIterator<Item = (Option<&'a str>, &'a Out)>,
+    items: impl ExactSizeIterator<Item = (Option<&'a str>, &'a Out<'a>)>,
     depth: usize,
-    out: &mut String,
-) {
-    out.push(open);
+    out: &mut impl Write,
+) -> Result {
+    out.write_char(open)?;
     let any = items.len() > 0;
     for (index, (key, value)) in items.enumerate() {
         if index > 0 {
-            out.push(',');
+            out.write_char(',')?;
         }
-        line(depth + 1, out);
+        line(depth + 1, out)?;
         if let Some(key) = key {
-            quote(key, out);
-            out.push_str(": ");
+            quote(key, out)?;
+            out.write_str(": ")?;
         }
-        write(value, depth + 1, out);
+        write(value, depth + 1, out)?;
     }
     if any {
-        line(depth, out);
+        line(depth, out)?;
     }
-    out.push(close);
+    out.write_char(close)
 }
 
-fn line(depth: usize, out: &mut String) {
-    out.push('\n');
+fn line(depth: usize, out: &mut impl Write) -> Result {
+    out.write_char('\n')?;
     for _ in 0..depth {
-        out.push_str("  ");
+        out.write_str("  ")?;
     }
+    Ok(())
 }
 
 /// Text with Go's escapes, which keep JSON safe within HTML.
-fn quote(text: &str, out: &mut String) {
-    out.push('"');
-    for letter in text.chars() {
+fn quote(text: &str, out: &mut impl Write) -> Result {
+    out.write_char('"')?;
+    let mut rest = text;
+    while let Some((before, letter, behind)) = split_at_escape(rest) {
+        out.write_str(before)?;
         match letter {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\0'..='\x1f' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(letter));
-            }
-            letter => out.push(letter),
+            '"' => out.write_str("\\\"")?,
+            '\\' => out.write_str("\\\\")?,
+            '\n' => out.write_str("\\n")?,
+            '\r' => out.write_str("\\r")?,
+            '\t' => out.write_str("\\t")?,
+            '\x08' => out.write_str("\\b")?,
+            '\x0c' => out.write_str("\\f")?,
+            letter => write!(out, "\\u{:04x}", u32::from(letter))?,
         }
+        rest = behind;
     }
-    out.push('"');
+    out.write_str(rest)?;
+    out.write_char('"')
+}
+
+/// What is before the first letter that must be escaped, the letter, and what is behind it.
+fn split_at_escape(text: &str) -> Option<(&str, char, &str)> {
+    let at = text.find(|letter| {
+        matches!(
+            letter,
+            '"' | '\\' | '<' | '>' | '&' | '\0'..='\x1f' | '\u{2028}' | '\u{2029}'
+        )
+    })?;
+    let (before, behind) = text.split_at(at);
+    let mut letters = behind.chars();
+    Some((before, letters.next()?, letters.as_str()))
 }

@@ -3,122 +3,116 @@
 //! The choice between plain, quoted and literal text is libyaml's `analyze_scalar`, with go-yaml's
 //! own rules about texts that would read back as something else.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::Write as _;
+use std::fmt::{Result, Write};
 
-use super::Out;
+use super::{Layout, Out};
 use crate::compose::node::Value;
 use crate::compose::{numbers, scalar};
 
 /// The longest key that is written on one line with its value (libyaml).
 const LONGEST_SIMPLE_KEY: usize = 128;
 
-/// The value as a document.
-pub(super) fn print(value: &Out) -> String {
-    let mut out = String::new();
+/// Writes the value as a document.
+pub(super) fn print(value: &Out<'_>, out: &mut impl Write) -> Result {
     match value {
-        Out::Map(entries) if !entries.is_empty() => mapping(entries, 0, &mut out),
-        Out::List(items) if !items.is_empty() => sequence(items, 0, &mut out),
+        Out::Map(entries) if !entries.is_empty() => mapping(entries, 0, out),
+        Out::List(items) if !items.is_empty() => sequence(items, 0, out),
+        Out::Object(map, object) => print(&Layout::Yaml.object(Some(map), object), out),
         _ => {
-            inline(value, 0, &mut out);
-            out.push('\n');
+            inline(value, 0, out)?;
+            out.write_char('\n')
         }
     }
-    out
 }
 
 /// Writes the entries of a mapping. The first line's indentation is there already.
-fn mapping(entries: &[(String, Out)], indent: usize, out: &mut String) {
+fn mapping(entries: &[(Cow<'_, str>, Out<'_>)], indent: usize, out: &mut impl Write) -> Result {
     for (index, (key, value)) in entries.iter().enumerate() {
         if index > 0 {
-            pad(indent, out);
+            pad(indent, out)?;
         }
         if key.len() > LONGEST_SIMPLE_KEY || key.contains(is_break) {
-            out.push_str("? ");
-            out.push_str(&scalar_text(key, false, indent + 2));
-            out.push('\n');
-            pad(indent, out);
-            out.push(':');
-            behind_long_key(value, indent, out);
-            continue;
-        }
-        out.push_str(&scalar_text(key, true, indent));
-        out.push(':');
-        below(value, indent, out);
-    }
-}
-
-/// Writes a mapping's value behind the colon of a key that has a line of its own.
-fn behind_long_key(value: &Out, indent: usize, out: &mut String) {
-    out.push(' ');
-    match value {
-        Out::Map(entries) if !entries.is_empty() => mapping(entries, indent + 2, out),
-        Out::List(items) if !items.is_empty() => sequence(items, indent + 2, out),
-        _ => {
-            inline(value, indent + 2, out);
-            out.push('\n');
+            out.write_str("? ")?;
+            out.write_str(&scalar_text(key, false, indent + 2))?;
+            out.write_char('\n')?;
+            pad(indent, out)?;
+            out.write_str(": ")?;
+            behind_mark(value, indent, out)?;
+        } else {
+            out.write_str(&scalar_text(key, true, indent))?;
+            out.write_char(':')?;
+            below(value, indent, out)?;
         }
     }
+    Ok(())
 }
 
 /// Writes a mapping's value behind its colon.
-fn below(value: &Out, indent: usize, out: &mut String) {
+fn below(value: &Out<'_>, indent: usize, out: &mut impl Write) -> Result {
     match value {
         Out::Map(entries) if !entries.is_empty() => {
-            out.push('\n');
-            pad(indent + 2, out);
-            mapping(entries, indent + 2, out);
+            out.write_char('\n')?;
+            pad(indent + 2, out)?;
+            mapping(entries, indent + 2, out)
         }
         Out::List(items) if !items.is_empty() => {
-            out.push('\n');
-            pad(indent + 2, out);
-            sequence(items, indent + 2, out);
+            out.write_char('\n')?;
+            pad(indent + 2, out)?;
+            sequence(items, indent + 2, out)
+        }
+        Out::Object(map, object) => below(&Layout::Yaml.object(Some(map), object), indent, out),
+        _ => {
+            out.write_char(' ')?;
+            behind_mark(value, indent, out)
+        }
+    }
+}
+
+/// Writes a value that begins on the line of the mark before it: `- `, or the `: ` of a key that has
+/// lines of its own.
+fn behind_mark(value: &Out<'_>, indent: usize, out: &mut impl Write) -> Result {
+    match value {
+        Out::Map(entries) if !entries.is_empty() => mapping(entries, indent + 2, out),
+        Out::List(items) if !items.is_empty() => sequence(items, indent + 2, out),
+        Out::Object(map, object) => {
+            behind_mark(&Layout::Yaml.object(Some(map), object), indent, out)
         }
         _ => {
-            out.push(' ');
-            inline(value, indent + 2, out);
-            out.push('\n');
+            inline(value, indent + 2, out)?;
+            out.write_char('\n')
         }
     }
 }
 
-fn sequence(items: &[Out], indent: usize, out: &mut String) {
+fn sequence(items: &[Out<'_>], indent: usize, out: &mut impl Write) -> Result {
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
-            pad(indent, out);
+            pad(indent, out)?;
         }
-        out.push_str("- ");
-        match item {
-            Out::Map(entries) if !entries.is_empty() => mapping(entries, indent + 2, out),
-            Out::List(items) if !items.is_empty() => sequence(items, indent + 2, out),
-            _ => {
-                inline(item, indent + 2, out);
-                out.push('\n');
-            }
-        }
+        out.write_str("- ")?;
+        behind_mark(item, indent, out)?;
     }
+    Ok(())
 }
 
-fn pad(indent: usize, out: &mut String) {
-    out.extend(std::iter::repeat_n(' ', indent));
+fn pad(indent: usize, out: &mut impl Write) -> Result {
+    write!(out, "{:indent$}", "")
 }
 
 /// Writes a value that stands on one line, or a literal text whose lines have the indentation.
-fn inline(value: &Out, indent: usize, out: &mut String) {
+fn inline(value: &Out<'_>, indent: usize, out: &mut impl Write) -> Result {
     match value {
-        Out::Null => out.push_str("null"),
-        Out::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-        Out::Int(whole) => {
-            let _ = write!(out, "{whole}");
-        }
-        Out::Uint(whole) => {
-            let _ = write!(out, "{whole}");
-        }
-        Out::Float(float) => out.push_str(&number(*float)),
-        Out::Time(time) => out.push_str(time),
-        Out::Text(text) => out.push_str(&scalar_text(text, false, indent)),
-        Out::List(_) | Out::NoList => out.push_str("[]"),
-        Out::Map(_) => out.push_str("{}"),
+        Out::Null => out.write_str("null"),
+        Out::Bool(flag) => write!(out, "{flag}"),
+        Out::Int(whole) => write!(out, "{whole}"),
+        Out::Uint(whole) => write!(out, "{whole}"),
+        Out::Float(float) => out.write_str(&number(*float)),
+        Out::Time(time) => out.write_str(time),
+        Out::Text(text) => out.write_str(&scalar_text(text, false, indent)),
+        Out::List(_) | Out::NoList => out.write_str("[]"),
+        Out::Map(_) | Out::Object(..) => out.write_str("{}"),
     }
 }
 
@@ -329,7 +323,7 @@ fn literal(text: &str, indent: usize) -> String {
             at_start = true;
         } else {
             if at_start {
-                pad(indent, &mut out);
+                out.extend(std::iter::repeat_n(' ', indent));
             }
             out.push(letter);
             at_start = false;
@@ -384,8 +378,8 @@ fn is_base60(text: &str) -> bool {
 /// Sorts keys as go-yaml does: `a2` before `a10`.
 ///
 /// Its order is not one for every set of keys, so the standard library's sort may not be used.
-pub(super) fn sort(entries: &mut Vec<(String, Out)>) {
-    let mut runs: Vec<Vec<(String, Out)>> = entries.drain(..).map(|entry| vec![entry]).collect();
+pub(super) fn sort<T>(entries: &mut Vec<(Cow<'_, str>, T)>) {
+    let mut runs: Vec<Vec<_>> = entries.drain(..).map(|entry| vec![entry]).collect();
     while runs.len() > 1 {
         let mut longer = Vec::with_capacity(runs.len() / 2 + 1);
         let mut pairs = runs.into_iter();
@@ -400,7 +394,10 @@ pub(super) fn sort(entries: &mut Vec<(String, Out)>) {
     entries.extend(runs.into_iter().flatten());
 }
 
-fn merged(one: Vec<(String, Out)>, two: Vec<(String, Out)>) -> Vec<(String, Out)> {
+fn merged<'a, T>(
+    one: Vec<(Cow<'a, str>, T)>,
+    two: Vec<(Cow<'a, str>, T)>,
+) -> Vec<(Cow<'a, str>, T)> {
     let mut all = Vec::with_capacity(one.len() + two.len());
     let mut one = one.into_iter().peekable();
     let mut two = two.into_iter().peekable();
