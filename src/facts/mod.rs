@@ -93,11 +93,16 @@ pub struct Facts {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `SOURCE_DATE_EPOCH` is no whole number of seconds.
-    #[error("SOURCE_DATE_EPOCH is `{text}`, which is no whole number of seconds since 1970")]
+    /// `SOURCE_DATE_EPOCH` is no whole number of seconds, or of too many.
+    #[error(
+        "SOURCE_DATE_EPOCH is `{text}`, which is {}",
+        if *is_whole { "beyond the year 9999, or as long ago" } else { "no whole number of seconds since 1970" }
+    )]
     SourceDateEpoch {
         /// Its value, shortened.
         text: String,
+        /// Whether it is a whole number.
+        is_whole: bool,
     },
     /// HEAD is detached, and no branch or tag holds its commit.
     #[error(
