@@ -4,6 +4,7 @@
 use std::io;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Given;
 use crate::compose::{self, LoadOptions, Project};
@@ -70,7 +71,7 @@ pub(super) fn project(given: &Given<'_>, services: &[String]) -> Result<Project,
 }
 
 /// publish.toml, with the project that its variables come from.
-pub(super) fn settings(given: &Given<'_>) -> Result<(Settings, Document, Project), Error> {
+pub(super) fn settings(given: &Given<'_>) -> Result<(Settings, Arc<Document>, Project), Error> {
     let ask = config_ask(given)?;
     let project = load_project(given, &ask, &[])?;
     // The variables of publish.toml are those of the compose files, `.env` included.
