@@ -48,6 +48,7 @@ pub struct File {
 #[serde(deny_unknown_fields)]
 pub struct ProjectTable {
     /// The compose files, in the order in which they are merged.
+    #[schemars(inner(regex(pattern = patterns::FILLED)))]
     pub compose: Option<Vec<PathBuf>>,
 }
 
@@ -229,6 +230,7 @@ pub struct CompressionTable {
     /// The kind.
     pub kind: CompressionKind,
     /// The level: 0 to 9 for gzip and estargz, 0 to 22 for zstd.
+    #[schemars(range(max = 22))]
     pub level: Option<u8>,
     /// Whether the layers of base images are compressed anew, too. Default: false.
     pub force: Option<bool>,
@@ -311,6 +313,7 @@ pub enum SbomChoice {
 #[serde(deny_unknown_fields)]
 pub struct SbomTable {
     /// The image that makes the SBOM (BuildKit, "SBOM scanning protocol").
+    #[schemars(regex(pattern = patterns::FILLED))]
     pub generator: String,
 }
 

@@ -93,16 +93,19 @@ pub struct Facts {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `SOURCE_DATE_EPOCH` is no whole number of seconds, or of too many.
-    #[error(
-        "SOURCE_DATE_EPOCH is `{text}`, which is {}",
-        if *is_whole { "beyond the year 9999, or as long ago" } else { "no whole number of seconds since 1970" }
-    )]
+    /// `SOURCE_DATE_EPOCH` is no whole number of seconds.
+    #[error("SOURCE_DATE_EPOCH is `{text}`, which is no whole number of seconds since 1970")]
     SourceDateEpoch {
         /// Its value, shortened.
         text: String,
-        /// Whether it is a whole number.
-        is_whole: bool,
+    },
+    /// `SOURCE_DATE_EPOCH` is a number of seconds that no date here has.
+    #[error("SOURCE_DATE_EPOCH is `{text}`, and dates end at {} ({})", last.as_second(), last)]
+    DateOutOfRange {
+        /// Its value, shortened.
+        text: String,
+        /// The date that is nearest to it.
+        last: jiff::Timestamp,
     },
     /// HEAD is detached, and no branch or tag holds its commit.
     #[error(
@@ -139,7 +142,7 @@ impl Error {
     /// The next step for the user.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::SourceDateEpoch { .. } => {
+            Self::SourceDateEpoch { .. } | Self::DateOutOfRange { .. } => {
                 Some("set it to seconds, as `git log -1 --format=%ct` prints them".to_owned())
             }
             Self::NoReference { .. } => Some(

@@ -105,6 +105,8 @@ fn what_the_schema_refuses_castoff_does_not_read() {
         "[services.web]\nregistries = []",
         "[services.web]\nplatforms = [\"linux/\"]",
         "[build]\nplatforms = [\"foo\"]",
+        "[project]\ncompose = [\"\"]",
+        "[build]\nsbom = { generator = \"\" }",
         "[build]\nbuilder = \"a b\"",
         "[build]\nbuilder = \"unix://x\"",
         "[build]\nbuilder_tls = { cert = \"x\" }",
