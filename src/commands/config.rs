@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Given, read};
 use crate::cli::{ConfigArguments, ConfigFormat};
 use crate::compose;
-use crate::config::{self, Document};
+use crate::config::Document;
 use crate::error::Error;
 use crate::exit::Exit;
 
@@ -62,18 +62,16 @@ fn publish_text(document: &Document) -> String {
     let mut text = String::new();
     let said = document.values();
     let keys = said.iter().map(|(key, ..)| key.len());
-    let defaults = config::DEFAULTS.iter();
+    let defaults = document.defaults();
     let width = keys
-        .chain(defaults.clone().map(|(key, _)| key.len()))
+        .chain(defaults.iter().map(|(key, _)| key.len()))
         .max()
         .unwrap_or(0);
     for (key, value, origin) in &said {
         let _ = writeln!(text, "{key:<width$} = {value}  # {origin}");
     }
     for (key, value) in defaults {
-        if !said.iter().any(|(said, ..)| said == key) {
-            let _ = writeln!(text, "{key:<width$} = {value}  # default");
-        }
+        let _ = writeln!(text, "{key:<width$} = {value}  # default");
     }
     text
 }

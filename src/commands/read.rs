@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Given;
 use crate::compose::{self, LoadOptions, Project};
@@ -79,7 +80,7 @@ pub(super) fn project(given: &Given<'_>, services: &[String]) -> Result<Project,
 pub(super) fn settings(
     given: &Given<'_>,
     named: &[String],
-) -> Result<(Settings, Document, Project), Error> {
+) -> Result<(Settings, Arc<Document>, Project), Error> {
     let ask = config_ask(given)?;
     let project = load_project(given, &ask, &[], named)?;
     // The variables of publish.toml are those of the compose files, `.env` included.

@@ -82,7 +82,7 @@ impl Reading<'_> {
             args: build.args.clone().into_iter().collect(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
-            platforms: self.platforms(settings)?,
+            platforms: self.each_once(self.platforms(settings)?, warnings),
             named_contexts: self.named_contexts(),
             secrets: self.secrets()?,
             ssh: ssh(build),
@@ -235,6 +235,25 @@ impl Reading<'_> {
             });
         }
         Ok(())
+    }
+
+    /// An image has no platform twice, whatever names it goes by (buildx, "Duplicate platform result
+    /// requested").
+    fn each_once(&self, platforms: Vec<Platform>, warnings: &mut Vec<Warning>) -> Vec<Platform> {
+        let mut known: Vec<Platform> = Vec::new();
+        for platform in platforms {
+            let normal = platform.normalized();
+            if known.iter().any(|known| known.normalized() == normal) {
+                warnings.push(Warning {
+                    subject: self.service.name.clone(),
+                    message: format!("the platform {platform} is named twice, and built once"),
+                    hint: None,
+                });
+            } else {
+                known.push(platform);
+            }
+        }
+        known
     }
 
     fn named_contexts(&self) -> BTreeMap<String, NamedContext> {

@@ -19,6 +19,7 @@ mod inputs;
 mod linked;
 mod live;
 mod plans;
+mod publish_toml;
 mod report;
 mod reuse;
 mod schema;
