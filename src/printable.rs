@@ -40,6 +40,18 @@ pub fn one_line(text: &str, limit: usize) -> String {
     shown
 }
 
+/// The text with its lines as they are, and every other hidden character as [`one_line`] has it.
+pub fn lines(text: &str) -> String {
+    text.chars()
+        .map(|letter| match letter {
+            '\n' => '\n',
+            '\r' | '\t' => ' ',
+            letter if is_hidden(letter) => char::REPLACEMENT_CHARACTER,
+            letter => letter,
+        })
+        .collect()
+}
+
 /// A line of a program's log, as a terminal would show it in the end: without the sequences that
 /// colour it, and of a line that overwrites itself only the last state. At most `limit` characters.
 pub fn log_line(bytes: &[u8], limit: usize) -> String {
@@ -115,6 +127,7 @@ mod tests {
         );
         assert_eq!(one_line("abcdef", 3), "abc…");
         assert_eq!(one_line("abc", 3), "abc");
+        assert_eq!(lines("a\nb\tc\u{1b}[2J\n"), "a\nb c\u{fffd}[2J\n");
     }
 
     #[test]

@@ -129,7 +129,6 @@ const WALLS: &[(&str, &[&str])] = &[
     ("clap_mangen", &["cli"]),
     ("git2", &["facts"]),
     ("console", &["report", "printable"]),
-    ("comfy_table", &["report"]),
     ("std::env", &["facts"]),
     ("Timestamp::now", &["facts"]),
     ("SystemTime::now", &["facts"]),

@@ -115,7 +115,7 @@ fn report(
         let digest = image.digest.as_ref().map_or("files", Digest::as_str);
         given
             .printer
-            .result(&format!("{}  {digest}  {place}\n", image.service));
+            .text(&format!("{}  {digest}  {place}\n", image.service));
     }
 }
 

@@ -58,9 +58,9 @@ pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit,
             .printer
             .result(&pretty(&Checked { builders, findings })),
         Format::Text => {
-            given.printer.result(&builders_table(&builders));
+            given.printer.text(&builders_table(&builders));
             if exit == Exit::Done {
-                given.printer.result("ready to publish\n");
+                given.printer.text("ready to publish\n");
             }
             complain(given, &[Failure::NotReady(findings)]);
         }

@@ -8,19 +8,25 @@ use crate::compose;
 use crate::config::Document;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::printable::one_line;
+
+/// How much of a key or a value of publish.toml is shown, in characters.
+const LONGEST_SHOWN: usize = 65_536;
+/// Keys that are longer, in bytes, do not widen the column of all the others.
+const WIDEST_KEY: usize = 128;
 
 /// Prints the resolved compose project, or with `--publish` the resolved publish.toml.
 pub(super) fn run(given: &Given<'_>, arguments: &ConfigArguments) -> Result<Exit, Error> {
     if arguments.publish {
         let (_, document, project) = read::settings(given, &[])?;
-        given.printer.result(&publish_text(&document));
+        given.printer.text(&publish_text(&document));
         read::warn(given, &read::project_warnings(&project));
         return Ok(Exit::Done);
     }
     let project = read::project(given, &arguments.services)?;
     read::warn(given, &read::project_warnings(&project));
     if let Some(names) = names(&project, arguments) {
-        given.printer.result(&names);
+        given.printer.text(&names);
         return Ok(Exit::Done);
     }
     if given.global.quiet {
@@ -65,9 +71,11 @@ fn publish_text(document: &Document) -> String {
     let defaults = document.defaults();
     let width = keys
         .chain(defaults.iter().map(|(key, _)| key.len()))
+        .filter(|length| *length <= WIDEST_KEY)
         .max()
         .unwrap_or(0);
     for (key, value, origin) in &said {
+        let (key, value) = (one_line(key, LONGEST_SHOWN), one_line(value, LONGEST_SHOWN));
         let _ = writeln!(text, "{key:<width$} = {value}  # {origin}");
     }
     for (key, value) in defaults {

@@ -51,14 +51,14 @@ pub(super) fn run(given: &Given<'_>, arguments: &HistoryArguments) -> Result<Exi
         }
     }
     let shown = states(&releases);
-    given.printer.result(&match arguments.format {
-        Format::Json => pretty(&shown),
-        Format::Text if shown.is_empty() => "no release is known\n".to_owned(),
+    match arguments.format {
+        Format::Json => given.printer.result(&pretty(&shown)),
+        Format::Text if shown.is_empty() => given.printer.text("no release is known\n"),
         Format::Text => {
             let rows: Vec<_> = shown.iter().map(|row| (row.release, row.state)).collect();
-            history_table(&rows)
+            given.printer.text(&history_table(&rows));
         }
-    });
+    }
     Ok(exit)
 }
 

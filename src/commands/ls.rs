@@ -97,7 +97,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &LsArguments) -> Result<Exit, Er
                     )
                 })
                 .collect();
-            given.printer.result(&registry_table(&rows));
+            given.printer.text(&registry_table(&rows));
         }
     }
     for repository in empty {

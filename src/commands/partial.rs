@@ -214,6 +214,6 @@ fn show(given: &Given<'_>, arguments: &BuildArguments, partial: &Partial) {
             image.digest,
             platforms.join(", ")
         );
-        given.printer.result(&line);
+        given.printer.text(&line);
     }
 }

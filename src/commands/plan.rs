@@ -72,11 +72,11 @@ pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, 
         })?;
     }
     warn(given, &plan.warnings);
-    given.printer.result(&match arguments.format {
-        PlanFormat::Json => pretty(&plan),
-        PlanFormat::Text => plan_table(&plan),
-        PlanFormat::Markdown => plan_markdown(&plan),
-    });
+    match arguments.format {
+        PlanFormat::Json => given.printer.result(&pretty(&plan)),
+        PlanFormat::Text => given.printer.text(&plan_table(&plan)),
+        PlanFormat::Markdown => given.printer.text(&plan_markdown(&plan)),
+    }
     if exit == Exit::Done && arguments.detailed_exitcode {
         exit = if plan.is_obstructed() {
             Exit::NotReady

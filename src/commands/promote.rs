@@ -55,9 +55,9 @@ pub(super) fn run(given: &Given<'_>, arguments: &PromoteArguments) -> Result<Exi
         Format::Json => given.printer.result(&pretty(&release)),
         Format::Text => {
             if release.is_live() {
-                given.printer.result(&release_table(&release));
+                given.printer.text(&release_table(&release));
             }
-            given.printer.result(&registries_table(&release));
+            given.printer.text(&registries_table(&release));
         }
     }
     Ok(exit)

@@ -88,7 +88,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit,
                     )
                 })
                 .collect();
-            given.printer.result(&pruned_table(&rows, arguments.apply));
+            given.printer.text(&pruned_table(&rows, arguments.apply));
         }
     }
     Ok(exit)

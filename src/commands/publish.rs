@@ -245,9 +245,9 @@ fn report(
         Format::Json => given.printer.result(&pretty(&release)),
         Format::Text => {
             if matches!(exit, Exit::Done | Exit::AfterwardsFailed) {
-                given.printer.result(&release_table(&release));
+                given.printer.text(&release_table(&release));
             }
-            given.printer.result(&registries_table(&release));
+            given.printer.text(&registries_table(&release));
         }
     }
     let is_github = read

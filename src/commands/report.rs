@@ -37,9 +37,9 @@ pub(super) fn run(given: &Given<'_>, arguments: &ReportArguments) -> Result<Exit
             for problem in check_problems(&run) {
                 given.printer.problem(&problem);
             }
-            given.printer.result(&summary.text());
+            given.printer.text(&summary.text());
         }
-        ReportFormat::Markdown => given.printer.result(&summary.markdown()),
+        ReportFormat::Markdown => given.printer.text(&summary.markdown()),
         ReportFormat::Json => given.printer.result(&pretty(&summary)),
         ReportFormat::Html => given.printer.result(&html(&run)),
     }

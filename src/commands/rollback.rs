@@ -41,9 +41,9 @@ pub(super) fn run(given: &Given<'_>, arguments: &RollbackArguments) -> Result<Ex
                 .map(|moved| (&moved.reference, moved.to.as_ref()))
                 .collect();
             if !moved.is_empty() {
-                given.printer.result(&rollback_table(&moved));
+                given.printer.text(&rollback_table(&moved));
             }
-            given.printer.result(&registries_table(&release));
+            given.printer.text(&registries_table(&release));
         }
     }
     Ok(exit)
@@ -63,7 +63,7 @@ fn forget(
     };
     let release = &unfinished.begun.release;
     world.ledger.forget(release).map_err(Error::Ledger)?;
-    given.printer.result(&format!(
+    given.printer.text(&format!(
         "{release} is forgotten; its tags stay where they are\n"
     ));
     Ok(Exit::Done)

@@ -90,10 +90,10 @@ pub(super) fn run(given: &Given<'_>, arguments: &StatusArguments) -> Result<Exit
         interrupted,
         last: releases.last().map(Last::of),
     };
-    given.printer.result(&match arguments.format {
-        Format::Json => pretty(&status),
-        Format::Text => text(&status),
-    });
+    match arguments.format {
+        Format::Json => given.printer.result(&pretty(&status)),
+        Format::Text => given.printer.text(&text(&status)),
+    }
     Ok(exit)
 }
 

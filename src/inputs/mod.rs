@@ -10,6 +10,7 @@ mod clean;
 mod context;
 mod dockerfile;
 mod follow;
+mod glob;
 mod go_glob;
 mod go_regexp;
 mod ignore;

@@ -1,5 +1,6 @@
 use regex::bytes::Regex;
 
+use super::glob::Glob;
 use super::{clean_path, go_glob, go_regexp};
 
 /// Patterns as `.dockerignore` writes them, in moby's reading (moby/patternmatcher).
@@ -9,14 +10,29 @@ use super::{clean_path, go_glob, go_regexp};
 #[derive(Clone, Debug, Default)]
 pub struct Patterns {
     patterns: Vec<Pattern>,
+    /// Of each pattern the [`letters`] of its texts. They lie apart, as most patterns are passed over by
+    /// them alone.
+    letters: Vec<u64>,
+    /// Where those that leave out may match, and those that take back.
+    inside: [Inside; 2],
     has_exceptions: bool,
+}
+
+/// Where patterns may match, as far as their beginnings tell.
+#[derive(Clone, Debug, Default)]
+struct Inside {
+    /// One of them begins with a wildcard.
+    anywhere: bool,
+    /// The beginnings of the others, in order.
+    fixed: Vec<String>,
 }
 
 /// What is known of a folder, so that its children need not ask about it again.
 #[derive(Clone, Debug, Default)]
 pub struct MatchInfo {
-    /// For each pattern, whether it matched the folder or one above it; empty where nothing is known.
-    matched: Vec<bool>,
+    /// The numbers of the patterns that matched the folder or one above it, in order; none where nothing is
+    /// known.
+    matched: Option<Vec<usize>>,
 }
 
 /// Why a pattern cannot be used.
@@ -43,8 +59,15 @@ enum Matcher {
     Prefix(String),
     /// Everything that ends with this, or is this without its leading slash.
     Suffix(String),
-    Regex(Regex),
+    Glob(Glob),
+    /// What only a regular expression is like.
+    Odd(Regex),
 }
+
+type Letters<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+/// The longest pattern of which a regular expression is made, in bytes: as long as a path may be.
+const LONGEST_ODD: usize = 4096;
 
 impl Patterns {
     /// Reads patterns in the order in which they stand. Blank ones are passed over.
@@ -57,7 +80,23 @@ impl Patterns {
             }
             let pattern = Pattern::new(&clean_path(text))?;
             read.has_exceptions |= pattern.is_exception;
+            let [ordinary, exceptions] = &mut read.inside;
+            let inside = if pattern.is_exception {
+                exceptions
+            } else {
+                ordinary
+            };
+            let fixed = pattern.without_trailing_glob();
+            if fixed.contains(['*', '[', ']', '?', '^', '\\']) {
+                inside.anywhere = true;
+            } else {
+                inside.fixed.push(fixed.to_owned());
+            }
+            read.letters.push(pattern.letters());
             read.patterns.push(pattern);
+        }
+        for inside in &mut read.inside {
+            inside.fixed.sort_unstable();
         }
         Ok(read)
     }
@@ -82,26 +121,28 @@ impl Patterns {
     pub fn matches_below(&self, path: &str, folder: &MatchInfo) -> (bool, MatchInfo) {
         let path = path.strip_suffix('/').unwrap_or(path);
         let mut is_matched = false;
-        let mut info = MatchInfo {
-            matched: vec![false; self.patterns.len()],
-        };
-        for (index, (pattern, slot)) in self.patterns.iter().zip(&mut info.matched).enumerate() {
-            let mut matches = folder.matched.get(index).copied().unwrap_or(false);
+        let mut matched = Vec::new();
+        let of_folder = folder.matched.as_deref();
+        let mut of_folder = of_folder.unwrap_or_default().iter().peekable();
+        let has = letters(path);
+        for (index, (pattern, needs)) in self.patterns.iter().zip(&self.letters).enumerate() {
+            let mut matches = of_folder.next_if_eq(&&index).is_some();
             if !matches {
-                // A pattern that could not change the answer is not tried.
-                if pattern.is_exception != is_matched {
+                // A pattern that could not match or not change the answer is not tried.
+                if needs & !has != 0 || pattern.is_exception != is_matched {
                     continue;
                 }
                 matches = pattern.matches(path)
-                    || (folder.matched.is_empty()
+                    || (folder.matched.is_none()
                         && folders_above(path).any(|above| pattern.matches(above)));
             }
-            *slot = matches;
             if matches {
+                matched.push(index);
                 is_matched = !pattern.is_exception;
             }
         }
-        (is_matched, info)
+        let matched = Some(matched);
+        (is_matched, MatchInfo { matched })
     }
 
     /// Whether one name of a folder matches one glob (Go's `filepath.Match` without slashes).
@@ -112,16 +153,25 @@ impl Patterns {
     /// Whether a pattern of the kind asked for could match something inside of `folder`, as far as
     /// the beginnings of the patterns tell.
     pub(super) fn may_match_inside(&self, folder: &str, exceptions: bool) -> bool {
-        let of_kind = |pattern: &&Pattern| pattern.is_exception == exceptions;
-        self.patterns.iter().filter(of_kind).any(|pattern| {
-            let fixed = pattern.without_trailing_glob();
-            fixed.contains(['*', '[', ']', '?', '^', '\\'])
-                || fixed == folder
-                || fixed
-                    .strip_prefix(folder)
-                    .is_some_and(|rest| rest.starts_with('/'))
-        })
+        let [ordinary, taken_back] = &self.inside;
+        let of_kind = if exceptions { taken_back } else { ordinary };
+        let begins_with = |text: &str| {
+            let at = of_kind.fixed.partition_point(|it| it.as_str() < text);
+            of_kind.fixed.get(at).is_some_and(|it| it.starts_with(text))
+        };
+        of_kind.anywhere
+            || of_kind
+                .fixed
+                .binary_search_by(|it| it.as_str().cmp(folder))
+                .is_ok()
+            || begins_with(&format!("{folder}/"))
     }
+}
+
+/// The letters of a text as a set, in which some letters share a place: what needs one that is not in a
+/// path cannot match it.
+fn letters(text: &str) -> u64 {
+    text.bytes().fold(0, |set, byte| set | 1 << (byte & 63))
 }
 
 /// The folders above `path`, outermost first, without the root.
@@ -158,7 +208,19 @@ impl Pattern {
             Matcher::Suffix(suffix) => {
                 path.ends_with(suffix.as_str()) || suffix.strip_prefix('/') == Some(path)
             }
-            Matcher::Regex(regex) => regex.is_match(path.as_bytes()),
+            Matcher::Glob(glob) => glob.matches(path),
+            Matcher::Odd(regex) => regex.is_match(path.as_bytes()),
+        }
+    }
+
+    /// The letters without which it matches nothing.
+    fn letters(&self) -> u64 {
+        match &self.matcher {
+            Matcher::Exact => letters(&self.text),
+            Matcher::Prefix(prefix) => letters(prefix),
+            Matcher::Suffix(suffix) => letters(suffix.strip_prefix('/').unwrap_or(suffix)),
+            Matcher::Glob(glob) => glob.texts().fold(0, |set, text| set | letters(text)),
+            Matcher::Odd(_) => 0,
         }
     }
 
@@ -168,7 +230,7 @@ impl Pattern {
     }
 }
 
-/// How a pattern is matched: as moby's `compile`, down to which shapes need no regular expression.
+/// How a pattern is matched: as moby's `compile`, down to which shapes are no regular expression there.
 fn compile(pattern: &str) -> Result<Matcher, &'static str> {
     #[derive(PartialEq)]
     enum Shape {
@@ -178,7 +240,6 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
         Regex,
     }
     let mut shape = Shape::Exact;
-    let mut expression = String::from("^");
     let mut letters = pattern.chars().peekable();
     let mut is_first = true;
     while let Some(letter) = letters.next() {
@@ -186,50 +247,100 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
             '*' if letters.next_if_eq(&'*').is_some() => {
                 letters.next_if_eq(&'/');
                 let is_last = letters.peek().is_none();
-                expression.push_str(if is_last { ".*" } else { "(.*/)?" });
                 shape = match shape {
                     _ if is_first => Shape::Suffix,
                     Shape::Exact if is_last => Shape::Prefix,
                     _ => Shape::Regex,
                 };
             }
-            '*' => {
-                expression.push_str("[^/]*");
-                shape = Shape::Regex;
+            // One at the end is only a letter.
+            '\\' if letters.peek().is_none() => {}
+            '*' | '?' | '[' | ']' | '\\' => shape = Shape::Regex,
+            _ => {}
+        }
+        is_first = false;
+        // Nothing behind it makes another shape of it.
+        if shape == Shape::Regex {
+            break;
+        }
+    }
+    Ok(match shape {
+        Shape::Exact => Matcher::Exact,
+        Shape::Prefix => Matcher::Prefix(pattern.trim_end_matches("**").to_owned()),
+        Shape::Suffix => Matcher::Suffix(pattern.strip_prefix("**").unwrap_or(pattern).to_owned()),
+        Shape::Regex if is_plain(pattern) => Matcher::Glob(Glob::new(pattern)?),
+        Shape::Regex if pattern.len() > LONGEST_ODD => return Err("it is too long"),
+        Shape::Regex => {
+            let expression = go_regexp::translate(&expression(pattern))?;
+            let regex = Regex::new(&expression).map_err(|_| "BuildKit cannot read it")?;
+            Matcher::Odd(regex)
+        }
+    })
+}
+
+/// Whether a pattern means what it seems to: it has nothing that Go's `regexp` reads in its own way.
+fn is_plain(pattern: &str) -> bool {
+    let mut letters = pattern.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let is_plain = match letter {
+            '\\' => letters
+                .next()
+                .is_some_and(|it| it.is_ascii() && !it.is_ascii_alphanumeric()),
+            '[' => is_plain_class(&mut letters),
+            '^' | '|' | '{' => false,
+            _ => true,
+        };
+        if !is_plain {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a class behind its `[` is of letters and ranges alone.
+fn is_plain_class(letters: &mut Letters<'_>) -> bool {
+    let is_letter = |letter: &char| !matches!(letter, '\\' | '[' | ']' | '*' | '?' | '-');
+    letters.next_if_eq(&'^');
+    let mut is_empty = true;
+    while is_empty || letters.next_if_eq(&']').is_none() {
+        is_empty = false;
+        let Some(first) = letters.next_if(is_letter) else {
+            return false;
+        };
+        if letters.next_if_eq(&'-').is_some()
+            && letters.next_if(is_letter).is_none_or(|last| last < first)
+        {
+            return false;
+        }
+    }
+    true
+}
+
+/// The regular expression that moby makes of a pattern, for Go's `regexp`.
+fn expression(pattern: &str) -> String {
+    let mut expression = String::from("^");
+    let mut letters = pattern.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '*' if letters.next_if_eq(&'*').is_some() => {
+                letters.next_if_eq(&'/');
+                let is_last = letters.peek().is_none();
+                expression.push_str(if is_last { ".*" } else { "(.*/)?" });
             }
-            '?' => {
-                expression.push_str("[^/]");
-                shape = Shape::Regex;
-            }
-            '[' | ']' => {
-                expression.push(letter);
-                shape = Shape::Regex;
-            }
+            '*' => expression.push_str("[^/]*"),
+            '?' => expression.push_str("[^/]"),
             '\\' => {
                 expression.push('\\');
-                if let Some(escaped) = letters.next() {
-                    expression.push(escaped);
-                    shape = Shape::Regex;
-                }
+                expression.extend(letters.next());
             }
             // moby means to do so with `|`, `{` and `}` too, but its table has no room for them
             // (`escapeBytes`).
             '.' | '+' | '(' | ')' | '$' => expression.extend(['\\', letter]),
             other => expression.push(other),
         }
-        is_first = false;
     }
-    Ok(match shape {
-        Shape::Exact => Matcher::Exact,
-        Shape::Prefix => Matcher::Prefix(pattern.trim_end_matches("**").to_owned()),
-        Shape::Suffix => Matcher::Suffix(pattern.strip_prefix("**").unwrap_or(pattern).to_owned()),
-        Shape::Regex => {
-            expression.push('$');
-            let expression = go_regexp::translate(&expression)?;
-            let regex = Regex::new(&expression).map_err(|_| "it is too long or too odd")?;
-            Matcher::Regex(regex)
-        }
-    })
+    expression.push('$');
+    expression
 }
 
 #[cfg(test)]
@@ -282,6 +393,38 @@ mod tests {
             let (walked, _) = patterns.matches_below(path, &info);
             assert_eq!(walked, patterns.matches(path), "{path}");
         }
+    }
+
+    #[test]
+    fn many_patterns_are_mostly_passed_over() {
+        let lines = (0..20_000).map(|number| format!("*x{number}*y*"));
+        let patterns = Patterns::new(lines.chain(["!z/x7ay".to_owned()])).unwrap();
+        let folder = patterns.matches_below("z", &MatchInfo::default()).1;
+        for number in 0..2_000 {
+            let path = format!("z/file-{number}");
+            assert!(!patterns.matches_below(&path, &folder).0);
+        }
+        assert!(patterns.matches("x7ay"));
+        assert!(!patterns.matches("z/x7ay"));
+    }
+
+    #[test]
+    fn what_may_be_taken_back_is_known_by_its_folder() {
+        let patterns = Patterns::new(["docs", "!docs/a/b", "!docs-old/*", "!é"]).unwrap();
+        for (folder, may) in [
+            ("docs", true),
+            ("docs/a", true),
+            ("docs/a/b", true),
+            ("docs/a/bc", false),
+            ("doc", false),
+            ("docs-old", true),
+            ("é", true),
+        ] {
+            assert_eq!(patterns.may_match_inside(folder, true), may, "{folder}");
+        }
+        assert!(!patterns.may_match_inside("docs/a", false));
+        let anywhere = Patterns::new(["docs", "!*/x"]).unwrap();
+        assert!(anywhere.may_match_inside("docs", true));
     }
 
     /// Seen with `docker buildx build` and moby/patternmatcher: what stands behind a backslash, and

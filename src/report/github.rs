@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::words::{seconds, size};
 use crate::ledger::{RegistryState, Release};
+use crate::printable::is_hidden;
 
 /// The files through which a step of a GitHub workflow speaks (workflow commands, "Environment files").
 #[derive(Clone, Debug, Default)]
@@ -102,7 +103,7 @@ fn summary(release: &Release) -> String {
 fn code(text: &str) -> String {
     let text: String = text
         .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .map(|letter| if is_hidden(letter) { ' ' } else { letter })
         .collect();
     let longest = text.split(|letter| letter != '`').map(str::len).max();
     let fence = "`".repeat(longest.unwrap_or_default() + 1);
@@ -128,7 +129,7 @@ pub(super) fn escaped(text: &str) -> String {
                 escaped.push('\\');
                 escaped.push(letter);
             }
-            letter if letter.is_control() => escaped.push(' '),
+            letter if is_hidden(letter) => escaped.push(' '),
             letter => escaped.push(letter),
         }
     }

@@ -5,6 +5,7 @@
 //! [`Printer`]. Must not know what anything means for the exit code. Start reading at [`Console`].
 
 mod checks;
+mod columns;
 mod console_thread;
 mod dialect;
 mod github;

@@ -2,18 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::table::{platforms, printed, table};
+use super::columns::Columns;
+use super::table::platforms;
 use super::words::{count, digest};
 use crate::plan::{Action, Plan, PlannedTag, Target};
-use crate::printable::one_line;
-
-/// How much of a path is shown.
-const LONGEST_PATH: usize = 4096;
+use crate::printable::is_hidden;
 
 /// What a publish would do: a line for each service, why, and a line for each tag.
 pub fn plan_table(plan: &Plan) -> String {
-    let mut services = table(&["SERVICE", "ACTION", "PLATFORMS", "REPOSITORY"]);
-    let mut reasons = table(&["SERVICE", "WHY"]);
+    let mut services = Columns::new(&["SERVICE", "ACTION", "PLATFORMS", "REPOSITORY"]);
+    let mut reasons = Columns::new(&["SERVICE", "WHY"]);
     for target in &plan.targets {
         let mut places = target.repositories.iter().map(ToString::to_string);
         services.add_row([
@@ -33,15 +31,12 @@ pub fn plan_table(plan: &Plan) -> String {
         let because: Vec<String> = target.because.iter().cloned().chain(also).collect();
         reasons.add_row([target.service.clone(), because.join("; ")]);
     }
-    let mut tags = table(&["TAG", "CHANGE", "RULE"]);
+    let mut tags = Columns::new(&["TAG", "CHANGE", "RULE"]);
     for tag in plan.targets.iter().flat_map(|target| &target.tags) {
         tags.add_row([tag.reference.to_string(), change(tag), tag.rule.clone()]);
     }
     format!(
-        "{}\n{}\n{}{}{}\n{}\n",
-        printed(&services),
-        printed(&reasons),
-        printed(&tags),
+        "{services}\n{reasons}\n{tags}{}{}\n{}\n",
         builders(plan),
         outside(plan),
         summary(plan)
@@ -50,7 +45,7 @@ pub fn plan_table(plan: &Plan) -> String {
 
 /// Who builds, where it is not what docker itself would build with.
 fn builders(plan: &Plan) -> String {
-    let mut builders = table(&["SERVICE", "BUILDER", "WHY THIS ONE"]);
+    let mut builders = Columns::new(&["SERVICE", "BUILDER", "WHY THIS ONE"]);
     for target in plan.targets.iter().filter(|target| has_place(target)) {
         let place = &target.placement;
         builders.add_row([
@@ -62,7 +57,7 @@ fn builders(plan: &Plan) -> String {
     if builders.row_count() == 0 {
         return String::new();
     }
-    format!("\n{}", printed(&builders))
+    format!("\n{builders}")
 }
 
 /// Whether there is something to say about who builds it.
@@ -72,17 +67,16 @@ fn has_place(target: &Target) -> bool {
 
 /// Which paths leave the project: compose allows them, and whoever reads a plan should know.
 fn outside(plan: &Plan) -> String {
-    let mut paths = table(&["SERVICE", "READS OUTSIDE THE PROJECT"]);
+    let mut paths = Columns::new(&["SERVICE", "READS OUTSIDE THE PROJECT"]);
     for target in &plan.targets {
         for path in &target.outside {
-            let path = one_line(&path.display().to_string(), LONGEST_PATH);
-            paths.add_row([target.service.clone(), path]);
+            paths.add_row([target.service.clone(), path.display().to_string()]);
         }
     }
     if paths.row_count() == 0 {
         return String::new();
     }
-    format!("\n{}", printed(&paths))
+    format!("\n{paths}")
 }
 
 /// The same in Markdown. Names come from files and branches of others, and mean nothing here but
@@ -193,7 +187,8 @@ fn escaped(text: &str) -> String {
             '@' => escaped.push_str("&#64;"),
             '<' => escaped.push_str("&lt;"),
             '&' => escaped.push_str("&amp;"),
-            '\n' | '\r' => escaped.push(' '),
+            '\n' | '\r' | '\t' => escaped.push(' '),
+            letter if is_hidden(letter) => escaped.push(char::REPLACEMENT_CHARACTER),
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '|' | '#' | '~' | '!' => {
                 escaped.push('\\');
                 escaped.push(letter);
@@ -214,5 +209,6 @@ mod tests {
             escaped("a|b @team <img> [x](y) #1"),
             "a\\|b &#64;team &lt;img> \\[x\\](y) \\#1"
         );
+        assert_eq!(escaped("x\u{1b}[31m\u{202e}\n"), "x\u{fffd}\\[31m\u{fffd} ");
     }
 }

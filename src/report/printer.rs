@@ -7,6 +7,7 @@ use console::{Style, Term};
 
 use super::dialect::Dialect;
 use super::problem::Problem;
+use crate::printable::lines;
 
 /// The only way to standard output and standard error.
 ///
@@ -60,7 +61,12 @@ impl Printer {
         self.dialect
     }
 
-    /// A result, which may be written as it is made.
+    /// A result for people: lines of visible text, whoever wrote what stands in them.
+    pub fn text(&self, text: &str) {
+        self.result(&self.dialect.harmless_text(&lines(text)));
+    }
+
+    /// A result for programs, which may be written as it is made.
     pub fn result(&self, result: &(impl Display + ?Sized)) {
         let mut output = BufWriter::new(io::stdout().lock());
         let written = write!(output, "{result}");

@@ -1,30 +1,11 @@
 use std::collections::BTreeMap;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
+use super::columns::Columns;
 use super::words::{digest, seconds, size};
 use crate::ledger::{Move, RegistryState, Release};
 use crate::oci::{Digest, Platform, Reference};
-
-pub(super) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header.iter().copied());
-    table
-}
-
-/// The table without the spaces at the ends of its lines.
-pub(super) fn printed(table: &Table) -> String {
-    let mut text = String::new();
-    for line in table.to_string().lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
 
 pub(super) fn platforms(platforms: &[Platform]) -> String {
     if platforms.is_empty() {
@@ -59,7 +40,7 @@ pub struct ListedBuilder {
 
 /// The builders that there are: those that are used first.
 pub fn builders_table(builders: &[ListedBuilder]) -> String {
-    let mut rows = table(&["BUILDER", "DRIVER", "ENDPOINT", "NATIVE", "EMULATED", "FOR"]);
+    let mut rows = Columns::new(&["BUILDER", "DRIVER", "ENDPOINT", "NATIVE", "EMULATED", "FOR"]);
     let listed = |platforms: &[Platform]| {
         let texts: Vec<String> = platforms.iter().map(ToString::to_string).collect();
         texts.join(", ")
@@ -82,7 +63,7 @@ pub fn builders_table(builders: &[ListedBuilder]) -> String {
             used.trim().to_owned(),
         ]);
     }
-    printed(&rows)
+    rows.to_string()
 }
 
 /// What was published: each service with its digest, size, time and tags.
@@ -111,11 +92,11 @@ pub fn release_table(release: &Release) -> String {
 
 /// Images: the service, digest, size, time and tags of each.
 pub(super) fn images_table(rows: impl Iterator<Item = [String; 5]>) -> String {
-    let mut images = table(&["SERVICE", "DIGEST", "SIZE", "TIME", "TAGS"]);
+    let mut images = Columns::new(&["SERVICE", "DIGEST", "SIZE", "TIME", "TAGS"]);
     for row in rows {
         images.add_row(row);
     }
-    printed(&images)
+    images.to_string()
 }
 
 /// How each registry fared, where one did not as it should, and the tags that are not where they should
@@ -126,7 +107,7 @@ pub fn registries_table(release: &Release) -> String {
     if !outcomes.clone().any(is_failed) && release.left.is_empty() {
         return String::new();
     }
-    let mut registries = table(&["REGISTRY", "OUTCOME"]);
+    let mut registries = Columns::new(&["REGISTRY", "OUTCOME"]);
     for registry in &release.registries {
         registries.add_row([
             registry.name.as_str(),
@@ -137,14 +118,14 @@ pub fn registries_table(release: &Release) -> String {
             },
         ]);
     }
-    let mut text = printed(&registries);
+    let mut text = registries.to_string();
     if !release.left.is_empty() {
-        let mut left = table(&["TAG", "NOW", "SHOULD BE"]);
+        let mut left = Columns::new(&["TAG", "NOW", "SHOULD BE"]);
         for tag in &release.left {
             let now = tag.at.as_ref().map_or_else(|| "unknown".to_owned(), digest);
             left.add_row([tag.reference.to_string(), now, place(tag.wanted.as_ref())]);
         }
-        text = format!("{text}\n{}", printed(&left));
+        text = format!("{text}\n{left}");
     }
     text
 }
@@ -167,7 +148,7 @@ pub struct StatusRow<'a> {
 
 /// The tags of an interrupted release.
 pub fn status_table(rows: &[StatusRow<'_>]) -> String {
-    let mut tags = table(&["TAG", "BEFORE", "NOW", "GOING TO", "STATE"]);
+    let mut tags = Columns::new(&["TAG", "BEFORE", "NOW", "GOING TO", "STATE"]);
     for row in rows {
         let now = match row.state {
             "unknown" => "unknown".to_owned(),
@@ -181,21 +162,21 @@ pub fn status_table(rows: &[StatusRow<'_>]) -> String {
             row.state.to_owned(),
         ]);
     }
-    printed(&tags)
+    tags.to_string()
 }
 
 /// Where tags point after they were taken back.
 pub fn rollback_table(moved: &[(&Reference, Option<&Digest>)]) -> String {
-    let mut tags = table(&["TAG", "NOW"]);
+    let mut tags = Columns::new(&["TAG", "NOW"]);
     for (reference, now) in moved {
         tags.add_row([reference.to_string(), place(*now)]);
     }
-    printed(&tags)
+    tags.to_string()
 }
 
 /// Releases, the latest first.
 pub fn history_table(releases: &[(&Release, &str)]) -> String {
-    let mut rows = table(&[
+    let mut rows = Columns::new(&[
         "RELEASE", "COMMAND", "STATE", "REVISION", "SERVICES", "TAGS",
     ]);
     for (release, state) in releases {
@@ -221,12 +202,12 @@ pub fn history_table(releases: &[(&Release, &str)]) -> String {
             &tags.join(", "),
         ]);
     }
-    printed(&rows)
+    rows.to_string()
 }
 
 /// The tags of a repository, each with its digest, platforms and size.
 pub fn registry_table(rows: &[(String, Digest, Vec<Platform>, u64)]) -> String {
-    let mut tags = table(&["REFERENCE", "DIGEST", "PLATFORMS", "SIZE"]);
+    let mut tags = Columns::new(&["REFERENCE", "DIGEST", "PLATFORMS", "SIZE"]);
     for (reference, found, on, bytes) in rows {
         tags.add_row([
             reference.clone(),
@@ -235,7 +216,7 @@ pub fn registry_table(rows: &[(String, Digest, Vec<Platform>, u64)]) -> String {
             size(*bytes),
         ]);
     }
-    printed(&tags)
+    tags.to_string()
 }
 
 /// What was removed, or would be, with the sum.
@@ -243,7 +224,7 @@ pub fn pruned_table(rows: &[(&str, &str, u64, &str)], applied: bool) -> String {
     if rows.is_empty() {
         return "nothing to clean up\n".to_owned();
     }
-    let mut pruned = table(&["KIND", "WHAT", "SIZE", "WHY"]);
+    let mut pruned = Columns::new(&["KIND", "WHAT", "SIZE", "WHY"]);
     let mut sum = 0;
     for (kind, id, bytes, because) in rows {
         pruned.add_row([*kind, *id, &size(*bytes), *because]);
@@ -255,5 +236,5 @@ pub fn pruned_table(rows: &[(&str, &str, u64, &str)], applied: bool) -> String {
         "would free at most"
     };
     let hint = if applied { "" } else { "; --apply does it" };
-    format!("{}{verb} {}{hint}\n", printed(&pruned), size(sum))
+    format!("{pruned}{verb} {}{hint}\n", size(sum))
 }

@@ -18,6 +18,7 @@ mod immutable;
 mod inputs;
 mod linked;
 mod live;
+mod odd_names;
 mod plans;
 mod publish_toml;
 mod report;

@@ -55,7 +55,10 @@ pub(super) fn run(given: &Given<'_>, arguments: &TagsArguments) -> Result<Exit, 
     let here = std::path::absolute(".").map_err(|error| Error::Internal(error.to_string()))?;
     let printed = computed(given, arguments, here)?;
     complain(given, &printed.warnings);
-    given.printer.result(&printed.result);
+    match arguments.format {
+        Format::Json => given.printer.result(&printed.result),
+        Format::Text => given.printer.text(&printed.result),
+    }
     Ok(Exit::Done)
 }
 
@@ -139,7 +142,7 @@ fn of_project(given: &Given<'_>, arguments: &TagsArguments, read: &Read) -> Resu
     warn(given, &plan.warnings);
     match arguments.format {
         Format::Json => given.printer.result(&super::pretty(&documents)),
-        Format::Text => given.printer.result(&texts),
+        Format::Text => given.printer.text(&texts),
     }
     Ok(Exit::Done)
 }

@@ -157,7 +157,8 @@ pub(super) fn text(
         }
         line(&mut text, format_args!("labels"));
         for (key, value) in &said.labels {
-            line(&mut text, format_args!("  {key}={}", one_line(value)));
+            let (key, value) = (one_line(key), one_line(value));
+            line(&mut text, format_args!("  {key}={value}"));
         }
     }
     text

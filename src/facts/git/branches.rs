@@ -226,9 +226,13 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// `git describe --tags --always`.
-    pub(super) fn describe(&mut self, commit: &Commit) -> Result<Option<String>, Failure> {
-        let described = self.source.describe(commit, self.until)?;
+    /// `git describe --tags --always`, as `source` has it.
+    pub(super) fn describe(
+        &mut self,
+        source: &dyn Source,
+        commit: &Commit,
+    ) -> Result<Option<String>, Failure> {
+        let described = source.describe(commit, self.until)?;
         if described.is_none() {
             self.warn(Warning::SearchGivenUp {
                 search: "looking for the tag before this commit",

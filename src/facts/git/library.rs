@@ -77,6 +77,12 @@ fn owned_by_another(directory: &Path) -> PathBuf {
         .to_owned()
 }
 
+/// A name as git shows it. Git demands no encoding of names, and whoever reads its output as UTF-8, as
+/// docker/metadata-action does, sees U+FFFD for what is none.
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
 fn said(error: &git2::Error) -> String {
     printable(error.message(), 400)
 }
@@ -92,14 +98,11 @@ impl Library {
 
     fn commit(commit: &git2::Commit<'_>) -> Commit {
         let author = commit.author();
-        let author = match (author.name(), author.email()) {
-            (Ok(name), Ok(address)) => Some(printable(&format!("{name} <{address}>"), 200)),
-            _ => None,
-        };
+        let (name, address) = (text(author.name_bytes()), text(author.email_bytes()));
         Commit {
             sha: commit.id().to_string(),
             time: timestamp(commit.time().seconds()),
-            author,
+            author: Some(printable(&format!("{name} <{address}>"), 200)),
         }
     }
 }
@@ -127,10 +130,7 @@ impl Source for Library {
             .repository
             .find_reference("HEAD")
             .map_err(|error| failure(&error))?;
-        let symbolic = match head.symbolic_target() {
-            Ok(target) => target.map(str::to_owned),
-            Err(error) => return Err(failure(&error)),
-        };
+        let symbolic = head.symbolic_target_bytes().map(text);
         let commit = match self.repository.head() {
             Ok(resolved) => Some(resolved.peel_to_commit().map_err(|error| failure(&error))?),
             Err(error) if error.code() == ErrorCode::UnbornBranch => None,
@@ -151,7 +151,7 @@ impl Source for Library {
         for reference in references.take(MAX_POINTERS) {
             // A broken reference is git's to complain about.
             let Ok(reference) = reference else { continue };
-            let Ok(name) = reference.name() else { continue };
+            let name = text(reference.name_bytes());
             let wanted = ["refs/heads/", "refs/tags/", "refs/remotes/", "refs/pull/"];
             if !wanted.iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
@@ -165,7 +165,7 @@ impl Source for Library {
                 continue;
             };
             pointers.push(Pointer {
-                name: name.to_owned(),
+                name,
                 commit,
                 seconds: None,
             });
@@ -209,7 +209,7 @@ impl Source for Library {
 
     fn symbolic(&self, name: &str) -> Option<String> {
         let reference = self.repository.find_reference(name).ok()?;
-        reference.symbolic_target().ok()?.map(str::to_owned)
+        reference.symbolic_target_bytes().map(text)
     }
 
     fn remote(&self) -> Option<String> {
@@ -222,12 +222,19 @@ impl Source for Library {
                 _ => return None,
             }
         };
-        remote.url().ok().map(str::to_owned)
+        Some(text(remote.url_bytes())).filter(|url| !url.is_empty())
     }
 
     fn configured_default_branch(&self) -> Option<String> {
         let config = self.repository.config().ok()?;
         config.get_string("init.defaultBranch").ok()
+    }
+
+    fn can_describe(&self) -> Result<bool, Failure> {
+        let tags = self.repository.references_glob("refs/tags/*");
+        let tags = tags.map_err(|error| failure(&error))?;
+        let mut tags = tags.filter_map(Result::ok);
+        Ok(tags.all(|tag| std::str::from_utf8(tag.name_bytes()).is_ok()))
     }
 
     fn describe(&self, commit: &Commit, until: Instant) -> Result<Option<String>, Failure> {

@@ -162,6 +162,9 @@ trait Source {
     fn remote(&self) -> Option<String>;
     /// `init.defaultBranch`.
     fn configured_default_branch(&self) -> Option<String>;
+    /// Whether [`Source::describe`] may be asked: the binding of libgit2 panics where the answer is not
+    /// UTF-8, as the name of a tag need not be.
+    fn can_describe(&self) -> Result<bool, Failure>;
     /// `git describe --tags --always`; `None` when the search was given up.
     fn describe(&self, commit: &Commit, until: Instant) -> Result<Option<String>, Failure>;
     fn changes(&self) -> Result<Changes, Failure>;
@@ -255,7 +258,7 @@ pub(super) fn read(question: &Question<'_>, warnings: &mut Vec<Warning>) -> Resu
     };
     let describe = match &head.commit {
         Some(commit) if question.wants.describe => {
-            search.describe(commit).map_err(failed("describe HEAD"))?
+            describe(question, &mut search, commit).map_err(failed("describe HEAD"))?
         }
         _ => None,
     };
@@ -325,6 +328,20 @@ pub(super) fn is_ancestor(
     let found = source.holds(newer, &commit, Instant::now() + SEARCH).ok()?;
     // Where history was cut off, what is not found may lie behind the cut.
     found.filter(|holds| *holds || !source.layout().is_ok_and(|layout| layout.shallow))
+}
+
+/// `git describe --tags --always`, of git itself where libgit2 cannot be asked.
+fn describe(
+    question: &Question<'_>,
+    search: &mut branches::Search<'_>,
+    commit: &Commit,
+) -> Result<Option<String>, Failure> {
+    if search.source.can_describe()? {
+        return search.describe(search.source, commit);
+    }
+    let why = "the name of a tag is not UTF-8";
+    let program = program::open(question.directory, question.environment, why)?;
+    search.describe(&program, commit)
 }
 
 /// Whether a tree has changes is for git itself to say, if it is there: what people compare with is

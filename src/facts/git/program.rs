@@ -307,6 +307,10 @@ impl Source for Program {
         self.try_line(&["config", "--get", "init.defaultBranch"])
     }
 
+    fn can_describe(&self) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
     fn describe(&self, commit: &Commit, until: Instant) -> Result<Option<String>, Failure> {
         let patience = until.saturating_duration_since(Instant::now());
         match self.run(&["describe", "--tags", "--always", &commit.sha], patience) {
