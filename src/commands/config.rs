@@ -12,7 +12,7 @@ use crate::exit::Exit;
 /// Prints the resolved compose project, or with `--publish` the resolved publish.toml.
 pub(super) fn run(given: &Given<'_>, arguments: &ConfigArguments) -> Result<Exit, Error> {
     if arguments.publish {
-        let (_, document, project) = read::settings(given)?;
+        let (_, document, project) = read::settings(given, &[])?;
         given.printer.result(&publish_text(&document));
         read::warn(given, &read::project_warnings(&project));
         return Ok(Exit::Done);
@@ -21,6 +21,9 @@ pub(super) fn run(given: &Given<'_>, arguments: &ConfigArguments) -> Result<Exit
     read::warn(given, &read::project_warnings(&project));
     if let Some(names) = names(&project, arguments) {
         given.printer.result(&names);
+        return Ok(Exit::Done);
+    }
+    if given.global.quiet {
         return Ok(Exit::Done);
     }
     // What castoff makes of the project is not needed any more, and may be large.

@@ -10,6 +10,8 @@ mod clean;
 mod context;
 mod dockerfile;
 mod follow;
+mod go_glob;
+mod go_regexp;
 mod ignore;
 mod pattern;
 mod stat;

@@ -1,6 +1,6 @@
-use regex::Regex;
+use regex::bytes::Regex;
 
-use super::clean_path;
+use super::{clean_path, go_glob, go_regexp};
 
 /// Patterns as `.dockerignore` writes them, in moby's reading (moby/patternmatcher).
 ///
@@ -106,15 +106,7 @@ impl Patterns {
 
     /// Whether one name of a folder matches one glob (Go's `filepath.Match` without slashes).
     pub(super) fn name_matches(glob: &str, name: &str) -> bool {
-        let pattern = check_syntax(glob).and_then(|()| compile(glob));
-        pattern.is_ok_and(|matcher| {
-            let pattern = Pattern {
-                text: glob.to_owned(),
-                is_exception: false,
-                matcher,
-            };
-            pattern.matches(name)
-        })
+        go_glob::matches(glob, name) == Ok(true)
     }
 
     /// Whether a pattern of the kind asked for could match something inside of `folder`, as far as
@@ -150,7 +142,8 @@ impl Pattern {
             Some(rest) => (rest, true),
             None => (cleaned, false),
         };
-        check_syntax(text).map_err(error)?;
+        // moby's own check of the syntax.
+        go_glob::matches(text, ".").map_err(error)?;
         Ok(Self {
             text: text.to_owned(),
             is_exception,
@@ -165,52 +158,13 @@ impl Pattern {
             Matcher::Suffix(suffix) => {
                 path.ends_with(suffix.as_str()) || suffix.strip_prefix('/') == Some(path)
             }
-            Matcher::Regex(regex) => regex.is_match(path),
+            Matcher::Regex(regex) => regex.is_match(path.as_bytes()),
         }
     }
 
     fn without_trailing_glob(&self) -> &str {
         let text = self.text.strip_suffix("/**").unwrap_or(&self.text);
         text.strip_suffix("/*").unwrap_or(text)
-    }
-}
-
-/// The syntax of Go's `filepath.Match`, which moby demands of every pattern: a class is not empty,
-/// its ranges have two ends, and a backslash stands before something.
-fn check_syntax(pattern: &str) -> Result<(), &'static str> {
-    const UNCLOSED: &str = "a `[` is not closed";
-    let mut letters = pattern.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => {
-                letters.next().ok_or("it ends with a backslash")?;
-            }
-            '[' => {
-                letters.next_if_eq(&'^');
-                let mut ranges = 0;
-                loop {
-                    if ranges > 0 && letters.next_if_eq(&']').is_some() {
-                        break;
-                    }
-                    class_letter(&mut letters).ok_or(UNCLOSED)?;
-                    if letters.next_if_eq(&'-').is_some() {
-                        class_letter(&mut letters).ok_or("a range in `[…]` has no end")?;
-                    }
-                    ranges += 1;
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// One end of a range in a class; `-` and `]` need a backslash.
-fn class_letter(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char> {
-    match letters.next()? {
-        '-' | ']' => None,
-        '\\' => letters.next(),
-        letter => Some(letter),
     }
 }
 
@@ -224,7 +178,7 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
         Regex,
     }
     let mut shape = Shape::Exact;
-    let mut regex = String::from("^");
+    let mut expression = String::from("^");
     let mut letters = pattern.chars().peekable();
     let mut is_first = true;
     while let Some(letter) = letters.next() {
@@ -232,7 +186,7 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
             '*' if letters.next_if_eq(&'*').is_some() => {
                 letters.next_if_eq(&'/');
                 let is_last = letters.peek().is_none();
-                regex.push_str(if is_last { ".*" } else { "(.*/)?" });
+                expression.push_str(if is_last { ".*" } else { "(.*/)?" });
                 shape = match shape {
                     _ if is_first => Shape::Suffix,
                     Shape::Exact if is_last => Shape::Prefix,
@@ -240,22 +194,28 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
                 };
             }
             '*' => {
-                regex.push_str("[^/]*");
+                expression.push_str("[^/]*");
                 shape = Shape::Regex;
             }
             '?' => {
-                regex.push_str("[^/]");
+                expression.push_str("[^/]");
                 shape = Shape::Regex;
             }
-            '[' => {
-                push_class(&mut letters, &mut regex);
+            '[' | ']' => {
+                expression.push(letter);
                 shape = Shape::Regex;
             }
             '\\' => {
-                push_letter(letters.next().unwrap_or('\\'), &mut regex);
-                shape = Shape::Regex;
+                expression.push('\\');
+                if let Some(escaped) = letters.next() {
+                    expression.push(escaped);
+                    shape = Shape::Regex;
+                }
             }
-            other => push_letter(other, &mut regex),
+            // moby means to do so with `|`, `{` and `}` too, but its table has no room for them
+            // (`escapeBytes`).
+            '.' | '+' | '(' | ')' | '$' => expression.extend(['\\', letter]),
+            other => expression.push(other),
         }
         is_first = false;
     }
@@ -264,32 +224,12 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
         Shape::Prefix => Matcher::Prefix(pattern.trim_end_matches("**").to_owned()),
         Shape::Suffix => Matcher::Suffix(pattern.strip_prefix("**").unwrap_or(pattern).to_owned()),
         Shape::Regex => {
-            regex.push('$');
-            Matcher::Regex(Regex::new(&regex).map_err(|_| "it is too long or too odd")?)
+            expression.push('$');
+            let expression = go_regexp::translate(&expression)?;
+            let regex = Regex::new(&expression).map_err(|_| "it is too long or too odd")?;
+            Matcher::Regex(regex)
         }
     })
-}
-
-/// A letter that stands for itself.
-fn push_letter(letter: char, regex: &mut String) {
-    regex.push_str(&regex::escape(letter.encode_utf8(&mut [0; 4])));
-}
-
-/// A class after its `[`, up to and with its `]`. Its syntax has been checked.
-fn push_class(letters: &mut std::iter::Peekable<std::str::Chars<'_>>, regex: &mut String) {
-    regex.push('[');
-    if letters.next_if_eq(&'^').is_some() {
-        regex.push('^');
-    }
-    while let Some(letter) = letters.next() {
-        match letter {
-            ']' => break,
-            '-' => regex.push('-'),
-            '\\' => push_letter(letters.next().unwrap_or('\\'), regex),
-            letter => push_letter(letter, regex),
-        }
-    }
-    regex.push(']');
 }
 
 #[cfg(test)]
@@ -299,8 +239,13 @@ mod tests {
     #[test]
     fn patterns_match_as_moby_matches_them() {
         let table = include_str!("../../tests/data/dockerignore.txt");
+        let drawn = include_str!("../../tests/data/dockerignore_go.txt");
         let mut rows = 0;
-        for line in table.lines().filter(|line| !line.starts_with('#')) {
+        for line in table
+            .lines()
+            .chain(drawn.lines())
+            .filter(|line| !line.starts_with('#'))
+        {
             let (input, expected) = line.rsplit_once(" => ").unwrap();
             let (patterns, path) = input.rsplit_once(" : ").unwrap();
             let patterns: Vec<String> = serde_json::from_str(patterns).unwrap();
@@ -313,7 +258,7 @@ mod tests {
             assert_eq!(found, expected, "{line}");
             rows += 1;
         }
-        assert_eq!(rows, 123);
+        assert_eq!(rows, 123 + 200);
     }
 
     /// True unless a pattern repeats what an earlier one says: moby skips the repetition when it
@@ -339,10 +284,64 @@ mod tests {
         }
     }
 
+    /// Seen with `docker buildx build` and moby/patternmatcher: what stands behind a backslash, and
+    /// in brackets, is read by Go's `regexp`.
     #[test]
-    fn a_class_cannot_smuggle_in_the_syntax_of_regular_expressions() {
-        assert!(Patterns::new(["[[a]"]).unwrap().matches("["));
-        assert!(Patterns::new(["[a&&b]"]).unwrap().matches("&"));
-        assert!(!Patterns::new(["\\d"]).unwrap().matches("1"));
+    fn backslashes_and_classes_mean_what_go_makes_of_them() {
+        let matched = [
+            ("a\\d", "a5"),
+            ("a\\wy", "a_y"),
+            ("x\\Sx.txt", "x1x.txt"),
+            ("\\Aabc", "abc"),
+            ("abc\\z", "abc"),
+            ("\\x61bc", "abc"),
+            ("\\141bc", "abc"),
+            ("\\pLbc", "abc"),
+            ("[[:alpha:]]bc", "abc"),
+            ("**\\bin", "x.txt/in"),
+            ("a[*b]", "a^b]"),
+            ("\\*\\.x", "*.x"),
+            ("[[a]", "["),
+            ("[a&&b]", "&"),
+            ("[a~~b]", "~"),
+            ("a\\-b", "a-b"),
+            ("x?|b", "b/c"),
+            ("*a{2}", "aa"),
+            ("*{a}", "{a}"),
+            ("\\x{61}bc", "abc"),
+            ("\\p{Greek}", "α"),
+            ("a*[]b]", "ab"),
+        ];
+        for (pattern, path) in matched {
+            assert!(Patterns::new([pattern]).unwrap().matches(path), "{pattern}");
+        }
+        let kept = [
+            ("**\\bin", "bin"),
+            ("a\\b", "ab"),
+            ("a[\\d]c", "adc"),
+            ("*^b", "a^b"),
+            ("\\Qab*", "abc"),
+        ];
+        for (pattern, path) in kept {
+            assert!(
+                !Patterns::new([pattern]).unwrap().matches(path),
+                "{pattern}"
+            );
+        }
+        for pattern in [
+            "**\\obj",
+            "src\\main",
+            "node\\packages",
+            "\\xyz",
+            "a\\é",
+            "a\\1",
+            "[z-a]",
+            "*{2}",
+            "?{1001}",
+            "\\p{Klingon}",
+            "[[:letter:]]",
+        ] {
+            assert!(Patterns::new([pattern]).is_err(), "{pattern}");
+        }
     }
 }

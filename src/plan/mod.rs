@@ -97,6 +97,9 @@ pub struct Plan {
 pub struct Target {
     /// The service.
     pub service: String,
+    /// Other services that are the same image: the same build, published under the same tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// Whether it is built or reused.
     pub action: Action,
     /// Why.
@@ -423,8 +426,9 @@ pub fn plan(
     if purpose == Purpose::Publish {
         selection::check_tags(&targets)?;
     }
+    selection::merge_twins(&mut targets);
     selection::check_collisions(&targets)?;
-    graph::check(&targets)?;
+    graph::check(&targets, &mut warnings)?;
     let mut unique: Vec<Warning> = Vec::new();
     let shared = selection::shared_caches(&targets);
     for warning in warnings.into_iter().chain(shared) {

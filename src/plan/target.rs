@@ -172,6 +172,11 @@ fn target(
         service,
         build,
         directory: &subject.project.directory,
+        default_platform: subject
+            .project
+            .environment
+            .get("DOCKER_DEFAULT_PLATFORM")
+            .map(String::as_str),
     };
     let mut spec = reading.spec(own, warnings)?;
     spec.annotations = annotations(subject, &spec, versions.main.as_deref(), warnings)?;
@@ -186,6 +191,7 @@ fn target(
     let outside = outside(&spec.paths(), &subject.project.directory);
     Ok(Target {
         service: service.name.clone(),
+        also: Vec::new(),
         action: Action::Build,
         because: vec!["build".to_owned()],
         inputs: None,

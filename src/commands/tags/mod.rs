@@ -46,7 +46,7 @@ struct Oddity {
 /// service or the one that is named, and outside of a project those of the rules that hold without any.
 pub(super) fn run(given: &Given<'_>, arguments: &TagsArguments) -> Result<Exit, Error> {
     if !is_typed(arguments) {
-        match read(given, Purpose::Tags) {
+        match read(given, Purpose::Tags, arguments.service.as_slice()) {
             Ok(read) => return of_project(given, arguments, &read),
             Err(Error::Compose(compose::Error::NoFile { .. })) => {}
             Err(error) => return Err(error),
