@@ -430,7 +430,7 @@ mod tests {
             (
                 "build.compression",
                 "{ kind = \"zstd\", level = 300 }",
-                "expected a whole number from 0 to 255, not `300`",
+                "expected a whole number from 0 to 22, not `300`",
             ),
             (
                 "build.sbom",

@@ -42,9 +42,9 @@ impl Clock {
             .ok_or_else(|| Error::DateOutOfRange {
                 text: shown(),
                 last: if is_before {
-                    Timestamp::MIN
+                    Timestamp::MIN.as_second()
                 } else {
-                    Timestamp::MAX
+                    Timestamp::MAX.as_second()
                 },
             })
     }
@@ -71,11 +71,11 @@ mod tests {
         for text in ["yesterday", "1.5", "-", "1_000", "0x10"] {
             assert!(said(text).contains("no whole number"), "{text}");
         }
-        let last = "and dates end at 253402207200 (9999-12-30T22:00:00Z)";
+        let last = "and dates end at 253402207200";
         for text in ["253402300799", "9999999999999", "99999999999999999999"] {
             assert!(said(text).ends_with(last), "{}", said(text));
         }
-        let first = "and dates end at -377705023201 (-009999-01-02T01:59:59Z)";
+        let first = "and dates end at -377705023201";
         assert!(
             said("-99999999999999").ends_with(first),
             "{}",

@@ -100,12 +100,12 @@ pub enum Error {
         text: String,
     },
     /// `SOURCE_DATE_EPOCH` is a number of seconds that no date here has.
-    #[error("SOURCE_DATE_EPOCH is `{text}`, and dates end at {} ({})", last.as_second(), last)]
+    #[error("SOURCE_DATE_EPOCH is `{text}`, and dates end at {last}")]
     DateOutOfRange {
         /// Its value, shortened.
         text: String,
-        /// The date that is nearest to it.
-        last: jiff::Timestamp,
+        /// The second that is nearest to it.
+        last: i64,
     },
     /// HEAD is detached, and no branch or tag holds its commit.
     #[error(
