@@ -1,9 +1,10 @@
 //! What can be wrong with a compose project, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::node::Place;
+use super::variables::Nth;
 use crate::excerpt::Excerpt;
 use crate::interpolate::InterpolateError;
 
@@ -59,6 +60,12 @@ pub enum Error {
         path: PathBuf,
         /// How long was waited.
         seconds: u64,
+    },
+    /// A pipe that nobody named on the command line: whoever writes to it may never come.
+    #[error("{} is a pipe", .path.display())]
+    Pipe {
+        /// The pipe.
+        path: PathBuf,
     },
     /// The files include and extend too many others.
     #[error("the project has more than {limit} files")]
@@ -170,6 +177,8 @@ pub enum Problem {
     Variable {
         /// Where it stands in the document.
         at: String,
+        /// Which of the value's variables it is, if one of them is meant.
+        variable: Option<Nth>,
         /// Why.
         source: InterpolateError,
     },
@@ -292,6 +301,8 @@ pub enum Problem {
         path: PathBuf,
         /// Why.
         reason: String,
+        /// What to do.
+        hint: Option<String>,
     },
     /// A line of an env file is wrong.
     #[error("{0}")]
@@ -377,6 +388,21 @@ impl Error {
         }
     }
 
+    /// The file that could not be read, if that is it, and why.
+    pub(super) fn unread(&self) -> Option<(&Path, String)> {
+        match self {
+            Self::Read { path, source } => Some((path, source.to_string())),
+            Self::TooLarge { path, limit } => {
+                Some((path, format!("it is larger than {limit} bytes")))
+            }
+            Self::Silent { path, seconds } => {
+                Some((path, format!("waited {seconds} seconds, and nothing came")))
+            }
+            Self::Pipe { path } => Some((path, "it is a pipe".to_owned())),
+            _ => None,
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -392,6 +418,13 @@ impl Error {
                 "it is a pipe or a device; start the program that writes to it, or name a file"
                     .to_owned(),
             ),
+            Self::Pipe { .. } => Some(
+                "write what comes from it to a file; a pipe is read where -f, --env-file or --config names it"
+                    .to_owned(),
+            ),
+            Self::TooLarge { .. } => {
+                Some("no real project needs so much; is it the right file?".to_owned())
+            }
             Self::Empty => Some("write at least one service under `services:`".to_owned()),
             Self::Invalid { problem, .. } => problem.hint(),
             _ => None,
@@ -441,6 +474,7 @@ impl Problem {
                     .to_owned(),
             ),
             Self::Rule { hint, .. } => hint.map(str::to_owned),
+            Self::File { hint, .. } => hint.clone(),
             _ => None,
         }
     }
@@ -456,25 +490,54 @@ fn newer_key(at: &str, key: &str) -> Option<String> {
             "a build has `platforms`, a list; `platform` belongs to the service"
         }
         (_, "pre_start") => "compose 2.40 has it not",
+        _ if is_service(at) && OF_BUILD.contains(&key) => {
+            return Some(format!("`{key}` belongs under `build:`"));
+        }
         _ => return None,
     };
     Some(hint.to_owned())
 }
 
+/// Keys of a build that are written directly under a service by mistake.
+const OF_BUILD: [&str; 9] = [
+    "additional_contexts",
+    "args",
+    "cache_from",
+    "cache_to",
+    "context",
+    "dockerfile",
+    "dockerfile_inline",
+    "no_cache",
+    "target",
+];
+
+/// Whether a place of a document is a service.
+fn is_service(at: &str) -> bool {
+    at.strip_prefix("services.")
+        .is_some_and(|name| !name.contains('.'))
+}
+
+/// Up to how many bytes a name is short.
+const SHORT_NAME: usize = 8;
+
 fn did_you_mean(name: &str) -> String {
     format!("did you mean `{name}`?")
 }
 
-/// The name that is most like `name`, if one is like it at all.
+/// The name that is most like `name`, if one is like it at all. Of short names two letters in the
+/// wrong order leave nothing alike, and are likely all the same.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let folded = name.to_lowercase().replace('-', "_");
     known
         .take(10_000)
         .map(|known| {
-            (
-                strsim::jaro_winkler(&folded, &known.to_lowercase().replace('-', "_")),
-                known,
-            )
+            let lower = known.to_lowercase().replace('-', "_");
+            let swapped = lower.len() == folded.len()
+                && lower.len() <= SHORT_NAME
+                && strsim::damerau_levenshtein(&folded, &lower) == 1
+                && strsim::levenshtein(&folded, &lower) == 2;
+            let likeness = strsim::jaro_winkler(&folded, &lower);
+            (if swapped { likeness.max(0.9) } else { likeness }, known)
         })
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|one, two| one.0.total_cmp(&two.0))
