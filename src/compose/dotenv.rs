@@ -12,6 +12,8 @@ use std::sync::Arc;
 use super::variables::Nth;
 use crate::interpolate::{InterpolateError, interpolate};
 
+mod escapes;
+
 /// How much text the values of one file may have together, in bytes.
 const MOST_TEXT: usize = 16 << 20;
 
@@ -26,7 +28,7 @@ pub(super) type Variables = BTreeMap<Arc<str>, Arc<str>>;
 #[derive(Debug)]
 pub(super) struct Lines {
     bytes: Arc<[u8]>,
-    lines: Vec<Line>,
+    statements: Vec<Line>,
     /// Why the file cannot be read further than these lines.
     wrong: Option<DotenvError>,
 }
@@ -172,14 +174,14 @@ impl Lines {
         };
         Self {
             bytes: Arc::clone(bytes),
-            lines,
+            statements: lines,
             wrong: read.err(),
         }
     }
 
     /// How many lines there are that set something.
     pub(super) fn len(&self) -> usize {
-        self.lines.len()
+        self.statements.len()
     }
 
     /// Sets the variables of the lines. A value's variables are looked up with `lookup`, and then
@@ -191,7 +193,7 @@ impl Lines {
         unset: &mut Vec<String>,
     ) -> Result<(), DotenvError> {
         let mut used = 0;
-        for line in &self.lines {
+        for line in &self.statements {
             let number = line.number;
             let value = match &line.value {
                 Given::Literal(value) => Some(Arc::clone(value)),
@@ -371,7 +373,7 @@ impl<'a> Parser<'a> {
             if letter == quote && !escaped {
                 self.rest = text.get(at + 1..).unwrap_or_default();
                 return Ok(if quote == '"' {
-                    Given::of(&unescape(&value), start..start + at)
+                    Given::of(&escapes::replace(&value), start..start + at)
                 } else {
                     Given::Literal(value.into())
                 });
@@ -415,55 +417,6 @@ fn is_space(letter: char) -> bool {
 
 fn lines(text: &str) -> usize {
     text.matches('\n').count()
-}
-
-/// The escapes of a double-quoted value: `\(?:[abcfnrtv$"\\]|0\d{0,3})`. An escaped `$` becomes
-/// `$$`, which interpolation takes for a plain `$`.
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(rest.get(..at).unwrap_or_default());
-        let behind = rest.get(at + 1..).unwrap_or_default();
-        let (written, length) = match behind.chars().next() {
-            Some('a') => ("\x07".to_owned(), 1),
-            Some('b') => ("\x08".to_owned(), 1),
-            Some('f') => ("\x0c".to_owned(), 1),
-            Some('n') => ("\n".to_owned(), 1),
-            Some('r') => ("\r".to_owned(), 1),
-            Some('t') => ("\t".to_owned(), 1),
-            Some('v') => ("\x0b".to_owned(), 1),
-            Some('$') => ("$$".to_owned(), 1),
-            Some('"') => ("\"".to_owned(), 1),
-            Some('\\') => ("\\".to_owned(), 1),
-            Some('0') => octal(behind),
-            // `\c` matches the expression and is no escape of Go: it stays.
-            _ => ("\\".to_owned(), 0),
-        };
-        out.push_str(&written);
-        rest = behind.get(length..).unwrap_or_default();
-    }
-    out.push_str(rest);
-    out
-}
-
-/// `\0` and up to three digits: a character, if Go takes the digits for one.
-fn octal(behind: &str) -> (String, usize) {
-    let digits = behind
-        .bytes()
-        .skip(1)
-        .take(3)
-        .take_while(u8::is_ascii_digit)
-        .count();
-    let written = behind.get(1..=digits).unwrap_or_default();
-    let length = 1 + digits;
-    match u32::from_str_radix(written, 8) {
-        Ok(code) if digits == 3 && code < 256 => (
-            char::from_u32(code).map(String::from).unwrap_or_default(),
-            length,
-        ),
-        _ => (format!("\\{written}"), length),
-    }
 }
 
 /// Reads the lines of the format `raw`: what stands behind the first `=` is the value, quotes and

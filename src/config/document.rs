@@ -73,14 +73,14 @@ enum Said {
 #[derive(Debug, Default)]
 struct Text {
     path: PathBuf,
-    text: String,
+    content: String,
     index: LineIndex,
 }
 
 impl Text {
     fn excerpt(&self, span: &Range<usize>) -> Excerpt {
         self.index
-            .excerpt(&self.path, &self.text, span.start, span.end)
+            .excerpt(&self.path, &self.content, span.start, span.end)
     }
 }
 
@@ -113,7 +113,7 @@ impl Document {
         let mut reader = Reader {
             file: Text {
                 path: path.to_owned(),
-                text: text.to_owned(),
+                content: text.to_owned(),
                 index: LineIndex::of(text),
             },
             lookup,

@@ -179,7 +179,7 @@ impl Loader<'_> {
         self.readable(what, local, place)?;
         let (mut document, resets) = self
             .file(local, below, Use::Base, Map::default(), &[])
-            .map_err(|failure| self.unread(failure, what, local, place))?;
+            .map_err(|failure| self.unread(*failure, what, local, place))?;
         let Some(entry) = document.entry("services") else {
             let message = format!("{local} has no services to extend");
             return Err(Fault::rule(place, message).into());
@@ -220,16 +220,10 @@ impl Loader<'_> {
         Err(Fault::new(place, problem).into())
     }
 
-    /// A failure with the place that names the file, if it is that this file cannot be read.
-    pub(super) fn unread(
-        &self,
-        failure: Failure,
-        what: &'static str,
-        path: &str,
-        place: Place,
-    ) -> Failure {
-        let Stop::Error(error) = &*failure else {
-            return failure;
+    /// Why loading stops, with the place that names the file, if it is that this file cannot be read.
+    pub(super) fn unread(&self, stop: Stop, what: &'static str, path: &str, place: Place) -> Stop {
+        let Stop::Error(error) = &stop else {
+            return stop;
         };
         match error.unread() {
             Some((file, reason)) if file == self.real(path) => {
@@ -239,9 +233,9 @@ impl Loader<'_> {
                     reason,
                     hint: error.hint(),
                 };
-                Fault::new(place, problem).into()
+                Stop::Fault(Fault::new(place, problem))
             }
-            _ => failure,
+            _ => stop,
         }
     }
 

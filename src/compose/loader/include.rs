@@ -8,7 +8,7 @@ use super::super::error::{Fault, Problem, nearest};
 use super::super::node::{Entry, Map, Node, Place, Value};
 use super::super::paths;
 use super::super::short::gitref;
-use super::{Environment, Failure, Loader, View, from_folder};
+use super::{Environment, Failure, Loader, Stop, View, from_folder};
 
 /// How deep files may include one another.
 const DEEPEST: usize = 500;
@@ -86,9 +86,10 @@ impl Loader<'_> {
         };
         self.model(&files, below, included).map_err(|failure| {
             let named = files.iter().zip(&include.files);
-            named.fold(failure, |failure, (path, (_, place))| {
-                self.unread(failure, "the included file", path, *place)
-            })
+            let stop = named.fold(*failure, |stop, (path, (_, place))| {
+                self.unread(stop, "the included file", path, *place)
+            });
+            Box::new(stop)
         })
     }
 
@@ -133,7 +134,8 @@ impl Loader<'_> {
             self.readable(what, &file, place)?;
             let path = self.real(&file);
             let bytes = self.sources.read(&path);
-            let bytes = bytes.map_err(|error| self.unread(error.into(), what, &file, place))?;
+            let bytes =
+                bytes.map_err(|error| self.unread(Stop::Error(error), what, &file, place))?;
             self.findings.budget.read(bytes.len())?;
             let lookup = |name: &str| view.environment.get(name).cloned();
             let mut unset = Vec::new();
