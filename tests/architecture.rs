@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("interpolate", &[]),
     ("excerpt", &["printable"]),
     ("cli", &[]),
-    ("compose", &["oci", "excerpt", "interpolate"]),
+    ("compose", &["oci", "excerpt", "interpolate", "printable"]),
     ("config", &["oci", "cli", "excerpt", "interpolate"]),
     ("facts", &["oci", "excerpt", "printable"]),
     ("dial", &["printable"]),
