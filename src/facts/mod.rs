@@ -99,6 +99,14 @@ pub enum Error {
         /// Its value, shortened.
         text: String,
     },
+    /// The event's payload is there, and cannot be read.
+    #[error("the event's payload {} cannot be read: {reason}", path.display())]
+    Payload {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// HEAD is detached, and no branch or tag holds its commit.
     #[error(
         "cannot tell which branch or tag {commit} is: HEAD is detached and {}",
@@ -137,6 +145,10 @@ impl Error {
             Self::SourceDateEpoch { .. } => {
                 Some("set it to seconds, as `git log -1 --format=%ct` prints them".to_owned())
             }
+            Self::Payload { .. } => Some(
+                "GITHUB_EVENT_PATH is the runner's own file; unset it where no runner wrote one"
+                    .to_owned(),
+            ),
             Self::NoReference { .. } => Some(
                 "say which it is: --ref refs/heads/NAME or --ref refs/tags/NAME (and --event, if a rule asks for one)"
                     .to_owned(),
@@ -155,7 +167,7 @@ impl Error {
 pub fn gather(ask: &Ask) -> Result<Facts, Error> {
     let mut warnings = Vec::new();
     let clock = Clock::read(&ask.environment)?;
-    let ci = ci::read(&ask.environment, &mut warnings);
+    let ci = ci::read(&ask.environment, &mut warnings)?;
     let has_reference = ci.as_ref().is_some_and(|ci| ci.reference.is_some());
     let question = git::Question {
         directory: &ask.directory,
