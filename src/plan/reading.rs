@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
+
 use super::attestation::Attestation;
 use super::error::Error;
 use super::layout::{ImageLayout, LAYOUT_SCHEME};
@@ -18,6 +20,9 @@ use crate::oci::{Platform, Reference};
 
 /// The image that makes an SBOM where a compose file only says `sbom: true` (buildx, `attest.go`).
 const DEFAULT_SBOM_GENERATOR: &str = "docker.io/docker/buildkit-syft-scanner:stable-1";
+
+/// How many keys of `x-bake` that nobody knows are named, of one service.
+const MOST_UNKNOWN: usize = 10;
 
 /// A `build` section while it is put into the builder's terms.
 pub(super) struct Reading<'a> {
@@ -54,11 +59,19 @@ impl Reading<'_> {
                 hint: None,
             });
         }
-        for (key, nearest) in bake.unknown {
+        let more = bake.unknown.len().saturating_sub(MOST_UNKNOWN);
+        for (key, nearest) in bake.unknown.into_iter().take(MOST_UNKNOWN) {
             warnings.push(Warning {
                 subject: self.service.name.clone(),
                 message: format!("`x-bake.{key}` has no effect: bake does not know it"),
                 hint: nearest.map(|nearest| format!("did you mean `{nearest}`?")),
+            });
+        }
+        if more > 0 {
+            warnings.push(Warning {
+                subject: self.service.name.clone(),
+                message: format!("{more} more keys of `x-bake` have no effect"),
+                hint: None,
             });
         }
         self.caches()?;
@@ -406,16 +419,9 @@ fn baked_secret(text: &str) -> Option<SecretMount> {
 /// The agents and keys by their ids: those of `x-bake` where it names some (buildx,
 /// bake/compose.go).
 fn ssh(build: &Build) -> Vec<SshMount> {
-    let mut mounts: Vec<SshMount> = Vec::new();
+    let mut mounts: IndexMap<String, Vec<PathBuf>> = IndexMap::new();
     let mut add = |id: &str, path: Option<PathBuf>| {
-        let known = mounts.iter_mut().find(|mount| mount.id == id);
-        match known {
-            Some(mount) => mount.paths.extend(path),
-            None => mounts.push(SshMount {
-                id: id.to_owned(),
-                paths: path.into_iter().collect(),
-            }),
-        }
+        mounts.entry(id.to_owned()).or_default().extend(path);
     };
     let baked = build.bake.as_ref().map(|bake| &bake.ssh);
     match baked.filter(|baked| !baked.is_empty()) {
@@ -434,7 +440,8 @@ fn ssh(build: &Build) -> Vec<SshMount> {
             }
         }
     }
-    mounts
+    let mounts = mounts.into_iter();
+    mounts.map(|(id, paths)| SshMount { id, paths }).collect()
 }
 
 /// `name=address`, as the frontend reads them.
