@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         environment: [("A", "a"), ("EMPTY", ""), ("HOME", "/root")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-        standard_input: Some(String::from_utf8_lossy(bytes).into_owned()),
+        standard_input: Some(bytes.to_vec()),
         ..LoadOptions::default()
     };
     match load(&options) {

@@ -35,7 +35,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &BuildArguments) -> Result<Exit,
     }
     let spec = arguments.output.as_deref().map(spec).transpose()?;
     let purpose = spec.as_ref().map_or(Purpose::Load, |_| Purpose::Export);
-    let mut read = read(given, purpose)?;
+    let mut read = read(given, purpose, &arguments.services)?;
     if arguments.strict {
         read.settings.be_strict();
     }

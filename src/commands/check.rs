@@ -22,7 +22,7 @@ struct Checked {
 }
 
 pub(super) fn run(given: &Given<'_>, arguments: &CheckArguments) -> Result<Exit, Error> {
-    let read = read(given, Purpose::Publish)?;
+    let read = read(given, Purpose::Publish, &arguments.services)?;
     let plan = read.plan(&arguments.services)?;
     let world = adapters::without_ledger(given, &read, &plan)?;
     // A publish that cannot keep its state does not begin, so that is one finding among the others.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Given, read};
 use crate::cli::{ConfigArguments, ConfigFormat};
 use crate::compose;
-use crate::config::{self, Document};
+use crate::config::Document;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::printable::one_line;
@@ -18,7 +18,7 @@ const WIDEST_KEY: usize = 128;
 /// Prints the resolved compose project, or with `--publish` the resolved publish.toml.
 pub(super) fn run(given: &Given<'_>, arguments: &ConfigArguments) -> Result<Exit, Error> {
     if arguments.publish {
-        let (_, document, project) = read::settings(given)?;
+        let (_, document, project) = read::settings(given, &[])?;
         given.printer.text(&publish_text(&document));
         read::warn(given, &read::project_warnings(&project));
         return Ok(Exit::Done);
@@ -27,6 +27,9 @@ pub(super) fn run(given: &Given<'_>, arguments: &ConfigArguments) -> Result<Exit
     read::warn(given, &read::project_warnings(&project));
     if let Some(names) = names(&project, arguments) {
         given.printer.text(&names);
+        return Ok(Exit::Done);
+    }
+    if given.global.quiet {
         return Ok(Exit::Done);
     }
     // What castoff makes of the project is not needed any more, and may be large.
@@ -65,9 +68,9 @@ fn publish_text(document: &Document) -> String {
     let mut text = String::new();
     let said = document.values();
     let keys = said.iter().map(|(key, ..)| key.len());
-    let defaults = config::DEFAULTS.iter();
+    let defaults = document.defaults();
     let width = keys
-        .chain(defaults.clone().map(|(key, _)| key.len()))
+        .chain(defaults.iter().map(|(key, _)| key.len()))
         .filter(|length| *length <= WIDEST_KEY)
         .max()
         .unwrap_or(0);
@@ -76,9 +79,7 @@ fn publish_text(document: &Document) -> String {
         let _ = writeln!(text, "{key:<width$} = {value}  # {origin}");
     }
     for (key, value) in defaults {
-        if !said.iter().any(|(said, ..)| said == key) {
-            let _ = writeln!(text, "{key:<width$} = {value}  # default");
-        }
+        let _ = writeln!(text, "{key:<width$} = {value}  # default");
     }
     text
 }

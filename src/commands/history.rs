@@ -26,7 +26,7 @@ struct Shown<'a> {
 }
 
 pub(super) fn run(given: &Given<'_>, arguments: &HistoryArguments) -> Result<Exit, Error> {
-    let read = read(given, Purpose::Publish)?;
+    let read = read(given, Purpose::Publish, &[])?;
     let ledger = adapters::ledger(given, &read)?;
     let mut releases = ledger.releases().map_err(Error::Ledger)?;
     let mut exit = Exit::Done;

@@ -37,7 +37,7 @@ pub(super) fn run(given: &Given<'_>, arguments: &LsArguments) -> Result<Exit, Er
         repositories.push(repository);
     }
     let registries = if repositories.is_empty() {
-        let read = read(given, Purpose::Publish)?;
+        let read = read(given, Purpose::Publish, &[])?;
         let plan = read.plan(&[])?;
         warn(given, &plan.warnings);
         for target in &plan.targets {

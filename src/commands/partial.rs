@@ -30,7 +30,7 @@ pub(super) fn run(
     arguments: &BuildArguments,
     file: &Path,
 ) -> Result<Exit, Error> {
-    let mut read = read_with(given, Purpose::Publish, WANTS)?;
+    let mut read = read_with(given, Purpose::Publish, &arguments.services, WANTS)?;
     if arguments.strict {
         read.settings.be_strict();
     }

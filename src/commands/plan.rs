@@ -12,7 +12,7 @@ use crate::plan::{Plan, Purpose, SavedPlan, Wishes};
 use crate::report::{plan_markdown, plan_table};
 
 pub(super) fn run(given: &Given<'_>, arguments: &PlanArguments) -> Result<Exit, Error> {
-    let read = read(given, Purpose::Publish)?;
+    let read = read(given, Purpose::Publish, &arguments.services)?;
     let mut plan = read.plan(&arguments.services)?;
     if let Some(count) = arguments.shards {
         given.printer.result(&pretty(&shares(&plan, count.into())));

@@ -22,7 +22,7 @@ struct Source {
 }
 
 pub(super) fn run(given: &Given<'_>, arguments: &PromoteArguments) -> Result<Exit, Error> {
-    let read = read(given, Purpose::Publish)?;
+    let read = read(given, Purpose::Publish, &[])?;
     let world = adapters::world_without_builder(given, &read, None)?;
     let _lock = undertaking::lock(&world.ledger, "promote")?;
     let attempt = match &arguments.what {

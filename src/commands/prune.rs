@@ -36,7 +36,7 @@ pub(super) struct Cleared {
 
 pub(super) fn run(given: &Given<'_>, arguments: &PruneArguments) -> Result<Exit, Error> {
     let PrunePlace::Local = arguments.place;
-    let read = read(given, Purpose::Load)?;
+    let read = read(given, Purpose::Load, &[])?;
     let Some(policy) = read.settings.prune_local.clone() else {
         return Err(Error::Usage {
             message: "publish.toml does not say what may be cleaned up here".to_owned(),

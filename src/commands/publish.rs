@@ -19,14 +19,14 @@ use crate::report::{GithubFiles, Problem, registries_table, release_table, write
 use crate::whole_file;
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
-    let mut read = read(given, Purpose::Publish)?;
-    if arguments.strict {
-        read.settings.be_strict();
-    }
     let saved = arguments.plan.as_deref().map(saved).transpose()?;
     let services = saved
         .as_ref()
         .map_or(&arguments.services, |saved| &saved.services);
+    let mut read = read(given, Purpose::Publish, services)?;
+    if arguments.strict {
+        read.settings.be_strict();
+    }
     let mut plan = read.plan(services)?;
     let partials = partials::read(&arguments.from)?;
     if !partials.is_empty() {

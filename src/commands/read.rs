@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Given;
 use super::inputs::Inputs;
@@ -28,13 +28,19 @@ pub(super) struct Read {
 }
 
 /// Reads publish.toml, the compose files, git and the rest of the world, as far as `purpose` needs it.
-pub(super) fn read(given: &Given<'_>, purpose: Purpose) -> Result<Read, Error> {
-    read_with(given, purpose, Wants::default())
+/// `named` are the services that the command line names; none for all.
+pub(super) fn read(given: &Given<'_>, purpose: Purpose, named: &[String]) -> Result<Read, Error> {
+    read_with(given, purpose, named, Wants::default())
 }
 
 /// The same with facts that are wanted in any case.
-pub(super) fn read_with(given: &Given<'_>, purpose: Purpose, wants: Wants) -> Result<Read, Error> {
-    let (settings, _, project) = settings(given)?;
+pub(super) fn read_with(
+    given: &Given<'_>,
+    purpose: Purpose,
+    named: &[String],
+    wants: Wants,
+) -> Result<Read, Error> {
+    let (settings, _, project) = settings(given, named)?;
     let facts = facts::gather(&Ask {
         directory: project.directory.clone(),
         environment: given.environment.clone(),
@@ -69,13 +75,17 @@ pub(super) fn read_with(given: &Given<'_>, purpose: Purpose, wants: Wants) -> Re
 
 /// The compose project alone, with `services` and what they depend on.
 pub(super) fn project(given: &Given<'_>, services: &[String]) -> Result<Project, Error> {
-    load_project(given, &config_ask(given)?, services)
+    load_project(given, &config_ask(given)?, services, &[])
 }
 
-/// publish.toml, with the project that its variables come from.
-pub(super) fn settings(given: &Given<'_>) -> Result<(Settings, Document, Project), Error> {
+/// publish.toml, with the project that its variables come from. A service that is named is there even
+/// where its profile is not enabled, as with docker compose.
+pub(super) fn settings(
+    given: &Given<'_>,
+    named: &[String],
+) -> Result<(Settings, Arc<Document>, Project), Error> {
     let ask = config_ask(given)?;
-    let project = load_project(given, &ask, &[])?;
+    let project = load_project(given, &ask, &[], named)?;
     // The variables of publish.toml are those of the compose files, `.env` included.
     let lookup = |name: &str| project.environment.get(name).cloned();
     let (settings, document) = config::load(&ask, &lookup)?;
@@ -87,7 +97,7 @@ pub(super) fn known(given: &Given<'_>) -> Result<Option<(Settings, Project)>, Er
     if publish_toml(given)?.is_none() && given.global.set.is_empty() {
         return Ok(None);
     }
-    let (settings, _, project) = settings(given)?;
+    let (settings, _, project) = settings(given, &[])?;
     Ok(Some((settings, project)))
 }
 
@@ -101,14 +111,14 @@ fn config_ask(given: &Given<'_>) -> Result<config::Ask, Error> {
 fn load_project(
     given: &Given<'_>,
     ask: &config::Ask,
-    services: &[String],
+    only: &[String],
+    enabled: &[String],
 ) -> Result<Project, Error> {
     let files = if given.global.files.is_empty() {
         config::compose_files(ask)?
     } else {
         given.global.files.clone()
     };
-    let is_input = files.iter().any(|file| file.as_os_str() == "-");
     Ok(compose::load(&LoadOptions {
         working_directory: here()?,
         files,
@@ -121,24 +131,14 @@ fn load_project(
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
-        standard_input: is_input.then(standard_input).transpose()?,
-        services: services.to_vec(),
+        standard_input: None,
+        services: only.to_vec(),
+        enabled: enabled.to_vec(),
     })?)
 }
 
 fn here() -> Result<PathBuf, Error> {
     std::path::absolute(".").map_err(|error| Error::Internal(error.to_string()))
-}
-
-/// The standard input, for `-f -`. The compose room refuses what is longer than its limit.
-fn standard_input() -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    let input = std::io::stdin().lock();
-    let read = input
-        .take(compose::LARGEST_FILE + 1)
-        .read_to_end(&mut bytes);
-    read.map_err(|error| Error::Internal(format!("read the standard input: {error}")))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// What is odd about the compose files.

@@ -11,7 +11,7 @@ use crate::plan::{Purpose, RegistryPlan};
 use crate::report::{registries_table, rollback_table};
 
 pub(super) fn run(given: &Given<'_>, arguments: &RollbackArguments) -> Result<Exit, Error> {
-    let read = read(given, Purpose::Publish)?;
+    let read = read(given, Purpose::Publish, &[])?;
     let world = adapters::world_without_builder(given, &read, None)?;
     let _lock = undertaking::lock(&world.ledger, "rollback")?;
     let unfinished = world.ledger.unfinished().map_err(Error::Ledger)?;

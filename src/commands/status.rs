@@ -67,7 +67,7 @@ struct Last {
 }
 
 pub(super) fn run(given: &Given<'_>, arguments: &StatusArguments) -> Result<Exit, Error> {
-    let read = read(given, Purpose::Publish)?;
+    let read = read(given, Purpose::Publish, &[])?;
     let ledger = adapters::ledger(given, &read)?;
     let running = ledger.holder().map_err(Error::Ledger)?;
     let unfinished = ledger.unfinished().map_err(Error::Ledger)?;

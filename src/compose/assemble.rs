@@ -68,8 +68,9 @@ fn assemble(options: &LoadOptions, loader: &mut Loader<'_>) -> Result<Project, B
     .check()?;
     env_files::resolve(&mut enabled, &found.environment, loader)?;
 
-    if !options.services.is_empty() {
-        let profiles = profiles::with_those_of(&found.profiles, &options.services, &disabled);
+    let named = [options.services.as_slice(), &options.enabled].concat();
+    if !named.is_empty() {
+        let profiles = profiles::with_those_of(&found.profiles, &named, &disabled);
         for (name, entry) in disabled.into_entries() {
             enabled.set(name, entry.key, entry.node);
         }

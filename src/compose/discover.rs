@@ -45,10 +45,12 @@ pub struct LoadOptions {
     pub env_files: Vec<PathBuf>,
     /// The environment of the process.
     pub environment: BTreeMap<String, String>,
-    /// The text of the standard input, for a file named `-`.
-    pub standard_input: Option<String>,
+    /// What a file named `-` holds. None: what is on the standard input of the process.
+    pub standard_input: Option<Vec<u8>>,
     /// Services to keep, with those they depend on; profiles they need are enabled. Empty: all.
     pub services: Vec<String>,
+    /// Services whose profiles are enabled, while all others are kept.
+    pub enabled: Vec<String>,
 }
 
 /// What the search found.

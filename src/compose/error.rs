@@ -35,9 +35,6 @@ pub enum Error {
         /// Where it is named, if that is in a file.
         place: Option<Box<Excerpt>>,
     },
-    /// The standard input is to be read, and nothing was handed in.
-    #[error("no compose file on the standard input")]
-    NoInput,
     /// A file is larger than any compose file.
     #[error("{} is larger than {limit} bytes", .path.display())]
     TooLarge {

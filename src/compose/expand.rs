@@ -100,9 +100,8 @@ impl Expansion<'_> {
         match written.tag.as_deref() {
             _ if self.kept > 0 => {}
             Some("!reset") => {
-                if self.dropped.insert(number) {
-                    self.resets.add(&self.path);
-                }
+                self.dropped.insert(number);
+                self.resets.add(&self.path);
                 return Ok(None);
             }
             Some("!override") => {
@@ -188,9 +187,10 @@ impl Expansion<'_> {
         Ok(map)
     }
 
-    /// Whether `!reset` took a node away from where it stands before `!override` looks at it again.
+    /// Whether `!reset` took a node away from where it stands before an alias leads there again. An
+    /// alias of the node itself still resets what it is the value of.
     fn is_gone(&self, number: Number) -> bool {
-        self.kept > 0 && self.dropped.contains(&number)
+        self.dropped.contains(&number)
     }
 
     /// The mappings that `<<` names, the strongest first.

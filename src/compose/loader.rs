@@ -32,8 +32,8 @@ pub(super) struct Loader<'a> {
     working_directory: &'a FilePath,
     /// What `~` stands for.
     pub home: Option<String>,
-    /// The text of `-`.
-    standard_input: Option<&'a str>,
+    /// What `-` holds; none where it is on the standard input.
+    standard_input: Option<&'a [u8]>,
     /// Files that were extended from before, by path, folder and environment.
     bases: HashMap<(String, String, usize), Rc<Base>>,
     /// How many environments there were: each included set of files has its own.
@@ -99,7 +99,7 @@ impl<'a> Loader<'a> {
     pub(super) fn new(
         working_directory: &'a FilePath,
         home: Option<String>,
-        standard_input: Option<&'a str>,
+        standard_input: Option<&'a [u8]>,
     ) -> Self {
         Self {
             sources: Sources::default(),
@@ -141,10 +141,9 @@ impl<'a> Loader<'a> {
     /// The documents of a file, and whose number they have.
     fn documents(&mut self, file: &str) -> Result<Vec<Document>, Failure> {
         let path = self.real(file);
-        let bytes = if file == "-" {
-            self.standard_input.ok_or(Error::NoInput)?.as_bytes().into()
-        } else {
-            self.sources.read(&path)?
+        let bytes = match self.standard_input.filter(|_| file == "-") {
+            Some(given) => given.into(),
+            None => self.sources.read(&path)?,
         };
         self.findings.budget.read(bytes.len())?;
         let (number, text) = self.sources.add(&path, &bytes)?;

@@ -12,6 +12,7 @@ use crate::excerpt::Excerpt;
 
 mod open;
 
+use open::read_standard_input;
 pub use open::{LARGEST_FILE, read_file};
 
 /// A place further than this in its line, in bytes, is not marked in the line.
@@ -49,7 +50,11 @@ impl Sources {
         if let Some(bytes) = self.bytes.get(path) {
             return Ok(Arc::clone(bytes));
         }
-        let bytes: Arc<[u8]> = read_file(path)?.into();
+        let bytes: Arc<[u8]> = if path.as_os_str() == "-" {
+            read_standard_input()?.into()
+        } else {
+            read_file(path)?.into()
+        };
         self.bytes.insert(path.to_owned(), Arc::clone(&bytes));
         Ok(bytes)
     }

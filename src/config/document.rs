@@ -117,6 +117,25 @@ impl Document {
         }
     }
 
+    /// Whether something is said at `path`, where an element of a list goes by its number.
+    pub(super) fn says(&self, path: &[&str]) -> bool {
+        let (Some((first, rest)), root) = (path.split_first(), &self.root) else {
+            return true;
+        };
+        let mut value = root.get(*first);
+        for key in rest {
+            value = match value {
+                Some(toml::Value::Table(table)) => table.get(*key),
+                Some(toml::Value::Array(items)) => {
+                    let index: Option<usize> = key.parse().ok();
+                    index.and_then(|index| items.get(index))
+                }
+                _ => None,
+            };
+        }
+        value.is_some()
+    }
+
     /// Every value that somebody said, by its key, as TOML, with where it comes from.
     pub fn values(&self) -> Vec<(String, String, Origin)> {
         fn walk(

@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::patterns;
 use crate::oci::{HumanDuration, Reference};
 
 /// publish.toml as it is written: everything is optional, nothing has a meaning yet.
@@ -29,7 +30,7 @@ pub struct File {
     /// such as `{{sha}}`.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Annotations of every image. There are none unless a level is named.
+    /// Annotations of every image. There are none unless a level is named or a value given.
     pub annotations: Option<AnnotationsTable>,
     /// How images are built.
     pub build: Option<BuildTable>,
@@ -47,15 +48,18 @@ pub struct File {
 #[serde(deny_unknown_fields)]
 pub struct ProjectTable {
     /// The compose files, in the order in which they are merged.
+    #[schemars(inner(regex(pattern = patterns::FILLED)))]
     pub compose: Option<Vec<PathBuf>>,
 }
 
 /// `[registries.NAME]`
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("dependentRequired" = patterns::together("client_cert", "client_key")))]
 pub struct RegistryTable {
     /// The repository of a service, with `{{service}}` and `{{project}}` where their names belong:
     /// `ghcr.io/acme/{{project}}/{{service}}`.
+    #[schemars(regex(pattern = patterns::FILLED))]
     pub repository: String,
     /// Whether a publish fails when this registry does. `false` is best effort. Default: true.
     pub required: Option<bool>,
@@ -95,7 +99,7 @@ pub enum ImmutableValue {
     /// Those of whole versions, or none.
     Versions(bool),
     /// Those as well that match one of these patterns: `*` for any letters, `?` for one.
-    Matching(Vec<String>),
+    Matching(#[schemars(inner(regex(pattern = patterns::TAGS)))] Vec<String>),
 }
 
 /// What is done about a working tree with changes.
@@ -115,7 +119,8 @@ pub enum DirtyTree {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnnotationsTable {
-    /// Where they are written: `manifest`, `index`, `manifest-descriptor`, `index-descriptor`.
+    /// Where they are written: `manifest`, `index`, `manifest-descriptor`, `index-descriptor`. Default:
+    /// `manifest` where there are values, else nowhere.
     pub levels: Option<Vec<AnnotationLevel>>,
     /// Annotations besides those that castoff computes as it does labels. Values may hold expressions.
     #[serde(default)]
@@ -154,9 +159,11 @@ pub enum CreatedFrom {
 #[serde(deny_unknown_fields)]
 pub struct BuildTable {
     /// The platforms to build for. Default: those of the compose file, else the builder's own.
+    #[schemars(inner(regex(pattern = patterns::PLATFORM)))]
     pub platforms: Option<Vec<String>>,
     /// What builds: `auto`, `engine`, the name of a buildx builder, or the address of a buildkitd as
     /// `unix:///path` or `tcp://host:port`.
+    #[schemars(regex(pattern = patterns::BUILDER))]
     pub builder: Option<String>,
     /// How TLS is spoken with a buildkitd at a `tcp://` address. Default: not at all.
     pub builder_tls: Option<BuilderTlsTable>,
@@ -190,6 +197,7 @@ pub struct BuildTable {
     pub media_types: Option<MediaTypes>,
     /// What builds may do beyond a sandbox where the compose file asks for it: `network.host`,
     /// `security.insecure`, `device`. Default: nothing.
+    #[schemars(inner(regex(pattern = patterns::ENTITLEMENT)))]
     pub allow: Option<Vec<String>>,
 }
 
@@ -217,10 +225,12 @@ pub enum CompressionValue {
 /// `compression = { kind = "zstd", level = 3 }`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = patterns::levels()))]
 pub struct CompressionTable {
     /// The kind.
     pub kind: CompressionKind,
     /// The level: 0 to 9 for gzip and estargz, 0 to 22 for zstd.
+    #[schemars(range(max = 22))]
     pub level: Option<u8>,
     /// Whether the layers of base images are compressed anew, too. Default: false.
     pub force: Option<bool>,
@@ -254,6 +264,7 @@ pub enum MediaTypes {
 /// `builder_tls = { ca = "ca.pem", cert = "cert.pem", key = "key.pem" }`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("dependentRequired" = patterns::together("cert", "key")))]
 pub struct BuilderTlsTable {
     /// A file with the CA certificates (PEM) that the builder's is checked against. Default: the
     /// system's.
@@ -302,6 +313,7 @@ pub enum SbomChoice {
 #[serde(deny_unknown_fields)]
 pub struct SbomTable {
     /// The image that makes the SBOM (BuildKit, "SBOM scanning protocol").
+    #[schemars(regex(pattern = patterns::FILLED))]
     pub generator: String,
 }
 
@@ -323,7 +335,7 @@ pub struct CacheTable {
     /// How long a build that has nothing else to do waits for a cache that gives no sign. It then goes
     /// on without writing it; where it is read the build fails, as BuildKit can do nothing else
     /// meanwhile. Default: `5m`.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = patterns::DURATION))]
     pub timeout: Option<HumanDuration>,
 }
 
@@ -397,9 +409,10 @@ pub struct PruneLocalTable {
 #[serde(deny_unknown_fields)]
 pub struct PruneImagesTable {
     /// Only images that were made longer ago than this.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = patterns::DURATION))]
     pub unused_for: Option<HumanDuration>,
     /// How many images of a service stay in any case. Default: 1.
+    #[schemars(range(max = u32::MAX))]
     pub keep_last: Option<u32>,
 }
 
@@ -408,9 +421,10 @@ pub struct PruneImagesTable {
 #[serde(deny_unknown_fields)]
 pub struct PruneCacheTable {
     /// How much stays, as a size in decimal units.
+    #[schemars(regex(pattern = patterns::SIZE))]
     pub keep: Option<String>,
     /// Only records that were not used for this long.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = patterns::DURATION))]
     pub unused_for: Option<HumanDuration>,
 }
 
@@ -419,7 +433,7 @@ pub struct PruneCacheTable {
 #[serde(deny_unknown_fields)]
 pub struct PruneContainersTable {
     /// Only containers that stopped longer ago than this.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = patterns::DURATION))]
     pub stopped_for: Option<HumanDuration>,
 }
 
@@ -430,10 +444,13 @@ pub struct ServiceTable {
     /// Whether this service is left out, unless it is named on the command line. Default: false.
     pub skip: Option<bool>,
     /// The registries this service goes to, by their names, at least one. Default: all of them.
+    #[schemars(length(min = 1))]
     pub registries: Option<Vec<String>>,
     /// As `build.platforms`.
+    #[schemars(inner(regex(pattern = patterns::PLATFORM)))]
     pub platforms: Option<Vec<String>>,
     /// As `build.builder`.
+    #[schemars(regex(pattern = patterns::BUILDER))]
     pub builder: Option<String>,
     /// As `build.builder_tls`.
     pub builder_tls: Option<BuilderTlsTable>,
@@ -460,6 +477,7 @@ pub struct ServiceTable {
     /// As `build.media_types`.
     pub media_types: Option<MediaTypes>,
     /// As `build.allow`.
+    #[schemars(inner(regex(pattern = patterns::ENTITLEMENT)))]
     pub allow: Option<Vec<String>>,
     /// As `tags`: each key replaces the general one.
     pub tags: Option<TagsTable>,

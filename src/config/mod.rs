@@ -9,9 +9,11 @@ mod builder;
 mod document;
 mod file;
 mod known;
+mod patterns;
 mod settings;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use build::{Compression, ENTITLEMENTS};
 pub use builder::{BuilderChoice, BuilderTls};
@@ -186,7 +188,7 @@ impl Settings {
 }
 
 /// Reads and understands publish.toml. `lookup` gives the variables that its values may name.
-pub fn load(ask: &Ask, lookup: &Lookup<'_>) -> Result<(Settings, Document), Error> {
+pub fn load(ask: &Ask, lookup: &Lookup<'_>) -> Result<(Settings, Arc<Document>), Error> {
     let (mut document, folder) = match &ask.file {
         Some((path, text)) => {
             let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -223,6 +225,7 @@ pub fn load(ask: &Ask, lookup: &Lookup<'_>) -> Result<(Settings, Document), Erro
             message: first_line(error.inner()),
         }
     })?;
+    let document = Arc::new(document);
     let settings = Settings::new(file, &document, &folder)?;
     Ok((settings, document))
 }
@@ -241,8 +244,24 @@ pub fn compose_files(ask: &Ask) -> Result<Vec<PathBuf>, Error> {
         .and_then(|project| project.get("compose"))
         .and_then(toml::Value::as_array);
     // A value of another type is reported when the whole file is read.
-    let names = files.into_iter().flatten().filter_map(toml::Value::as_str);
-    Ok(names.map(|name| folder.join(name)).collect())
+    let names = files.into_iter().flatten().enumerate();
+    let names = names.filter_map(|(index, name)| Some((index, name.as_str()?)));
+    let file = |(index, name): (usize, &str)| {
+        let file = folder.join(name);
+        if name == "-" || file.symlink_metadata().is_ok() {
+            return Ok(file);
+        }
+        let path = ["project", "compose", &index.to_string()].map(str::to_owned);
+        Err(Error::Value {
+            place: document.place(&path),
+            key: "project.compose".to_owned(),
+            message: format!(
+                "there is no file `{}`: a path is meant from the folder of publish.toml",
+                file.display()
+            ),
+        })
+    };
+    names.map(file).collect()
 }
 
 /// Puts a flag's value over the file's.
@@ -295,6 +314,25 @@ fn key_path(path: &serde_path_to_error::Path) -> Vec<String> {
 }
 
 impl Document {
+    /// What holds for the keys of [`DEFAULTS`] that nobody said: each with its value as TOML.
+    pub fn defaults(&self) -> Vec<(&'static str, &'static str)> {
+        let is_annotated = self
+            .root
+            .get("annotations")
+            .and_then(|table| table.get("values")?.as_table())
+            .is_some_and(|values| !values.is_empty());
+        let default = |(key, value): &(&'static str, &'static str)| {
+            let (table, name) = key.split_once('.')?;
+            let is_said = self.root.get(table).and_then(|it| it.get(name)).is_some();
+            let value = match *key {
+                "annotations.levels" if is_annotated => "[\"manifest\"]",
+                _ => *value,
+            };
+            (!is_said).then_some((*key, value))
+        };
+        DEFAULTS.iter().filter_map(default).collect()
+    }
+
     /// Where the value at `path` stands in the file.
     fn place(&self, path: &[String]) -> Option<Box<Excerpt>> {
         match self.value_origin(path) {
@@ -392,7 +430,7 @@ mod tests {
             (
                 "build.compression",
                 "{ kind = \"zstd\", level = 300 }",
-                "expected a whole number from 0 to 255, not `300`",
+                "expected a whole number from 0 to 22, not `300`",
             ),
             (
                 "build.sbom",
@@ -479,7 +517,7 @@ mod tests {
                 (silent.reproducible, silent.media_types, &silent.allow),
                 "{key}"
             );
-            assert_eq!(said.annotation_levels, silent.annotation_levels, "{key}");
+            assert_eq!(said.annotated(), silent.annotated(), "{key}");
         }
     }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
@@ -11,6 +12,7 @@ use super::file::{
     CreatedFrom, DirtyTree, File, ImmutableValue, MediaTypes, ProvenanceMode, PruneLocalTable,
     RegistryTable, Reuse, SbomChoice, ServiceTable, TagsTable,
 };
+use crate::excerpt::Excerpt;
 use crate::oci::{Platform, TagPattern, TagPatternError, parse_size};
 
 /// What publish.toml, flags and defaults together mean. Nothing is optional that has a default.
@@ -30,6 +32,8 @@ pub struct Settings {
     pub unset: Vec<(String, String)>,
     /// The names under `[services]` with where they stand, to be compared with the compose file.
     pub named_services: Vec<(String, Origin)>,
+    /// The file, for the places of values whose mistakes show only later.
+    document: Arc<Document>,
 }
 
 /// Where images go.
@@ -64,8 +68,6 @@ pub struct ServiceSettings {
     pub registries: Option<Vec<String>>,
     /// The tag rules; `None` where nobody gave any.
     pub rules: Option<Vec<String>>,
-    /// Where each rule stands.
-    pub rule_places: Vec<Origin>,
     /// The flavor.
     pub flavor: Vec<String>,
     /// What is done about a working tree with changes.
@@ -74,8 +76,8 @@ pub struct ServiceSettings {
     pub immutable: Immutable,
     /// Labels, as they are written.
     pub labels: BTreeMap<String, String>,
-    /// Where annotations are written.
-    pub annotation_levels: Vec<AnnotationLevel>,
+    /// Where annotations are written, if somebody said so: [`ServiceSettings::annotated`].
+    pub(super) annotation_levels: Option<Vec<AnnotationLevel>>,
     /// Annotations, as they are written.
     pub annotations: BTreeMap<String, String>,
     /// Where the date of an image comes from.
@@ -182,13 +184,24 @@ impl Settings {
         self.services.get(service).unwrap_or(&self.general)
     }
 
+    /// Where publish.toml says `key` for `service`: in the service's own table, else for all services. `None`
+    /// where it does not.
+    pub fn place(&self, service: &str, key: &[&str]) -> Option<Box<Excerpt>> {
+        let own = [&["services", service], key].concat();
+        let path = [own.as_slice(), key]
+            .into_iter()
+            .find(|path| self.document.says(path))?;
+        let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+        self.document.place(&path)
+    }
+
     /// Gives the file its meaning. `folder` is where its relative paths are meant from.
-    pub(super) fn new(file: File, document: &Document, folder: &Path) -> Result<Self, Error> {
+    pub(super) fn new(file: File, document: &Arc<Document>, folder: &Path) -> Result<Self, Error> {
         let reading = Reading { document, folder };
         let mut general = ServiceSettings::default();
         let tags = file.tags.unwrap_or_default();
         reading.immutable(&mut general, tags.immutable.as_ref(), &["tags"])?;
-        general.take_tags(tags, document, &["tags", "rules"]);
+        general.take_tags(tags);
         reading.build(&mut general, file.build.unwrap_or_default(), &["build"])?;
         general.cache.take(file.cache.unwrap_or_default());
         general.labels = file.labels;
@@ -226,20 +239,25 @@ impl Settings {
             prune_local,
             unset: document.unset.clone(),
             named_services,
+            document: Arc::clone(document),
         })
     }
 }
 
 impl ServiceSettings {
-    fn take_tags(&mut self, table: TagsTable, document: &Document, at: &[&str]) {
-        if let Some(rules) = table.rules {
-            let place = |index: usize| {
-                let mut path: Vec<String> = at.iter().map(ToString::to_string).collect();
-                path.push(index.to_string());
-                document.value_origin(&path)
-            };
-            self.rule_places = (0..rules.len()).map(place).collect();
-            self.rules = Some(rules);
+    /// Where annotations are written: where it is said, else on the manifest as soon as there are values
+    /// (docker/metadata-action, `DOCKER_METADATA_ANNOTATIONS_LEVELS`).
+    pub fn annotated(&self) -> &[AnnotationLevel] {
+        match &self.annotation_levels {
+            Some(levels) => levels,
+            None if self.annotations.is_empty() => &[],
+            None => &[AnnotationLevel::Manifest],
+        }
+    }
+
+    fn take_tags(&mut self, table: TagsTable) {
+        if table.rules.is_some() {
+            self.rules = table.rules;
         }
         if let Some(flavor) = table.flavor {
             self.flavor = flavor;
@@ -248,8 +266,8 @@ impl ServiceSettings {
     }
 
     fn take_annotations(&mut self, table: AnnotationsTable) {
-        if let Some(levels) = table.levels {
-            self.annotation_levels = levels;
+        if table.levels.is_some() {
+            self.annotation_levels = table.levels;
         }
         self.annotations.extend(table.values);
     }
@@ -347,8 +365,7 @@ impl Reading<'_> {
         let tags = table.tags.unwrap_or_default();
         let at = ["services", name, "tags"];
         self.immutable(&mut settings, tags.immutable.as_ref(), &at)?;
-        let at = ["services", name, "tags", "rules"];
-        settings.take_tags(tags, self.document, &at);
+        settings.take_tags(tags);
         let build = BuildTable {
             platforms: table.platforms,
             builder: table.builder,

@@ -28,12 +28,24 @@ impl Clock {
                 fixed: false,
             });
         };
-        text.parse()
-            .ok()
-            .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        let shown = || super::printable(text, 40);
+        let (is_before, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Error::SourceDateEpoch { text: shown() });
+        }
+        let now = text.parse().ok();
+        now.and_then(|seconds| Timestamp::from_second(seconds).ok())
             .map(|now| Self { now, fixed: true })
-            .ok_or_else(|| Error::SourceDateEpoch {
-                text: super::printable(text, 40),
+            .ok_or_else(|| Error::DateOutOfRange {
+                text: shown(),
+                last: if is_before {
+                    Timestamp::MIN.as_second()
+                } else {
+                    Timestamp::MAX.as_second()
+                },
             })
     }
 }
@@ -52,10 +64,23 @@ mod tests {
 
     #[test]
     fn a_bad_source_date_epoch_is_an_error() {
-        for text in ["yesterday", "1.5", "99999999999999999999", "9999999999999"] {
+        let said = |text| {
             let environment = Environment::from_iter([("SOURCE_DATE_EPOCH", text)]);
-            assert!(Clock::read(&environment).is_err(), "{text}");
+            Clock::read(&environment).unwrap_err().to_string()
+        };
+        for text in ["yesterday", "1.5", "-", "1_000", "0x10"] {
+            assert!(said(text).contains("no whole number"), "{text}");
         }
+        let last = "and dates end at 253402207200";
+        for text in ["253402300799", "9999999999999", "99999999999999999999"] {
+            assert!(said(text).ends_with(last), "{}", said(text));
+        }
+        let first = "and dates end at -377705023201";
+        assert!(
+            said("-99999999999999").ends_with(first),
+            "{}",
+            said("-99999999999999")
+        );
     }
 
     #[test]

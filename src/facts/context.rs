@@ -123,16 +123,20 @@ impl RefContext {
         self.event.contains("schedule")
     }
 
-    /// Whether this is the default branch. Some events of GitHub always run on it, whatever branch
-    /// they name (docker/metadata-action, `is_default_branch`). Never on a tag or a pull request.
+    /// Whether this is the default branch. Some events of GitHub are taken for those of the default branch
+    /// whatever they name, be it a tag (docker/metadata-action, `is_default_branch`).
     ///
     /// That is no reason where the event is GitLab's: its schedules are made for a branch each
     /// (<https://docs.gitlab.com/ci/pipelines/schedules/>), and one of another branch is not `latest`.
     pub fn is_default_branch(&self) -> bool {
-        let Some(branch) = self.branch().filter(|name| !name.is_empty()) else {
+        let Some(reference) = self.reference.as_deref() else {
             return false;
         };
-        self.default_branch.as_deref() == Some(branch)
+        let name = reference.strip_prefix("refs/heads/").unwrap_or(reference);
+        if name.is_empty() {
+            return false;
+        }
+        self.branch().is_some() && self.default_branch.as_deref() == Some(name)
             || (!self.event_on_any_branch
                 && ["create", "discussion", "issues", "schedule"]
                     .iter()
@@ -245,13 +249,24 @@ mod tests {
     }
 
     #[test]
-    fn the_default_branch_is_no_tag_and_no_pull_request() {
+    fn the_default_branch_is_no_tag_and_no_pull_request_but_for_events_of_it() {
         assert!(context("refs/heads/main", "push").is_default_branch());
         assert!(!context("refs/heads/dev", "push").is_default_branch());
         assert!(context("refs/heads/dev", "schedule").is_default_branch());
         assert!(context("refs/heads/dev", "issues").is_default_branch());
         assert!(!context("refs/heads/dev", "issue_comment").is_default_branch());
-        assert!(!context("refs/tags/main", "create").is_default_branch());
+        assert!(!context("refs/tags/main", "push").is_default_branch());
+        assert!(!context("refs/heads/", "schedule").is_default_branch());
+        for event in ["create", "discussion_comment", "issues", "schedule"] {
+            assert!(
+                context("refs/tags/v1", event).is_default_branch(),
+                "{event}"
+            );
+            assert!(
+                context("refs/pull/1/merge", event).is_default_branch(),
+                "{event}"
+            );
+        }
         assert!(!context("refs/pull/1/merge", "pull_request").is_default_branch());
         assert!(!RefContext::default().is_default_branch());
     }

@@ -107,6 +107,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// `SOURCE_DATE_EPOCH` is a number of seconds that no date here has.
+    #[error("SOURCE_DATE_EPOCH is `{text}`, and dates end at {last}")]
+    DateOutOfRange {
+        /// Its value, shortened.
+        text: String,
+        /// The second that is nearest to it.
+        last: i64,
+    },
     /// HEAD is detached, and no branch or tag holds its commit.
     #[error(
         "cannot tell which branch or tag {commit} is: HEAD is detached and {}",
@@ -142,7 +150,7 @@ impl Error {
     /// The next step for the user.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::SourceDateEpoch { .. } => {
+            Self::SourceDateEpoch { .. } | Self::DateOutOfRange { .. } => {
                 Some("set it to seconds, as `git log -1 --format=%ct` prints them".to_owned())
             }
             Self::Payload { .. } => Some(

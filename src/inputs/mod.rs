@@ -11,6 +11,8 @@ mod context;
 mod dockerfile;
 mod follow;
 mod glob;
+mod go_glob;
+mod go_regexp;
 mod ignore;
 mod pattern;
 mod stat;

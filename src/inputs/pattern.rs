@@ -1,5 +1,7 @@
-use super::clean_path;
+use regex::bytes::Regex;
+
 use super::glob::Glob;
+use super::{clean_path, go_glob, go_regexp};
 
 /// Patterns as `.dockerignore` writes them, in moby's reading (moby/patternmatcher).
 ///
@@ -58,7 +60,14 @@ enum Matcher {
     /// Everything that ends with this, or is this without its leading slash.
     Suffix(String),
     Glob(Glob),
+    /// What only a regular expression is like.
+    Odd(Regex),
 }
+
+type Letters<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+/// The longest pattern of which a regular expression is made, in bytes: as long as a path may be.
+const LONGEST_ODD: usize = 4096;
 
 impl Patterns {
     /// Reads patterns in the order in which they stand. Blank ones are passed over.
@@ -138,15 +147,7 @@ impl Patterns {
 
     /// Whether one name of a folder matches one glob (Go's `filepath.Match` without slashes).
     pub(super) fn name_matches(glob: &str, name: &str) -> bool {
-        let pattern = check_syntax(glob).and_then(|()| compile(glob));
-        pattern.is_ok_and(|matcher| {
-            let pattern = Pattern {
-                text: glob.to_owned(),
-                is_exception: false,
-                matcher,
-            };
-            pattern.matches(name)
-        })
+        go_glob::matches(glob, name) == Ok(true)
     }
 
     /// Whether a pattern of the kind asked for could match something inside of `folder`, as far as
@@ -191,7 +192,8 @@ impl Pattern {
             Some(rest) => (rest, true),
             None => (cleaned, false),
         };
-        check_syntax(text).map_err(error)?;
+        // moby's own check of the syntax.
+        go_glob::matches(text, ".").map_err(error)?;
         Ok(Self {
             text: text.to_owned(),
             is_exception,
@@ -207,6 +209,7 @@ impl Pattern {
                 path.ends_with(suffix.as_str()) || suffix.strip_prefix('/') == Some(path)
             }
             Matcher::Glob(glob) => glob.matches(path),
+            Matcher::Odd(regex) => regex.is_match(path.as_bytes()),
         }
     }
 
@@ -217,51 +220,13 @@ impl Pattern {
             Matcher::Prefix(prefix) => letters(prefix),
             Matcher::Suffix(suffix) => letters(suffix.strip_prefix('/').unwrap_or(suffix)),
             Matcher::Glob(glob) => glob.texts().fold(0, |set, text| set | letters(text)),
+            Matcher::Odd(_) => 0,
         }
     }
 
     fn without_trailing_glob(&self) -> &str {
         let text = self.text.strip_suffix("/**").unwrap_or(&self.text);
         text.strip_suffix("/*").unwrap_or(text)
-    }
-}
-
-/// The syntax of Go's `filepath.Match`, which moby demands of every pattern: a class is not empty,
-/// its ranges have two ends, and a backslash stands before something.
-fn check_syntax(pattern: &str) -> Result<(), &'static str> {
-    const UNCLOSED: &str = "a `[` is not closed";
-    let mut letters = pattern.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => {
-                letters.next().ok_or("it ends with a backslash")?;
-            }
-            '[' => {
-                letters.next_if_eq(&'^');
-                let mut ranges = 0;
-                loop {
-                    if ranges > 0 && letters.next_if_eq(&']').is_some() {
-                        break;
-                    }
-                    class_letter(&mut letters).ok_or(UNCLOSED)?;
-                    if letters.next_if_eq(&'-').is_some() {
-                        class_letter(&mut letters).ok_or("a range in `[…]` has no end")?;
-                    }
-                    ranges += 1;
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// One end of a range in a class; `-` and `]` need a backslash.
-fn class_letter(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char> {
-    match letters.next()? {
-        '-' | ']' => None,
-        '\\' => letters.next(),
-        letter => Some(letter),
     }
 }
 
@@ -272,7 +237,7 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
         Exact,
         Prefix,
         Suffix,
-        Glob,
+        Regex,
     }
     let mut shape = Shape::Exact;
     let mut letters = pattern.chars().peekable();
@@ -285,15 +250,17 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
                 shape = match shape {
                     _ if is_first => Shape::Suffix,
                     Shape::Exact if is_last => Shape::Prefix,
-                    _ => Shape::Glob,
+                    _ => Shape::Regex,
                 };
             }
-            '*' | '?' | '[' | '\\' => shape = Shape::Glob,
+            // One at the end is only a letter.
+            '\\' if letters.peek().is_none() => {}
+            '*' | '?' | '[' | ']' | '\\' => shape = Shape::Regex,
             _ => {}
         }
         is_first = false;
         // Nothing behind it makes another shape of it.
-        if shape == Shape::Glob {
+        if shape == Shape::Regex {
             break;
         }
     }
@@ -301,8 +268,79 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
         Shape::Exact => Matcher::Exact,
         Shape::Prefix => Matcher::Prefix(pattern.trim_end_matches("**").to_owned()),
         Shape::Suffix => Matcher::Suffix(pattern.strip_prefix("**").unwrap_or(pattern).to_owned()),
-        Shape::Glob => Matcher::Glob(Glob::new(pattern)?),
+        Shape::Regex if is_plain(pattern) => Matcher::Glob(Glob::new(pattern)?),
+        Shape::Regex if pattern.len() > LONGEST_ODD => return Err("it is too long"),
+        Shape::Regex => {
+            let expression = go_regexp::translate(&expression(pattern))?;
+            let regex = Regex::new(&expression).map_err(|_| "BuildKit cannot read it")?;
+            Matcher::Odd(regex)
+        }
     })
+}
+
+/// Whether a pattern means what it seems to: it has nothing that Go's `regexp` reads in its own way.
+fn is_plain(pattern: &str) -> bool {
+    let mut letters = pattern.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let is_plain = match letter {
+            '\\' => letters
+                .next()
+                .is_some_and(|it| it.is_ascii() && !it.is_ascii_alphanumeric()),
+            '[' => is_plain_class(&mut letters),
+            '^' | '|' | '{' => false,
+            _ => true,
+        };
+        if !is_plain {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a class behind its `[` is of letters and ranges alone.
+fn is_plain_class(letters: &mut Letters<'_>) -> bool {
+    let is_letter = |letter: &char| !matches!(letter, '\\' | '[' | ']' | '*' | '?' | '-');
+    letters.next_if_eq(&'^');
+    let mut is_empty = true;
+    while is_empty || letters.next_if_eq(&']').is_none() {
+        is_empty = false;
+        let Some(first) = letters.next_if(is_letter) else {
+            return false;
+        };
+        if letters.next_if_eq(&'-').is_some()
+            && letters.next_if(is_letter).is_none_or(|last| last < first)
+        {
+            return false;
+        }
+    }
+    true
+}
+
+/// The regular expression that moby makes of a pattern, for Go's `regexp`.
+fn expression(pattern: &str) -> String {
+    let mut expression = String::from("^");
+    let mut letters = pattern.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '*' if letters.next_if_eq(&'*').is_some() => {
+                letters.next_if_eq(&'/');
+                let is_last = letters.peek().is_none();
+                expression.push_str(if is_last { ".*" } else { "(.*/)?" });
+            }
+            '*' => expression.push_str("[^/]*"),
+            '?' => expression.push_str("[^/]"),
+            '\\' => {
+                expression.push('\\');
+                expression.extend(letters.next());
+            }
+            // moby means to do so with `|`, `{` and `}` too, but its table has no room for them
+            // (`escapeBytes`).
+            '.' | '+' | '(' | ')' | '$' => expression.extend(['\\', letter]),
+            other => expression.push(other),
+        }
+    }
+    expression.push('$');
+    expression
 }
 
 #[cfg(test)]
@@ -312,8 +350,13 @@ mod tests {
     #[test]
     fn patterns_match_as_moby_matches_them() {
         let table = include_str!("../../tests/data/dockerignore.txt");
+        let drawn = include_str!("../../tests/data/dockerignore_go.txt");
         let mut rows = 0;
-        for line in table.lines().filter(|line| !line.starts_with('#')) {
+        for line in table
+            .lines()
+            .chain(drawn.lines())
+            .filter(|line| !line.starts_with('#'))
+        {
             let (input, expected) = line.rsplit_once(" => ").unwrap();
             let (patterns, path) = input.rsplit_once(" : ").unwrap();
             let patterns: Vec<String> = serde_json::from_str(patterns).unwrap();
@@ -326,7 +369,7 @@ mod tests {
             assert_eq!(found, expected, "{line}");
             rows += 1;
         }
-        assert_eq!(rows, 123);
+        assert_eq!(rows, 123 + 200);
     }
 
     /// True unless a pattern repeats what an earlier one says: moby skips the repetition when it
@@ -384,10 +427,64 @@ mod tests {
         assert!(anywhere.may_match_inside("docs", true));
     }
 
+    /// Seen with `docker buildx build` and moby/patternmatcher: what stands behind a backslash, and
+    /// in brackets, is read by Go's `regexp`.
     #[test]
-    fn a_class_cannot_smuggle_in_the_syntax_of_regular_expressions() {
-        assert!(Patterns::new(["[[a]"]).unwrap().matches("["));
-        assert!(Patterns::new(["[a&&b]"]).unwrap().matches("&"));
-        assert!(!Patterns::new(["\\d"]).unwrap().matches("1"));
+    fn backslashes_and_classes_mean_what_go_makes_of_them() {
+        let matched = [
+            ("a\\d", "a5"),
+            ("a\\wy", "a_y"),
+            ("x\\Sx.txt", "x1x.txt"),
+            ("\\Aabc", "abc"),
+            ("abc\\z", "abc"),
+            ("\\x61bc", "abc"),
+            ("\\141bc", "abc"),
+            ("\\pLbc", "abc"),
+            ("[[:alpha:]]bc", "abc"),
+            ("**\\bin", "x.txt/in"),
+            ("a[*b]", "a^b]"),
+            ("\\*\\.x", "*.x"),
+            ("[[a]", "["),
+            ("[a&&b]", "&"),
+            ("[a~~b]", "~"),
+            ("a\\-b", "a-b"),
+            ("x?|b", "b/c"),
+            ("*a{2}", "aa"),
+            ("*{a}", "{a}"),
+            ("\\x{61}bc", "abc"),
+            ("\\p{Greek}", "α"),
+            ("a*[]b]", "ab"),
+        ];
+        for (pattern, path) in matched {
+            assert!(Patterns::new([pattern]).unwrap().matches(path), "{pattern}");
+        }
+        let kept = [
+            ("**\\bin", "bin"),
+            ("a\\b", "ab"),
+            ("a[\\d]c", "adc"),
+            ("*^b", "a^b"),
+            ("\\Qab*", "abc"),
+        ];
+        for (pattern, path) in kept {
+            assert!(
+                !Patterns::new([pattern]).unwrap().matches(path),
+                "{pattern}"
+            );
+        }
+        for pattern in [
+            "**\\obj",
+            "src\\main",
+            "node\\packages",
+            "\\xyz",
+            "a\\é",
+            "a\\1",
+            "[z-a]",
+            "*{2}",
+            "?{1001}",
+            "\\p{Klingon}",
+            "[[:letter:]]",
+        ] {
+            assert!(Patterns::new([pattern]).is_err(), "{pattern}");
+        }
     }
 }

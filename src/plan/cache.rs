@@ -18,7 +18,7 @@ use super::error::Error;
 use super::places::fill_in;
 use super::{CacheRef, Destination, PlannedTag, Warning};
 use crate::compose::{Build, CacheEntry, Project, Service};
-use crate::config::{CacheMode, CacheSettings, CacheSource, CacheWrite};
+use crate::config::{CacheMode, CacheSettings, CacheSource, CacheWrite, Settings};
 use crate::facts::{Facts, System};
 use crate::oci::{Reference, Tag};
 
@@ -51,6 +51,7 @@ pub(super) struct Of<'a> {
     pub(super) project: &'a Project,
     pub(super) service: &'a Service,
     pub(super) facts: &'a Facts,
+    pub(super) settings: &'a Settings,
 }
 
 /// Decides the caches of a service: those of publish.toml in their order, then those of the compose
@@ -294,11 +295,12 @@ fn registry_reference(
     destinations: &[Destination],
 ) -> Result<Reference, Error> {
     let service = of.service;
+    let place = || of.settings.place(&service.name, &["cache", "reference"]);
     let text = match &settings.reference {
         Some(template) => {
             fill_in(template, of.project, service).ok_or_else(|| Error::Template {
                 template: template.clone(),
-                place: None,
+                place: place(),
             })?
         }
         None => match destinations.iter().find(|place| place.required) {
@@ -310,9 +312,9 @@ fn registry_reference(
             }
         },
     };
-    text.parse().map_err(|source| Error::Reference {
+    text.parse().map_err(|source| Error::CacheReference {
         service: service.name.clone(),
-        place: None,
+        place: place(),
         source,
     })
 }

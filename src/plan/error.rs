@@ -53,6 +53,17 @@ pub enum Error {
         #[source]
         source: ReferenceError,
     },
+    /// Something that no reference of a cache can be.
+    #[error("the cache of service `{service}` cannot be named")]
+    CacheReference {
+        /// The service.
+        service: String,
+        /// Where.
+        place: Option<Box<Excerpt>>,
+        /// What is wrong.
+        #[source]
+        source: ReferenceError,
+    },
     /// A template with something in it that is not known there.
     #[error("`{template}`: only {{{{service}}}} and {{{{project}}}} are known here")]
     Template {
@@ -72,8 +83,8 @@ pub enum Error {
         #[source]
         source: PlatformError,
     },
-    /// The tag rules, labels or flavor of a service.
-    #[error("the tags of service `{service}` cannot be computed")]
+    /// The tag rules, flavor, labels or annotations of a service.
+    #[error("the {} of service `{service}` cannot be computed", computed(source))]
     Tags {
         /// The service.
         service: String,
@@ -177,6 +188,7 @@ impl Error {
             Self::TwoWays { places, .. } => places.as_ref().map(|(_, other)| &**other),
             Self::NoSuchService { place, .. }
             | Self::Reference { place, .. }
+            | Self::CacheReference { place, .. }
             | Self::Template { place, .. }
             | Self::Platform { place, .. }
             | Self::Tags { place, .. }
@@ -265,8 +277,23 @@ impl Error {
             Self::Circle { .. } => {
                 "take a `service:` out of `additional_contexts` of one of them".to_owned()
             }
+            Self::CacheReference { .. } => {
+                "write for example `reference = \"ghcr.io/acme/cache:{{service}}\"` under [cache]"
+                    .to_owned()
+            }
             Self::Reference { .. } | Self::Template { .. } | Self::Platform { .. } => return None,
         })
+    }
+}
+
+/// What the tag rules' room could not compute.
+fn computed(error: &tags::Error) -> &'static str {
+    match error {
+        tags::Error::Label { kind, .. } => match kind {
+            tags::LabelKind::Label => "labels",
+            tags::LabelKind::Annotation => "annotations",
+        },
+        _ => "tags",
     }
 }
 

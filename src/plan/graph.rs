@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Error;
-use super::{NamedContext, Target};
+use super::{NamedContext, Target, Warning};
 use crate::compose::{Context, Project, Service};
 
 /// The services that those in `wanted` build on, directly or not, without `wanted` itself. A name
@@ -42,8 +42,9 @@ fn builds_on(service: &Service) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether every target finds what it builds on, for all its platforms.
-pub(super) fn check(targets: &[Target]) -> Result<(), Error> {
+/// Whether every target finds what it builds on. What is built for one platform may serve several, as
+/// files that are the same on all; a base that is then another machine's is warned of.
+pub(super) fn check(targets: &[Target], warnings: &mut Vec<Warning>) -> Result<(), Error> {
     let known: BTreeMap<&str, &Target> = by_name(targets).collect();
     for target in targets {
         for (name, context) in &target.build.named_contexts {
@@ -64,7 +65,26 @@ pub(super) fn check(targets: &[Target]) -> Result<(), Error> {
             if base.platforms.is_empty() && target.platforms.len() < 2 {
                 continue;
             }
-            if let Some(lacking) = target.platforms.iter().find(|wanted| !has(wanted)) {
+            let Some(lacking) = target.platforms.iter().find(|wanted| !has(wanted)) else {
+                continue;
+            };
+            if let [] | [_] = base.platforms.as_slice() {
+                let built = match base.platforms.first() {
+                    Some(platform) => format!("{platform} alone"),
+                    None => "the builder's own platform alone".to_owned(),
+                };
+                warnings.push(Warning {
+                    subject: target.service.clone(),
+                    message: format!(
+                        "it is built for {lacking}, and takes service `{}`, which is built for {built}",
+                        base.service
+                    ),
+                    hint: Some(
+                        "give both the same platforms, unless only files that fit all are copied"
+                            .to_owned(),
+                    ),
+                });
+            } else {
                 return Err(unsupported(
                     target,
                     format!(

@@ -29,6 +29,7 @@ pub mod retention;
 mod reuse;
 mod saved;
 mod selection;
+mod ssh;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +99,9 @@ pub struct Plan {
 pub struct Target {
     /// The service.
     pub service: String,
+    /// Other services that are the same image: the same build, published under the same tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// Whether it is built or reused.
     pub action: Action,
     /// Why.
@@ -421,8 +425,9 @@ pub fn plan(
     if purpose == Purpose::Publish {
         selection::check_tags(&targets)?;
     }
+    selection::merge_twins(&mut targets);
     selection::check_collisions(&targets)?;
-    graph::check(&targets)?;
+    graph::check(&targets, &mut warnings)?;
     let shared = selection::shared_caches(&targets);
     let unique: IndexSet<Warning> = warnings.into_iter().chain(shared).collect();
     Ok(Plan {

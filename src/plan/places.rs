@@ -45,7 +45,7 @@ pub(super) fn places(
         return written(project, service, &own.immutable);
     }
     let destinations = destinations(project, service, settings)?;
-    let (wanted, computed) = by_rules(project, service, own, facts)?;
+    let (wanted, computed) = by_rules(project, service, settings, facts)?;
     Ok(spread(destinations, &wanted, Some(computed)))
 }
 
@@ -318,18 +318,24 @@ pub(super) fn fill_in(template: &str, project: &Project, service: &Service) -> O
 fn by_rules(
     project: &Project,
     service: &Service,
-    settings: &ServiceSettings,
+    settings: &Settings,
     facts: &Facts,
 ) -> Result<(Vec<Wanted>, Computed), Error> {
     let none = Vec::new();
     let failed = |source: tags::Error| Error::Tags {
         service: service.name.clone(),
         place: match &source {
-            tags::Error::Rule { entry, .. } => settings.rule_places.get(*entry).and_then(place_of),
+            tags::Error::Rule { entry, .. } => {
+                settings.place(&service.name, &["tags", "rules", &entry.to_string()])
+            }
+            tags::Error::Flavor { entry, .. } => {
+                settings.place(&service.name, &["tags", "flavor", &entry.to_string()])
+            }
             _ => None,
         },
         source,
     };
+    let settings = settings.service(&service.name);
     let rules = RuleSet::parse(settings.rules.as_ref().unwrap_or(&none), &settings.flavor);
     let rules = rules
         .map_err(failed)?

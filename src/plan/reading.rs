@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::path::PathBuf;
 
-use indexmap::IndexMap;
+use indexmap::IndexSet;
 
 use super::attestation::Attestation;
 use super::error::Error;
 use super::layout::{ImageLayout, LAYOUT_SCHEME};
+use super::ssh;
 use super::{
     BuildContext, BuildSpec, Dockerfile, ImageOptions, NamedContext, Provenance, SecretMount,
-    SecretSource, ServiceContext, SshMount, Ulimit, Warning,
+    SecretSource, ServiceContext, Ulimit, Warning,
 };
 use crate::compose::{self, Build, Context, Service};
 use crate::config::{ENTITLEMENTS, MediaTypes, ProvenanceMode, SbomChoice, ServiceSettings};
@@ -30,6 +30,8 @@ pub(super) struct Reading<'a> {
     pub(super) build: &'a Build,
     /// The project's folder.
     pub(super) directory: &'a Path,
+    /// `DOCKER_DEFAULT_PLATFORM`, from the environment or the project's `.env`.
+    pub(super) default_platform: Option<&'a str>,
 }
 
 impl Reading<'_> {
@@ -93,10 +95,10 @@ impl Reading<'_> {
             args: build.args.clone().into_iter().collect(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
-            platforms: self.platforms(settings)?,
+            platforms: self.each_once(self.platforms(settings)?, warnings),
             named_contexts: self.named_contexts(),
             secrets: self.secrets()?,
-            ssh: ssh(build),
+            ssh: ssh::mounts(build),
             extra_hosts: extra_hosts(build),
             network: self.network()?,
             shm_size: Some(build.shm_size).filter(|size| *size > 0),
@@ -117,11 +119,7 @@ impl Reading<'_> {
                 rewrite_timestamp: settings.reproducible,
             },
             no_cache: settings.no_cache || bake.no_cache.unwrap_or(build.no_cache),
-            no_cache_filter: if bake.no_cache_filter.is_empty() {
-                build.no_cache_filter.clone()
-            } else {
-                bake.no_cache_filter
-            },
+            no_cache_filter: joined(&build.no_cache_filter, &bake.no_cache_filter),
             pull: settings.pull || bake.pull.unwrap_or(build.pull),
             strict: settings.strict,
             provenance,
@@ -208,17 +206,15 @@ impl Reading<'_> {
         if !settings.platforms.is_empty() {
             return Ok(settings.platforms.clone());
         }
-        let baked = self.build.bake.as_ref().map(|bake| &bake.platforms);
-        let written = match baked.filter(|platforms| !platforms.is_empty()) {
-            Some(baked) => baked,
-            None => &self.build.platforms,
-        };
-        let single = self.service.platform.iter();
-        let texts: Vec<&String> = if written.is_empty() {
-            single.collect()
-        } else {
-            written.iter().collect()
-        };
+        let baked = self.build.bake.iter().flat_map(|bake| &bake.platforms);
+        let baked: Vec<String> = baked.cloned().collect();
+        let mut texts = joined(&self.build.platforms, &baked);
+        if texts.is_empty() {
+            texts.extend(self.service.platform.clone());
+        }
+        if self.service.platform.is_none() {
+            self.default_platform(&mut texts)?;
+        }
         texts
             .into_iter()
             .map(|text| {
@@ -231,10 +227,55 @@ impl Reading<'_> {
             .collect()
     }
 
+    /// The platform of `DOCKER_DEFAULT_PLATFORM`, where the compose file names none; one that it does
+    /// not name among others is an error (docker/compose, `applyPlatforms` in cmd/compose/options.go).
+    fn default_platform(&self, texts: &mut Vec<String>) -> Result<(), Error> {
+        let Some(default) = self.default_platform.filter(|default| !default.is_empty()) else {
+            return Ok(());
+        };
+        if texts.is_empty() {
+            texts.push(default.to_owned());
+        } else if !texts.iter().any(|text| text == default) {
+            let what = format!(
+                "its platforms are {}, and DOCKER_DEFAULT_PLATFORM asks for {default}",
+                texts.join(", ")
+            );
+            return Err(Error::Unsupported {
+                hint: Some("unset DOCKER_DEFAULT_PLATFORM, or add it to `platforms`".to_owned()),
+                service: self.service.name.clone(),
+                what,
+                place: self.service.places.platforms.clone().map(Box::new),
+            });
+        }
+        Ok(())
+    }
+
+    /// An image has no platform twice, whatever names it goes by (buildx, "Duplicate platform result
+    /// requested").
+    fn each_once(&self, platforms: Vec<Platform>, warnings: &mut Vec<Warning>) -> Vec<Platform> {
+        let mut known: Vec<Platform> = Vec::new();
+        for platform in platforms {
+            let normal = platform.normalized();
+            if known.iter().any(|known| known.normalized() == normal) {
+                warnings.push(Warning {
+                    subject: self.service.name.clone(),
+                    message: format!("the platform {platform} is named twice, and built once"),
+                    hint: None,
+                });
+            } else {
+                known.push(platform);
+            }
+        }
+        known
+    }
+
     fn named_contexts(&self) -> BTreeMap<String, NamedContext> {
         let mut contexts = BTreeMap::new();
         let baked = self.build.bake.iter().flat_map(|bake| &bake.contexts);
         for (name, context) in self.build.additional_contexts.iter().chain(baked) {
+            if contexts.contains_key(name) {
+                continue;
+            }
             let context = match context {
                 Context::Local(path) => NamedContext::Local(path.clone()),
                 Context::Remote(address) | Context::Scheme(address) => self.elsewhere(address),
@@ -416,32 +457,11 @@ fn baked_secret(text: &str) -> Option<SecretMount> {
     })
 }
 
-/// The agents and keys by their ids: those of `x-bake` where it names some (buildx,
+/// What `x-bake` adds to a list of the build's own, each once (buildx, `composeExtTarget` in
 /// bake/compose.go).
-fn ssh(build: &Build) -> Vec<SshMount> {
-    let mut mounts: IndexMap<String, Vec<PathBuf>> = IndexMap::new();
-    let mut add = |id: &str, path: Option<PathBuf>| {
-        mounts.entry(id.to_owned()).or_default().extend(path);
-    };
-    let baked = build.bake.as_ref().map(|bake| &bake.ssh);
-    match baked.filter(|baked| !baked.is_empty()) {
-        Some(baked) => {
-            for entry in baked {
-                let (id, paths) = entry.split_once('=').unwrap_or((entry, ""));
-                add(id, None);
-                for path in paths.split(',').filter(|path| !path.is_empty()) {
-                    add(id, Some(path.into()));
-                }
-            }
-        }
-        None => {
-            for key in &build.ssh {
-                add(&key.id, key.path.clone());
-            }
-        }
-    }
-    let mounts = mounts.into_iter();
-    mounts.map(|(id, paths)| SshMount { id, paths }).collect()
+fn joined(own: &[String], baked: &[String]) -> Vec<String> {
+    let all: IndexSet<&String> = own.iter().chain(baked).collect();
+    all.into_iter().cloned().collect()
 }
 
 /// `name=address`, as the frontend reads them.

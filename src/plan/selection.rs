@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Error, Target, Warning, error};
+use super::{Error, SERVICE_LABEL, Target, Warning, error};
 use crate::compose::Project;
 use crate::config::Settings;
 use crate::oci::Reference;
@@ -84,6 +84,50 @@ pub(super) fn check_tags(targets: &[Target]) -> Result<(), Error> {
         service: bare.service.clone(),
         tagged: tagged.map(|target| target.service.clone()).collect(),
     })
+}
+
+/// Makes one target of services that are one image: the same build under the same tags, as an anchor
+/// gives it to a server and its workers. The first of them is built, but where others build on a later
+/// one, both stay.
+pub(super) fn merge_twins(targets: &mut Vec<Target>) {
+    let bases: BTreeSet<String> = targets
+        .iter()
+        .flat_map(|target| target.build.builds_on())
+        .map(str::to_owned)
+        .collect();
+    let mut owners: BTreeMap<Reference, usize> = BTreeMap::new();
+    let mut kept: Vec<Target> = Vec::with_capacity(targets.len());
+    for target in targets.drain(..) {
+        let first = target.tags.first().map(|tag| tag.reference.clone());
+        let known = first.as_ref().and_then(|tag| owners.get(tag).copied());
+        let twin = known.and_then(|at| kept.get_mut(at));
+        match twin.filter(|twin| are_twins(twin, &target) && !bases.contains(&target.service)) {
+            Some(twin) => twin.also.push(target.service),
+            None => {
+                owners.extend(first.map(|tag| (tag, kept.len())));
+                kept.push(target);
+            }
+        }
+    }
+    *targets = kept;
+}
+
+/// Whether two targets differ in nothing but the service's name, and the caches that are called after
+/// it.
+fn are_twins(one: &Target, other: &Target) -> bool {
+    let nameless = |target: &Target| {
+        let (mut build, mut declared) = (target.build.clone(), target.declared.clone());
+        build.labels.remove(SERVICE_LABEL);
+        declared.labels.remove(SERVICE_LABEL);
+        build.cache_from.clear();
+        build.cache_to.clear();
+        (build, declared)
+    };
+    one.tags == other.tags
+        && one.repositories == other.repositories
+        && one.destinations == other.destinations
+        && one.may_reuse == other.may_reuse
+        && nameless(one) == nameless(other)
 }
 
 /// Whether every tag is one service's alone.

@@ -59,6 +59,7 @@ pub(super) fn to_registries(
         project,
         service,
         facts,
+        settings,
     };
     let caches = caches(&of, &own.cache, &destinations, &tags)?;
     let mut target = target(subject, &versions, caches, warnings)?;
@@ -86,6 +87,7 @@ fn only_read(subject: &Subject<'_>) -> Caches {
         project: subject.project,
         service: subject.service,
         facts: subject.facts,
+        settings: subject.settings,
     };
     let mut caches = Caches::default();
     cache::read_named(&of, subject.build, &[], &mut caches);
@@ -172,6 +174,11 @@ fn target(
         service,
         build,
         directory: &subject.project.directory,
+        default_platform: subject
+            .project
+            .environment
+            .get("DOCKER_DEFAULT_PLATFORM")
+            .map(String::as_str),
     };
     let mut spec = reading.spec(own, warnings)?;
     spec.annotations = annotations(subject, &spec, versions.main.as_deref(), warnings)?;
@@ -186,6 +193,7 @@ fn target(
     let outside = outside(&spec.paths(), &subject.project.directory);
     Ok(Target {
         service: service.name.clone(),
+        also: Vec::new(),
         action: Action::Build,
         because: vec!["build".to_owned()],
         inputs: None,
@@ -219,7 +227,7 @@ fn declared(subject: &Subject<'_>) -> Declared {
     labels.remove(VERSION_LABEL);
     Declared {
         labels,
-        annotation_levels: own.annotation_levels.clone(),
+        annotation_levels: own.annotated().to_vec(),
         annotations: own.annotations.clone(),
         created_now: own.created == CreatedFrom::Now,
         date_argument: None,
@@ -317,11 +325,8 @@ fn labels(
         created: created(settings.created),
     };
     let found = tags::labels(&input, facts, &names);
-    let (mut labels, odd) = found.map_err(|source| Error::Tags {
-        service: service.name.clone(),
-        place: None,
-        source,
-    })?;
+    let (mut labels, odd) =
+        found.map_err(|source| subject.mislabelled(source, &["labels"], &own))?;
     tell(service, &odd, warnings);
     // Without a commit the date would be that of the run, and every run would make another image.
     let is_dated = facts.context.commit_time.is_some()
@@ -341,6 +346,25 @@ fn labels(
     let whole = versions.whole.clone().unwrap_or_default();
     labels.insert(VERSION_LABEL.to_owned(), whole);
     Ok(labels)
+}
+
+impl Subject<'_> {
+    /// What is wrong with one of `own` labels or annotations, which stand in the table `at`.
+    fn mislabelled(&self, source: tags::Error, at: &[&str], own: &[(String, String)]) -> Error {
+        let service = &self.service.name;
+        let key = match &source {
+            tags::Error::Label { entry, .. } => own.get(*entry),
+            _ => None,
+        };
+        Error::Tags {
+            service: service.clone(),
+            place: key.and_then(|(key, _)| {
+                self.settings
+                    .place(service, &[at, &[key.as_str()]].concat())
+            }),
+            source,
+        }
+    }
 }
 
 fn created(choice: CreatedFrom) -> Created {
@@ -370,16 +394,13 @@ fn annotations(
         version,
         created: created(settings.created),
     };
-    let computed = tags::labels(&input, subject.facts, &names);
-    let (mut values, odd) = computed.map_err(|source| Error::Tags {
-        service: service.name.clone(),
-        place: None,
-        source,
-    })?;
+    let computed = tags::annotations(&input, subject.facts, &names);
+    let (mut values, odd) =
+        computed.map_err(|source| subject.mislabelled(source, &["annotations", "values"], &own))?;
     // What is not known says nothing here: no base image's annotation could show through.
     values.retain(|_, value| !value.is_empty());
     let mut annotations = BTreeMap::new();
-    for level in &settings.annotation_levels {
+    for level in settings.annotated() {
         let has_index = spec.platforms.len() > 1 || spec.is_attested();
         if *level != AnnotationLevel::Manifest && !has_index {
             warnings.push(Warning {

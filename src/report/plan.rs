@@ -26,7 +26,10 @@ pub fn plan_table(plan: &Plan) -> String {
             let empty = String::new;
             services.add_row([empty(), empty(), empty(), place]);
         }
-        reasons.add_row([target.service.clone(), target.because.join("; ")]);
+        let also = target.also.iter();
+        let also = also.map(|other| format!("`{other}` is the same image"));
+        let because: Vec<String> = target.because.iter().cloned().chain(also).collect();
+        reasons.add_row([target.service.clone(), because.join("; ")]);
     }
     let mut tags = Columns::new(&["TAG", "CHANGE", "RULE"]);
     for tag in plan.targets.iter().flat_map(|target| &target.tags) {

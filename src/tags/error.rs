@@ -24,6 +24,8 @@ pub enum Error {
     /// A flavor is wrong.
     #[error("flavor `{text}`: {problem}")]
     Flavor {
+        /// Which entry of the list it is, counted from 0.
+        entry: usize,
         /// The entry, shortened.
         text: String,
         /// What is wrong with it.
@@ -38,8 +40,12 @@ pub enum Error {
         problem: ImageProblem,
     },
     /// A label or an annotation is wrong.
-    #[error("label `{key}`: {problem}")]
+    #[error("{kind} `{key}`: {problem}")]
     Label {
+        /// Which of the two.
+        kind: LabelKind,
+        /// Which entry of the list it is, counted from 0.
+        entry: usize,
         /// Its key, shortened.
         key: String,
         /// What is wrong with it.
@@ -204,6 +210,24 @@ pub enum ImageProblem {
     NoName,
 }
 
+/// What an image says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelKind {
+    /// In its configuration.
+    Label,
+    /// In its manifest or index.
+    Annotation,
+}
+
+impl std::fmt::Display for LabelKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Label => "label",
+            Self::Annotation => "annotation",
+        })
+    }
+}
+
 /// What is wrong with a label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -211,6 +235,9 @@ pub enum LabelProblem {
     /// It is no `key=value`.
     #[error("it is no `key=value`")]
     NoValue,
+    /// Its key is empty, or comes to nothing.
+    #[error("its key is empty")]
+    NoKey,
     /// An expression is wrong.
     #[error(transparent)]
     Expression(TemplateError),
@@ -242,9 +269,14 @@ impl Error {
             },
             Self::Label { problem, .. } => match problem {
                 LabelProblem::NoValue => Some("write it as key=value".to_owned()),
+                LabelProblem::NoKey => None,
                 LabelProblem::Expression(error) => template_hint(error),
                 LabelProblem::Render(error) => error.hint(),
             },
+            Self::Level { text, .. } if text.contains('[') => Some(
+                "an annotation is written for all platforms alike: leave out what is in brackets"
+                    .to_owned(),
+            ),
             Self::Level { nearest, .. } => did_you_mean(*nearest).or_else(|| {
                 Some(
                     "levels are manifest, index, manifest-descriptor and index-descriptor"

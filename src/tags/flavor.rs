@@ -64,9 +64,10 @@ impl Flavor {
     /// (docker/metadata-action, `flavor.ts`).
     pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, Error> {
         let mut flavor = Self::default();
-        for text in texts {
+        for (entry, text) in texts.iter().enumerate() {
             let text = text.as_ref();
             let refused = |problem| Error::Flavor {
+                entry,
                 text: super::printable(text, 200),
                 problem,
             };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::error::{Error, LabelProblem};
+use super::error::{Error, LabelKind, LabelProblem};
 use super::render::Renderer;
 use super::template::Template;
 use super::warning::Warning;
@@ -60,6 +60,24 @@ pub fn labels(
     facts: &Facts,
     names: &Names<'_>,
 ) -> Result<(Labels, Vec<Warning>), Error> {
+    said(LabelKind::Label, input, facts, names)
+}
+
+/// The annotations, which are computed as [`labels`] are; the same on every level.
+pub fn annotations(
+    input: &LabelInput<'_>,
+    facts: &Facts,
+    names: &Names<'_>,
+) -> Result<(Labels, Vec<Warning>), Error> {
+    said(LabelKind::Annotation, input, facts, names)
+}
+
+fn said(
+    kind: LabelKind,
+    input: &LabelInput<'_>,
+    facts: &Facts,
+    names: &Names<'_>,
+) -> Result<(Labels, Vec<Warning>), Error> {
     let renderer = Renderer::new(facts, names, None);
     let created = match input.created {
         // Where there is no commit, nobody expects its date.
@@ -98,34 +116,24 @@ pub fn labels(
         .into_iter()
         .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value))
         .collect();
-    for (key, value) in input.own {
+    for (entry, (key, value)) in input.own.iter().enumerate() {
         let evaluated = |text: &str| {
             let template = Template::parse(text).map_err(LabelProblem::Expression)?;
             renderer.global(&template).map_err(LabelProblem::Render)
         };
         let refused = |problem| Error::Label {
+            kind,
+            entry,
             key: printable(key, 120),
             problem,
         };
         let name = evaluated(key).map_err(refused)?;
         if name.trim().is_empty() {
-            return Err(refused(LabelProblem::NoValue));
+            return Err(refused(LabelProblem::NoKey));
         }
         labels.insert(name, evaluated(value).map_err(refused)?);
     }
     Ok((labels, renderer.warnings()))
-}
-
-/// The annotations of each level asked for: computed as labels are.
-pub fn annotations(
-    levels: &[Level],
-    input: &LabelInput<'_>,
-    facts: &Facts,
-    names: &Names<'_>,
-) -> Result<(BTreeMap<Level, Labels>, Vec<Warning>), Error> {
-    let (annotations, warnings) = labels(input, facts, names)?;
-    let levels = levels.iter().map(|level| (*level, annotations.clone()));
-    Ok((levels.collect(), warnings))
 }
 
 /// Which facts the user's own labels need that cost time to find out. What is no template is for
@@ -138,17 +146,29 @@ pub fn label_wants(own: &[(String, String)]) -> Wants {
     super::wants_of(&templates.collect::<Vec<_>>())
 }
 
-/// Reads `key=value`, as `--label` gives it.
-pub fn key_and_value(text: &str) -> Result<(String, String), Error> {
-    match text.split_once('=') {
+/// Reads lists of `key=value`, as `--label` and `--annotation` give them. A comment (`# …`) is skipped, as
+/// docker/metadata-action does.
+///
+/// What is no `key=value` is an error, where the action drops it without a word, and so is an empty key,
+/// which no image can have: on a command line both are slips of the pen, and the label that was meant would be
+/// missed only after it was published.
+pub fn keys_and_values(kind: LabelKind, texts: &[String]) -> Result<Vec<(String, String)>, Error> {
+    let pair = |(entry, text): (usize, &String)| match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_owned(), value.trim().to_owned()))
         }
         _ => Err(Error::Label {
+            kind,
+            entry,
             key: printable(text, 120),
             problem: LabelProblem::NoValue,
         }),
-    }
+    };
+    let texts = texts.iter().enumerate();
+    texts
+        .filter(|(_, text)| !text.trim_start().starts_with('#'))
+        .map(pair)
+        .collect()
 }
 
 impl Level {

@@ -32,12 +32,12 @@ mod tests;
 pub use channel::{Channel, Fixed, Order};
 pub use compute::{Computed, ComputedTag, compute};
 pub use csv::CsvError;
-pub use error::{Error, FlavorProblem, ImageProblem, LabelProblem, RuleProblem};
+pub use error::{Error, FlavorProblem, ImageProblem, LabelKind, LabelProblem, RuleProblem};
 pub use explain::{Explanation, LatestReason, Outcome, Role, Silence};
 pub use flavor::{Flavor, Latest};
 pub use image::Image;
 pub use labels::{
-    Created, LabelInput, Labels, Level, annotations, key_and_value, label_wants, labels,
+    Created, LabelInput, Labels, Level, annotations, keys_and_values, label_wants, labels,
 };
 pub use regex::{Pattern, PatternError};
 pub use render::RenderError;

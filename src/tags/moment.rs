@@ -152,10 +152,11 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// Every token, those before their own beginnings. `w|` and `W|` are a slip of moment's that makes
+/// Every token, those before their own beginnings. A lone `Y` is none in moment's own list, and yet the year,
+/// as moment looks every other letter up, too. `w|` and `W|` are a slip of moment's that makes
 /// them themselves.
 const TOKENS: &str = "Hmmss Hmm hmmss hmm Mo MMMM MMM MM M Do DDDo DDDD DDD DD D dddd ddd dd do d \
-    wo w| ww w Wo W| WW W Qo Q NNNNN NNNN NNN NN N YYYYYY YYYYY YYYY YY yyyy yyy yy yo y \
+    wo w| ww w Wo W| WW W Qo Q NNNNN NNNN NNN NN N YYYYYY YYYYY YYYY YY Y yyyy yyy yy yo y \
     ggggg gggg gg GGGGG GGGG GG e E a A hh h HH H kk k mm m ss s \
     SSSSSSSSS SSSSSSSS SSSSSSS SSSSSS SSSSS SSSS SSS SS S x X zz z ZZ Z";
 
@@ -222,7 +223,7 @@ fn date_token(moment: &Zoned, token: &str) -> Option<String> {
         "DDDo" => ordinal(day_of_year),
         "DDDD" => padded(day_of_year, 3),
         "YY" => padded(year % 100, 2),
-        "YYYY" | "yyyy" => padded(year, 4),
+        "YYYY" | "yyyy" | "Y" => padded(year, 4),
         "YYYYY" => padded(year, 5),
         "YYYYYY" => signed(year, 6),
         "y" => year.to_string(),
@@ -396,6 +397,8 @@ mod tests {
         assert_eq!(utc("SSSSSS S"), "047000 0");
         assert_eq!(utc("[[b]-]"), "[b]-");
         assert_eq!(utc("[]-"), "-");
+        assert_eq!(utc("Y Yo YYY \\Y"), "2020 2020o 202020 Y");
+        assert_eq!(utc("YYYYYYY"), "+0020202020");
     }
 
     #[test]

@@ -469,7 +469,7 @@ fn two_services_under_one_name() {
     let project = Project::new()
         .file(
             "compose.yaml",
-            "services:\n  a:\n    build: .\n    image: acme/x\n  b:\n    build: .\n    image: acme/x\n",
+            "services:\n  a:\n    build: .\n    image: acme/x\n  b:\n    build: { context: ., target: b }\n    image: acme/x\n",
         )
         .file("Dockerfile", "FROM scratch\n");
     insta::assert_snapshot!(plan(&project), @"

@@ -90,10 +90,23 @@ fn a_service_that_builds_on_one_of_fewer_platforms() {
         ("b", None, "linux/amd64"),
     ]);
     insta::assert_snapshot!(said(&project, &[]), @"
-    exit 2
+    exit 0
     --- stdout
+     SERVICE  ACTION  PLATFORMS                 REPOSITORY
+     a        build   linux/amd64, linux/arm64  docker.io/acme/a
+     b        build   linux/amd64               docker.io/acme/b
+
+     SERVICE  WHY
+     a        no registry was asked what is there already
+     b        no registry was asked what is there already
+
+     TAG                      CHANGE   RULE
+     docker.io/acme/a:latest  – → new  image
+     docker.io/acme/b:latest  – → new  image
+
+    2 to build, 0 to reuse; 2 of 2 tags move
     --- stderr
-    error: service `a`: it is built for linux/arm64, and service `b`, which it builds on, is not
-    hint: give both the same platforms
+    warning: a: it is built for linux/arm64, and takes service `b`, which is built for linux/amd64 alone
+    hint: give both the same platforms, unless only files that fit all are copied
     ");
 }

@@ -21,6 +21,7 @@ mod linked;
 mod live;
 mod odd_names;
 mod plans;
+mod publish_toml;
 mod report;
 mod reuse;
 mod schema;

@@ -1,3 +1,4 @@
+use crate::support::program::Ran;
 use crate::support::project::Project;
 use crate::{COMPOSE, shop};
 
@@ -433,4 +434,120 @@ rules = ["type=raw,value=b"]
     warning: cache: a, b write one cache, registry.lan:5000/shop:buildcache, and the last of them pushes out the others'
     hint: give each its own: `[cache] reference = "HOST/NAME:cache-{{service}}"`
     "#);
+}
+
+/// The shape of many projects: a server and its workers by one anchor.
+#[test]
+fn services_that_are_one_image_are_one_target() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "name: p\nx-app: &app { build: ., image: ghcr.io/acme/app }\nservices:\n  web: { <<: *app }\n  worker: { <<: *app, command: work }\n",
+        )
+        .file("Dockerfile", "FROM scratch\n");
+    let ran = project.castoff(["plan", "--offline"]).run().exits(0);
+    insta::assert_snapshot!(ran.shown(&[]), @"
+    exit 0
+    --- stdout
+     SERVICE  ACTION  PLATFORMS          REPOSITORY
+     web      build   the builder's own  ghcr.io/acme/app
+
+     SERVICE  WHY
+     web      no registry was asked what is there already; `worker` is the same image
+
+     TAG                      CHANGE   RULE
+     ghcr.io/acme/app:latest  – → new  image
+
+    1 to build, 0 to reuse; 1 of 1 tags move
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_service_behind_a_profile_is_planned_by_its_name() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "name: p\nservices:\n  api: { build: ., image: ghcr.io/acme/api }\n  tool: { build: ., image: ghcr.io/acme/tool, profiles: [tools] }\n",
+        )
+        .file("Dockerfile", "FROM scratch\n");
+    let services = |ran: Ran| {
+        let plan: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let targets = plan["targets"].as_array().unwrap().iter();
+        let names = targets.map(|target| target["service"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let named = project.castoff(["plan", "--offline", "--format", "json", "tool"]);
+    assert_eq!(services(named.run().exits(0)), ["tool"]);
+    let all = project.castoff(["plan", "--offline", "--format", "json"]);
+    assert_eq!(services(all.run().exits(0)), ["api"]);
+}
+
+/// As docker compose and `docker buildx build` have it, from the environment or `.env`.
+#[test]
+fn the_default_platform_of_docker_is_built_for() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "name: p\nservices:\n  api: { build: ., image: ghcr.io/acme/api }\n",
+        )
+        .file("Dockerfile", "FROM scratch\n")
+        .file(".env", "DOCKER_DEFAULT_PLATFORM=linux/arm64\n");
+    let platforms = |platform: &str| {
+        let mut ran = project.castoff(["plan", "--offline", "--format", "json"]);
+        if !platform.is_empty() {
+            ran = ran.env("DOCKER_DEFAULT_PLATFORM", platform);
+        }
+        let plan: serde_json::Value = serde_json::from_str(&ran.run().exits(0).stdout).unwrap();
+        plan["targets"][0]["platforms"].to_string()
+    };
+    assert_eq!(platforms(""), "[\"linux/arm64\"]");
+    assert_eq!(platforms("linux/s390x"), "[\"linux/s390x\"]");
+    let project = project.file(
+        "compose.yaml",
+        "name: p\nservices:\n  api: { build: { context: ., platforms: [linux/amd64] }, image: ghcr.io/acme/api }\n",
+    );
+    let ran = project.castoff(["plan", "--offline"]).run().exits(2);
+    insta::assert_snapshot!(ran.shown(&[]), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: service `api`: its platforms are linux/amd64, and DOCKER_DEFAULT_PLATFORM asks for linux/arm64
+     --> compose.yaml:3:31
+      |
+    3 |   api: { build: { context: ., platforms: [linux/amd64] }, image: ghcr.io/acme/api }
+      |                               ^^^^^^^^^
+    hint: unset DOCKER_DEFAULT_PLATFORM, or add it to `platforms`
+    ");
+}
+
+/// buildx, `composeExtTarget` in bake/compose.go: lists are added to, a context of the build's own wins.
+#[test]
+fn x_bake_adds_to_what_the_build_says() {
+    let project = Project::new()
+        .file(
+            "compose.yaml",
+            "name: p\nservices:\n  api:\n    image: ghcr.io/acme/api\n    build:\n      context: .\n      platforms: [linux/amd64]\n      additional_contexts: { a: ./b }\n      ssh: [\"x=./k1\"]\n      x-bake: { platforms: [linux/arm64, linux/amd64], contexts: { a: ./q, c: ./d }, ssh: [\"y=./k2\"] }\n",
+        )
+        .file("Dockerfile", "FROM scratch\n")
+        .file("b/x", "")
+        .file("d/x", "")
+        .file("k1", "")
+        .file("k2", "");
+    let ran = project
+        .castoff(["plan", "--offline", "--format", "json"])
+        .run()
+        .exits(0);
+    let plan: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let target = &plan["targets"][0];
+    assert_eq!(
+        target["platforms"].to_string(),
+        "[\"linux/amd64\",\"linux/arm64\"]"
+    );
+    let shown = |key: &str| {
+        let here = project.path().to_str().unwrap();
+        target["build"][key].to_string().replace(here, "PROJECT")
+    };
+    insta::assert_snapshot!(shown("named_contexts"), @r#"{"a":"PROJECT/b","c":"PROJECT/d"}"#);
+    insta::assert_snapshot!(shown("ssh"), @r#"[{"id":"x","paths":["PROJECT/k1"]},{"id":"y","paths":["./k2"]}]"#);
 }

@@ -99,10 +99,118 @@ fn what_the_schema_refuses_castoff_does_not_read() {
         "[services.web]\nskip = 1",
         "[services.web]\nregistry = []",
         "[project]\ncompose = \"compose.yaml\"",
+        "[registries.a]\nrepository = \"\"",
+        "[registries.a]\nrepository = \"a\"\nclient_cert = \"x\"",
+        "[registries.a]\nrepository = \"a\"\nclient_key = \"x\"",
+        "[services.web]\nregistries = []",
+        "[services.web]\nplatforms = [\"linux/\"]",
+        "[build]\nplatforms = [\"foo\"]",
+        "[project]\ncompose = [\"\"]",
+        "[build]\nsbom = { generator = \"\" }",
+        "[build]\nbuilder = \"a b\"",
+        "[build]\nbuilder = \"unix://x\"",
+        "[build]\nbuilder_tls = { cert = \"x\" }",
+        "[build]\nallow = [\"x\"]",
+        "[build]\ncompression = { kind = \"gzip\", level = 10 }",
+        "[build]\ncompression = { kind = \"estargz\", level = 10 }",
+        "[build]\ncompression = { kind = \"zstd\", level = 23 }",
+        "[services.web]\ncompression = { kind = \"uncompressed\", level = 1 }",
+        "[tags]\nimmutable = [\"\"]",
+        "[tags]\nimmutable = [\"a b\"]",
+        "[cache]\ntimeout = \"5\"",
+        "[cache]\ntimeout = \"soon\"",
+        "[cache]\ntimeout = \"-5m\"",
+        "[prune.local]\nimages = { keep_last = 4294967296 }",
+        "[prune.local]\nimages = { unused_for = \"\" }",
+        "[prune.local]\ncontainers = { stopped_for = \"1.2.3h\" }",
+        "[prune.local]\nbuild_cache = { keep = \"10XB\" }",
+        "[prune.local]\nbuild_cache = { keep = \"-1\" }",
+        "[prune.local]\nbuild_cache = { unused_for = \"1y\" }",
     ] {
         assert!(schema.check(broken).is_err(), "the schema takes {broken}");
         let project = shop().file("publish.toml", broken);
         let ran = project.castoff(["plan", "--offline"]).run().exits(2);
         assert!(ran.stderr.contains("publish.toml:"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_castoff_reads_the_schema_does_not_refuse() {
+    let schema = Schema::printed();
+    let platforms = [
+        "linux/amd64",
+        "linux/arm/v7",
+        "Linux/ARM64",
+        "amd64",
+        "X86_64",
+        "x86-64",
+        "armhf",
+        "linux",
+        "macos",
+        "s390x",
+        "windows(10.0.17763)/amd64",
+        "${PLATFORM:-linux/amd64}",
+    ];
+    let sizes = [
+        "10GB",
+        "1.5 gib",
+        "1e3",
+        "0",
+        "5_000kb",
+        "12b",
+        ".5m",
+        "-0",
+        "${KEEP:-1GB}",
+    ];
+    let times = [
+        "0",
+        "5m",
+        "1h30m",
+        "1.5h",
+        "2w3d",
+        ".5s",
+        "7µs",
+        "${SOON:-1h}",
+    ];
+    let builders = [
+        "auto",
+        "engine",
+        "a.b-c_d",
+        "buildx:x",
+        "unix:///run/b.sock",
+        "tcp://h:1",
+        "${B:-auto}",
+    ];
+    let allowed = [
+        "network.host",
+        "security.insecure",
+        "device",
+        "device=x",
+        "${A:-device}",
+    ];
+    let tags = ["v*", "prod-?", "${T:-v1}"];
+    let mut texts = Vec::new();
+    texts.extend(platforms.map(|text| format!("[build]\nplatforms = [\"{text}\"]")));
+    texts.extend(sizes.map(|text| format!("[prune.local.build_cache]\nkeep = \"{text}\"")));
+    texts.extend(times.map(|text| format!("[cache]\ntimeout = \"{text}\"")));
+    texts.extend(builders.map(|text| format!("[services.web]\nbuilder = \"{text}\"")));
+    texts.extend(allowed.map(|text| format!("[build]\nallow = [\"{text}\"]")));
+    texts.extend(tags.map(|text| format!("[tags]\nimmutable = [\"{text}\"]")));
+    texts.extend(
+        [
+            "gzip\", level = 9",
+            "zstd\", level = 22",
+            "uncompressed\", level = 0",
+        ]
+        .map(|text| format!("[build]\ncompression = {{ kind = \"{text} }}")),
+    );
+    texts.push("[prune.local.images]\nkeep_last = 4294967295".to_owned());
+    let project = shop();
+    for text in texts {
+        if let Err(error) = schema.check(&text) {
+            panic!("{text}: {error}");
+        }
+        project.write("publish.toml", &text);
+        project.castoff(["config", "--publish"]).run().exits(0);
     }
 }

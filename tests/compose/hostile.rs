@@ -198,7 +198,7 @@ fn the_kept_finds() {
             working_directory: PathBuf::from("/nowhere/project"),
             files: vec![PathBuf::from("-")],
             profiles: vec!["*".to_owned()],
-            standard_input: Some(String::from_utf8_lossy(&bytes).into_owned()),
+            standard_input: Some(bytes.clone()),
             ..LoadOptions::default()
         };
         if let Ok(project) = load(&options) {

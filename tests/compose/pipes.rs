@@ -104,3 +104,62 @@ fn a_pipe_without_a_writer_is_given_up() {
         assert!((9..18).contains(&took), "{name} {more}: {took} s");
     }
 }
+
+/// `COMPOSE_FILE=-`, as in a shell that pipes a file into several commands.
+#[test]
+fn the_standard_input_is_named_by_the_environment_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = given(
+        folder.path(),
+        &[("COMPOSE_FILE", "-")],
+        &[],
+        SERVICE.as_bytes(),
+    );
+    assert!(project.unwrap().contains("image: a"));
+}
+
+#[test]
+fn the_standard_input_is_decoded_as_a_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let utf16: Vec<u8> = "\u{feff}services: {a: {image: é}}\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let project = given(folder.path(), &[], &["-f", "-"], &utf16);
+    assert!(project.unwrap().contains("image: é"));
+    let latin1 = b"services: {a: {image: \xe9}}\n";
+    let error = given(folder.path(), &[], &["-f", "-"], latin1).unwrap_err();
+    assert!(error.contains("UTF-8"), "{error}");
+}
+
+/// For `config -q` as a check in CI: the values of the environment stay out of the log.
+#[test]
+fn a_quiet_config_only_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = given(folder.path(), &[], &["-q", "-f", "-"], SERVICE.as_bytes());
+    assert_eq!(printed.unwrap(), "");
+    given(folder.path(), &[], &["-q", "-f", "-"], b"services: {a: {}}").unwrap_err();
+}
+
+/// What `castoff config` prints for what is on the standard input, or why it does not.
+fn given(
+    folder: &Path,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+    input: &[u8],
+) -> Result<String, String> {
+    let mut child = castoff(folder)
+        .envs(variables.iter().copied())
+        .args(["config", "--project-name", "p"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).unwrap())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}

@@ -161,13 +161,18 @@ fn a_rule_is_checked_also_where_it_would_not_fire() {
 }
 
 #[test]
-fn a_tag_is_never_the_default_branch() {
-    // The action says so for a push, and the opposite for `create`.
-    let place = Place::github("refs/tags/v1.2.3", "create");
-    assert_eq!(
-        place.tags(&["type=raw,value={{is_default_branch}}"]),
-        ["false"]
-    );
+fn a_tag_is_the_default_branch_only_with_events_that_the_action_takes_for_it() {
+    let rule = ["type=raw,value={{is_default_branch}}"];
+    for (event, said) in [
+        ("push", "false"),
+        ("release", "false"),
+        ("create", "true"),
+        ("discussion_comment", "true"),
+        ("schedule", "true"),
+    ] {
+        let place = Place::github("refs/tags/v1.2.3", event);
+        assert_eq!(place.tags(&rule), [said], "{event}");
+    }
 }
 
 #[test]

@@ -49,16 +49,40 @@ fn the_release_example() {
 }
 
 #[test]
-fn a_detached_head_with_tags_is_the_one_with_the_longest_name() {
+fn a_detached_head_with_tags_is_the_one_that_git_names_first() {
+    for (tags, annotated, taken) in [
+        ("v1 v1.2 v1.2.3", "annotated", "v1.2.3"),
+        ("v2.0.0", "a-very-long-annotated", "v2.0.0"),
+        ("v1.2.3 latest-stable-release", "", "v1.2.3"),
+        ("v1.2.3 frontend/v10.0.0-beta.1", "", "v1.2.3"),
+        ("v1.9.0 v1.10.0", "", "v1.9.0"),
+        ("zzz", "v1.0.0", "zzz"),
+        ("v1.0.0 V2 ä", "", "ä"),
+    ] {
+        let place = Place::repository();
+        for tag in tags.split(' ') {
+            place.git(&format!("tag {tag}"));
+        }
+        if !annotated.is_empty() {
+            place.git(&format!("tag -a -m release {annotated}"));
+        }
+        for pack in [false, true] {
+            if pack {
+                place.git("pack-refs --all");
+            }
+            place.git("checkout --quiet --detach");
+            // What the action looks at, from this very git.
+            let decoration = place.git("log -1 --pretty=%D");
+            let first = decoration.split(", tag: ").nth(1).unwrap();
+            assert_eq!(first.split(", ").next(), Some(taken), "{decoration}");
+            assert_eq!(reference(&place), format!("refs/tags/{taken}"));
+        }
+    }
     let place = Place::repository();
     for tag in ["v1", "v1.2", "v1.2.3"] {
         place.git(&format!("tag {tag}"));
     }
-    place.git("tag -a -m release annotated");
     place.git("checkout --quiet --detach");
-    assert_eq!(reference(&place), "refs/tags/annotated");
-    place.git("tag --delete annotated");
-    assert_eq!(reference(&place), "refs/tags/v1.2.3");
     assert_eq!(
         place.warnings(&[]),
         ["HEAD has several tags: `v1.2.3` was taken, not `v1`, `v1.2`"]
@@ -116,6 +140,25 @@ fn a_detached_head_that_branches_or_tags_hold() {
     place.git("tag later origin/dev");
     place.git("update-ref -d refs/remotes/origin/dev");
     assert_eq!(reference(&place), "refs/tags/later");
+}
+
+#[test]
+fn a_detached_head_that_only_tags_hold_is_the_first_by_name() {
+    let place = Place::repository();
+    let first = place.git("rev-parse HEAD");
+    place.git("tag before");
+    for (message, tag) in [("two", "v1.10"), ("three", "v1.9"), ("four", "v2.0")] {
+        place.commit(message);
+        place.git(&format!("tag {tag}"));
+    }
+    place.git("tag --delete before");
+    place.git(&format!("checkout --quiet {first}"));
+    place.git("branch --quiet -D main");
+    let contains = place.git("tag --contains HEAD");
+    assert_eq!(contains.lines().next(), Some("v1.10"));
+    assert_eq!(reference(&place), "refs/tags/v1.10");
+    place.git("tag --delete v1.10");
+    assert_eq!(reference(&place), "refs/tags/v1.9");
 }
 
 #[test]
@@ -196,13 +239,23 @@ fn a_branch_of_any_name_is_a_tag() {
 #[test]
 fn credentials_of_the_remote_are_never_shown() {
     let place = Place::repository();
-    place.git("remote add origin https://me:hunter2@example.com/acme/app.git?token=hunter3");
-    for arguments in [
-        &["tags", "--explain"][..],
-        &["tags", "--format=json"],
-        &["tags", "--dirty=refuse", "--rule=type=foo"],
+    place.git("remote add origin .");
+    for remote in [
+        "https://me:hunter2@example.com/acme/app.git?token=hunter3",
+        "me:hunter2@example.com/acme/app",
+        "oauth2:hunter2@example.com:acme/app.git",
     ] {
-        assert!(!place.shown(arguments).contains("hunter"), "{arguments:?}");
+        place.git(&format!("remote set-url origin {remote}"));
+        for arguments in [
+            &["tags", "--explain"][..],
+            &["tags", "--format=json"],
+            &["tags", "--dirty=refuse", "--rule=type=foo"],
+        ] {
+            let shown = place.shown(arguments);
+            assert!(!shown.contains("hunter"), "{remote} {arguments:?}");
+        }
+        let label = &place.json(&[])["labels"]["org.opencontainers.image.source"];
+        assert_eq!(label, "https://example.com/acme/app");
     }
 }
 

@@ -58,7 +58,43 @@ fn annotations_are_made_for_each_level_asked_for() {
 fn what_is_no_label_is_an_error() {
     let place = Place::empty();
     for label in ["novalue", "=x", "a={{date 'YYYY' tz='Nowhere'}}", "a={{"] {
-        let output = place.castoff(&["tags", "--label", label]);
-        assert_eq!(output.status.code(), Some(2), "{label}");
+        for (flag, kind) in [("--label", "label `"), ("--annotation", "annotation `")] {
+            let output = place.castoff(&["tags", flag, label]);
+            assert_eq!(output.status.code(), Some(2), "{label}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.starts_with(&format!("error: {kind}")), "{said}");
+        }
     }
+}
+
+#[test]
+fn a_comment_is_no_label() {
+    let place = Place::empty();
+    let json = place.json(&[
+        "--rule=type=raw,value=x",
+        "--label",
+        "# a=b",
+        "--annotation",
+        " #c",
+    ]);
+    assert_eq!(json["labels"].as_object().unwrap().len(), 8);
+    assert_eq!(
+        json["annotations"]["manifest"].as_object().unwrap().len(),
+        8
+    );
+}
+
+#[test]
+fn an_annotation_for_one_platform_is_refused_with_what_there_is() {
+    let mut place = Place::empty();
+    place.set(
+        "DOCKER_METADATA_ANNOTATIONS_LEVELS",
+        "manifest[linux/amd64],index",
+    );
+    insta::assert_snapshot!(place.shown(&["tags"]), @r"
+    exit code 2
+    -- stderr
+    error: `manifest[linux/amd64]` is no level of annotations
+    hint: an annotation is written for all platforms alike: leave out what is in brackets
+    ");
 }

@@ -203,6 +203,50 @@ fn dirty_trees() {
 }
 
 #[test]
+fn whether_a_sparse_or_split_checkout_is_dirty_git_says() {
+    for how in [
+        &["sparse-checkout set --cone --sparse-index a"][..],
+        &["config core.splitIndex true", "update-index --split-index"],
+    ] {
+        let mut place = Place::repository();
+        place.write("a/x", "1");
+        place.write("b/y", "1");
+        place.git("add .");
+        place.git("commit --quiet -m folders");
+        for command in how {
+            place.git(command);
+        }
+        let dirty = ["type=raw,value={{dirty}}"];
+        assert_eq!(place.tags(&dirty), ["false"], "{how:?}");
+        assert_eq!(place.tags_with(&dirty, &["--dirty=refuse"]), ["false"]);
+        place.write("a/x", "2");
+        assert_eq!(place.tags(&dirty), ["true"], "{how:?}");
+        place.set("PATH", "/nonexistent");
+        let shown = place.shown(&["tags", "--dirty=refuse"]);
+        assert!(
+            shown.contains("the `git` program, which could read it, was not found")
+                && shown.contains("hint: install git"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn what_git_status_leaves_out_is_no_change_and_what_it_names_is_one() {
+    let mut place = Place::repository();
+    let dirty = ["type=raw,value={{dirty}}"];
+    place.git("init --quiet nested");
+    assert_eq!(place.git("status --porcelain"), "?? nested/");
+    assert_eq!(place.tags(&dirty), ["true"]);
+    place.git("config status.showUntrackedFiles no");
+    place.write("new", "");
+    assert_eq!(place.git("status --porcelain"), "");
+    assert_eq!(place.tags(&dirty), ["false"]);
+    place.set("PATH", "/nonexistent");
+    assert_eq!(place.tags(&dirty), ["false"], "without git, too");
+}
+
+#[test]
 fn files_that_a_filter_has_written_are_no_changes() {
     let place = Place::empty();
     place.git("init --quiet --initial-branch=main");

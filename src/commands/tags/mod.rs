@@ -12,6 +12,7 @@ use super::Given;
 use super::read::{Read, read, warn};
 use crate::cli::{Format, OnDirty, TagsArguments};
 use crate::compose;
+use crate::config::AnnotationLevel;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::facts::{self, Ask, Environment, Facts};
@@ -19,7 +20,7 @@ use crate::oci::Repository;
 use crate::plan::{self, Purpose};
 use crate::report::Problem;
 use crate::tags::{
-    self, Computed, Created, Dirty, Image, LabelInput, Labels, Level, Names, RuleSet,
+    self, Computed, Created, Dirty, Image, LabelInput, LabelKind, Labels, Level, Names, RuleSet,
 };
 
 /// What the command prints.
@@ -45,7 +46,7 @@ struct Oddity {
 /// service or the one that is named, and outside of a project those of the rules that hold without any.
 pub(super) fn run(given: &Given<'_>, arguments: &TagsArguments) -> Result<Exit, Error> {
     if !is_typed(arguments) {
-        match read(given, Purpose::Tags) {
+        match read(given, Purpose::Tags, arguments.service.as_slice()) {
             Ok(read) => return of_project(given, arguments, &read),
             Err(Error::Compose(compose::Error::NoFile { .. })) => {}
             Err(error) => return Err(error),
@@ -109,7 +110,7 @@ fn of_project(given: &Given<'_>, arguments: &TagsArguments, read: &Read) -> Resu
         let own = Own {
             labels: settings.labels.clone().into_iter().collect(),
             annotations: settings.annotations.clone().into_iter().collect(),
-            levels: Vec::new(),
+            levels: settings.annotated().iter().copied().map(level).collect(),
         };
         let images: Vec<String> = target
             .repositories
@@ -195,6 +196,15 @@ fn dirty(choice: OnDirty) -> Dirty {
     }
 }
 
+fn level(level: AnnotationLevel) -> Level {
+    match level {
+        AnnotationLevel::Manifest => Level::Manifest,
+        AnnotationLevel::Index => Level::Index,
+        AnnotationLevel::ManifestDescriptor => Level::ManifestDescriptor,
+        AnnotationLevel::IndexDescriptor => Level::IndexDescriptor,
+    }
+}
+
 /// What the user wants to be said about the image.
 struct Own {
     labels: Vec<(String, String)>,
@@ -204,17 +214,14 @@ struct Own {
 
 impl Own {
     fn read(arguments: &TagsArguments, environment: &Environment) -> Result<Self, Error> {
-        let pairs = |texts: &[String]| -> Result<Vec<_>, tags::Error> {
-            texts.iter().map(|text| tags::key_and_value(text)).collect()
-        };
         let variable = environment.non_empty("DOCKER_METADATA_ANNOTATIONS_LEVELS");
         let levels = match arguments.annotation_levels.as_deref().or(variable) {
             Some(list) => Level::parse_all(list)?,
             None => vec![Level::Manifest],
         };
         Ok(Self {
-            labels: pairs(&arguments.labels)?,
-            annotations: pairs(&arguments.annotations)?,
+            labels: tags::keys_and_values(LabelKind::Label, &arguments.labels)?,
+            annotations: tags::keys_and_values(LabelKind::Annotation, &arguments.annotations)?,
             levels,
         })
     }
@@ -237,12 +244,12 @@ impl Said {
             created,
         };
         let (labels, mut warnings) = tags::labels(&input(&own.labels), facts, names)?;
-        let (annotations, more) =
-            tags::annotations(&own.levels, &input(&own.annotations), facts, names)?;
+        let (values, more) = tags::annotations(&input(&own.annotations), facts, names)?;
         warnings.extend(more);
+        let levels = own.levels.iter();
         Ok(Self {
             labels,
-            annotations,
+            annotations: levels.map(|level| (*level, values.clone())).collect(),
             warnings,
         })
     }

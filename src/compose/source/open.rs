@@ -46,6 +46,25 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// Reads the standard input to its end, but never more than [`LARGEST_FILE`] bytes of it.
+pub(super) fn read_standard_input() -> Result<Vec<u8>, Error> {
+    let path = Path::new("-");
+    let mut bytes = Vec::new();
+    let input = std::io::stdin().lock();
+    let read = input.take(LARGEST_FILE + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(Error::TooLarge {
+            path: path.to_owned(),
+            limit: LARGEST_FILE,
+        });
+    }
+    Ok(bytes)
+}
+
 #[cfg(unix)]
 mod waiting {
     use super::{File, Path};

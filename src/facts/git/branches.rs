@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use super::library::CLOCK_SKEW;
 use super::{Commit, Failure, Pointer, Source, brief};
 use crate::facts::{Error, Warning, printable};
 
-/// Branches that are asked whether they hold a commit, the newest first.
+/// References that are asked whether they hold a commit.
 const MAX_SEARCHED: usize = 500;
 
 /// The tags at the commit, in alphabetical order.
@@ -185,6 +186,41 @@ impl Search<'_> {
             }
             if self.holds(tip, commit)? {
                 return Ok(Some(tip.name.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first tag in alphabetical order whose history has the commit, which is the first line of
+    /// `git tag --contains` (docker/actions-toolkit, `Git.inferRefFromHead`).
+    pub(super) fn first_tag_that_holds(
+        &mut self,
+        commit: &Commit,
+    ) -> Result<Option<String>, Failure> {
+        let mut tags: Vec<&Pointer> = self
+            .pointers
+            .iter()
+            .filter(|pointer| pointer.name.starts_with("refs/tags/"))
+            .collect();
+        tags.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        let oldest = commit.time.as_second().saturating_sub(CLOCK_SKEW);
+        let mut asked = 0;
+        for tag in tags {
+            if asked == MAX_SEARCHED || Instant::now() > self.until {
+                self.give_up();
+                return Ok(None);
+            }
+            let seconds = match tag.seconds {
+                Some(seconds) => seconds,
+                None => self.source.seconds(&tag.commit).unwrap_or_default(),
+            };
+            // What was released before the commit was made cannot hold it.
+            if seconds < oldest {
+                continue;
+            }
+            asked += 1;
+            if self.holds(tag, commit)? {
+                return Ok(Some(tag.name.clone()));
             }
         }
         Ok(None)

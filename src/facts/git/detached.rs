@@ -50,13 +50,18 @@ pub(super) fn infer(
             return Ok(Some(format!("refs/heads/{}", branch_name(&name))));
         }
     }
-    first_tag_that_holds(search, commit)
+    search.first_tag_that_holds(commit)
 }
 
-/// The tag with the longest name; of several as long, the last in alphabetical order.
+/// The tag that git names first beside HEAD (`git log -1 --pretty=%D`): the last in the order of bytes, as
+/// decorations are put before those that are known (git, log-tree.c, `add_name_decoration`).
+///
+/// docker/actions-toolkit takes that one (`Git.findDetachedTagRef`; it sorts by length only to tell where
+/// the first name ends). The design page on tag rules says "the longest matching name", which misreads it. No rule is
+/// right for everyone who puts `v1.2.3` and `stable` on a commit, so there is a warning.
 fn tag(search: &mut Search<'_>, commit: &Commit) -> Option<String> {
     let tags = tags_at(search.pointers, Some(commit));
-    let taken = tags.iter().max_by_key(|name| (name.len(), name.as_str()))?;
+    let taken = tags.last()?;
     if tags.len() > 1 {
         search.warn(Warning::SeveralTags {
             taken: printable(taken, 120),
@@ -84,11 +89,4 @@ fn pull<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<String> {
         let is_number = !number.is_empty() && number.bytes().all(|it| it.is_ascii_digit());
         (is_number && matches!(end, "head" | "merge")).then(|| format!("refs/{rest}"))
     })
-}
-
-fn first_tag_that_holds(
-    search: &mut Search<'_>,
-    commit: &Commit,
-) -> Result<Option<String>, Failure> {
-    search.newest_that_holds("refs/tags/", commit)
 }

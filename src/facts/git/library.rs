@@ -15,7 +15,7 @@ use crate::facts::{Environment, printable};
 /// How many commits one search through history looks at.
 const MAX_COMMITS: usize = 200_000;
 /// How far commit times may run backwards before a search stops trusting them, in seconds.
-const CLOCK_SKEW: i64 = 24 * 60 * 60;
+pub(super) const CLOCK_SKEW: i64 = 24 * 60 * 60;
 
 /// What came of opening the repository.
 pub(super) enum Opened {
@@ -283,15 +283,23 @@ impl Source for Library {
             .map_err(|error| failure(&error))
     }
 
-    fn needs_second_opinion(&self) -> bool {
+    fn is_second_to_git(&self) -> bool {
         true
     }
 
     fn changes(&self) -> Result<Changes, Failure> {
+        // `no` leaves them out (git-config(1)); libgit2 does not ask for itself.
+        let untracked = self
+            .repository
+            .config()
+            .and_then(|config| config.get_string("status.showUntrackedFiles"))
+            .map_or(true, |shown| {
+                !["no", "false", "off", "0"].contains(&shown.to_lowercase().as_str())
+            });
         let mut options = StatusOptions::new();
         options
             .show(StatusShow::IndexAndWorkdir)
-            .include_untracked(true)
+            .include_untracked(untracked)
             .include_ignored(false)
             .recurse_untracked_dirs(false)
             .no_refresh(false)

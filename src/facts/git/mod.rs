@@ -2,8 +2,8 @@
 //!
 //! Two ways to read it, with one small set of questions between them ([`Source`]): libgit2, which
 //! needs no program, and the `git` program for what libgit2 cannot read or reads wrongly (sha256
-//! and reftable repositories, partial clones, worktrees of shallow clones). What the answers mean
-//! is decided once, in `detached` and `branches`.
+//! and reftable repositories, partial clones, worktrees of shallow clones), and for what has changed in
+//! the working tree. What the answers mean is decided once, in `detached` and `branches`.
 
 mod branches;
 mod detached;
@@ -168,8 +168,8 @@ trait Source {
     /// `git describe --tags --always`; `None` when the search was given up.
     fn describe(&self, commit: &Commit, until: Instant) -> Result<Option<String>, Failure>;
     fn changes(&self) -> Result<Changes, Failure>;
-    /// Whether it may take unchanged files for changed ones.
-    fn needs_second_opinion(&self) -> bool;
+    /// Whether git itself knows better what has changed.
+    fn is_second_to_git(&self) -> bool;
 }
 
 /// How many references are read.
@@ -344,16 +344,25 @@ fn describe(
     search.describe(&program, commit)
 }
 
-/// libgit2 knows no filters of others, such as that of large file storage, and may take a file that
-/// one has written for a changed one. So where it sees changes, git itself is asked, if it is there.
+/// Whether a tree has changes is for git itself to say, if it is there: what people compare with is
+/// `git status`. libgit2 cannot read the index of a sparse or split checkout, knows no filters of others, such
+/// as that of large file storage, and takes an empty repository within the tree for nothing.
 fn changes(question: &Question<'_>, source: &dyn Source) -> Result<Changes, Failure> {
-    let changes = source.changes()?;
-    if !changes.is_dirty() || !source.needs_second_opinion() {
-        return Ok(changes);
+    if !source.is_second_to_git() {
+        return source.changes();
     }
-    let second = program::open(question.directory, question.environment, "")
+    let program = program::open(question.directory, question.environment, "")
         .and_then(|program| program.changes());
-    Ok(second.unwrap_or(changes))
+    let refused = match program {
+        Ok(changes) => return Ok(changes),
+        Err(refused) => refused,
+    };
+    source.changes().map_err(|library| match refused {
+        Failure::NoProgram { .. } => Failure::NoProgram {
+            library: library.to_string(),
+        },
+        refused => refused,
+    })
 }
 
 /// Without a repository a short `--ref` cannot be looked up.

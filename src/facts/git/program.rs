@@ -321,12 +321,12 @@ impl Source for Program {
         }
     }
 
-    fn needs_second_opinion(&self) -> bool {
+    fn is_second_to_git(&self) -> bool {
         false
     }
 
     fn changes(&self) -> Result<Changes, Failure> {
-        let text = self.ask(&["status", "--porcelain=v1", "-z", "--untracked-files=normal"])?;
+        let text = self.ask(&["status", "--porcelain=v1", "-z"])?;
         let mut changes = Changes::default();
         let mut entries = text.split('\0').filter(|entry| !entry.is_empty());
         while let Some(entry) = entries.next() {

@@ -46,8 +46,12 @@ pub(super) fn page(address: &str) -> Option<String> {
     Some(page.to_string())
 }
 
-/// `user@host:path`, the form of ssh that is no URL (gitrevisions, "GIT URLS"): a colon before
-/// the first slash, and no scheme. A single letter before the colon is a drive of Windows.
+/// Host and path of `user@host:path`, the form of ssh that is no URL (gitrevisions, "GIT URLS"): a colon
+/// before the first slash, and no scheme. A single letter before the colon is a drive of Windows.
+///
+/// An `@` behind that colon is most likely that of `user:token@host/path` or `user:token@host:path`, where
+/// somebody forgot the scheme. git takes the token for a part of the path there; so nothing before the `@` is kept,
+/// and nothing at all where the token cannot be told from a path.
 fn scp_like(address: &str) -> Option<(&str, &str)> {
     if address.contains("://") {
         return None;
@@ -56,7 +60,14 @@ fn scp_like(address: &str) -> Option<(&str, &str)> {
     if host.contains('/') || host.len() < 2 || path.is_empty() {
         return None;
     }
-    let host = host.rsplit('@').next()?;
+    let (host, path) = match path.rsplit_once('@') {
+        None => (host.rsplit('@').next()?, path),
+        Some((token, _)) if host.contains('@') || token.contains('/') => return None,
+        Some((_, rest)) => {
+            let end = rest.find([':', '/'])?;
+            (rest.get(..end)?, rest.get(end + 1..)?)
+        }
+    };
     Some((host, path.trim_start_matches('/')))
 }
 
@@ -76,6 +87,15 @@ mod tests {
                 "ssh://git@example.com:2222/a/b",
                 Some("ssh://example.com:2222/a/b"),
             ),
+            ("me:token@example.com/a/b", Some("ssh://example.com/a/b")),
+            (
+                "oauth2:token@example.com:a/b.git",
+                Some("ssh://example.com/a/b.git"),
+            ),
+            ("me:tok/en@example.com/a/b", None),
+            ("me@example.com:token@example.com/a/b", None),
+            ("git@example.com:a/b@token", None),
+            ("me:token@example.com", None),
             ("/srv/repositories/a.git", None),
             ("../a", None),
             ("C:/code/a", None),
@@ -106,6 +126,12 @@ mod tests {
                 Some("https://example.com/a/b"),
             ),
             ("git://example.com/a/b", Some("https://example.com/a/b")),
+            ("me:token@example.com/a/b", Some("https://example.com/a/b")),
+            (
+                "oauth2:token@example.com:a/b.git",
+                Some("https://example.com/a/b"),
+            ),
+            ("me:tok/en@example.com/a/b", None),
             ("file:///home/me/a", None),
             ("/srv/a.git", None),
             ("", None),

@@ -32,7 +32,7 @@ impl Lines {
             Line((!is_default).then(|| branch.to_owned()))
         };
         let (own, base) = match context.kind() {
-            _ if context.is_default_branch() => (Some(Line(None)), None),
+            Some(RefKind::Branch(_)) if context.is_default_branch() => (Some(Line(None)), None),
             Some(RefKind::Branch(name)) => (Some(line(name)), None),
             Some(RefKind::PullRequest(number)) => {
                 // The branch of a fork may bear the name of one of ours.
