@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::execute::Failure;
 use crate::execute::ports::{BuilderError, EngineError, RegistryError};
 use crate::exit::Exit;
+use crate::inputs::ContextError;
 use crate::report::{Problem, Severity};
 use crate::{config, docker, facts, ledger, plan, tags};
 
@@ -29,17 +30,31 @@ pub enum Error {
     /// The plan.
     #[error(transparent)]
     Plan(#[from] plan::Error),
-    /// A file or folder that a build needs is not there.
-    #[error("service `{service}`: the {what} {} does not exist", path.display())]
-    MissingInput {
+    /// A file or folder that a build needs is not there, or is something else.
+    #[error(
+        "service `{service}`: the {what} {} {}",
+        path.display(),
+        is.as_deref().unwrap_or("does not exist")
+    )]
+    Input {
         /// The service.
         service: String,
         /// `context folder`, `Dockerfile`, `named context` or `secret`.
         what: &'static str,
         /// Where it was looked for.
         path: PathBuf,
+        /// What it is, where it is something.
+        is: Option<String>,
         /// Where the compose file says so.
         place: Option<Box<crate::excerpt::Excerpt>>,
+    },
+    /// What says which files a build leaves out is nothing that any builder reads.
+    #[error("service `{service}`: nothing can be built with this ignore file")]
+    Ignored {
+        /// The service.
+        service: String,
+        /// What is wrong with it.
+        source: Box<ContextError>,
     },
     /// What was typed.
     #[error("{message}")]
@@ -160,7 +175,8 @@ impl Error {
             | Self::Facts(_)
             | Self::Tags(_)
             | Self::Plan(_)
-            | Self::MissingInput { .. }
+            | Self::Input { .. }
+            | Self::Ignored { .. }
             | Self::Usage { .. }
             | Self::SavedPlan { .. }
             | Self::Partial { .. }
@@ -202,10 +218,14 @@ impl Error {
                     .map(|(place, what)| (place.clone(), what.to_owned()));
                 problem.hint = error.hint();
             }
-            Self::MissingInput { place, .. } => {
+            Self::Input { place, is, .. } => {
                 problem.excerpt = place.as_deref().cloned();
-                problem.hint = Some("create it, or correct the path".to_owned());
+                problem.hint = Some(match is {
+                    None => "create it, or correct the path".to_owned(),
+                    Some(_) => "correct the path, or what is there".to_owned(),
+                });
             }
+            Self::Ignored { source, .. } => problem.excerpt = source.place().cloned(),
             Self::Usage { hint, .. } | Self::NoRelease { hint, .. } => {
                 problem.hint.clone_from(hint);
             }

@@ -44,7 +44,7 @@
 //! | values | what they know |
 //! |---|---|
 //! | [`oci`] | references, digests, platforms, manifests, sizes: values without I/O |
-//! | [`exit`], [`secret`], [`excerpt`], [`printable`], [`interpolate`] | exit codes; texts that must not be shown; places in files; text of others; `${VARIABLES}` |
+//! | [`exit`], [`secret`], [`excerpt`], [`printable`], [`interpolate`], [`whole_file`] | exit codes; texts that must not be shown; places in files; text of others; `${VARIABLES}`; files read with bounds |
 //!
 //! | reading | what it knows |
 //! |---|---|
@@ -128,6 +128,7 @@ pub mod registry;
 pub mod report;
 pub mod secret;
 pub mod tags;
+pub mod whole_file;
 
 use cli::{Cli, ColorChoice};
 use exit::Exit;
@@ -158,5 +159,34 @@ pub fn run(cli: &Cli) -> Exit {
     } else if environment.get("GITLAB_CI") == Some("true") {
         printer = printer.speaking(Dialect::GitLab, here);
     }
-    commands::run(cli, environment, &printer)
+    report::tell_of_panics();
+    guarded(|| commands::run(cli, environment, &printer))
+}
+
+/// What came of `work`. A panic is a bug, and has been told as one: it ends with the exit code that bugs
+/// have, and not with that of Rust.
+fn guarded(work: impl FnOnce() -> Exit) -> Exit {
+    // Nothing of what was under way is looked at again.
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    done.unwrap_or(Exit::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Exit, guarded};
+
+    #[test]
+    fn a_panic_ends_with_the_exit_code_of_bugs() {
+        assert_eq!(guarded(|| Exit::NotReady), Exit::NotReady);
+        let words = String::from("no text");
+        let panicking = || {
+            if words.is_empty() {
+                Exit::Done
+            } else {
+                panic!("{words}")
+            }
+        };
+        assert_eq!(guarded(panicking), Exit::Internal);
+        assert_eq!(Exit::Internal.code(), 1);
+    }
 }

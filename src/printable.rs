@@ -92,6 +92,35 @@ pub fn without_url_secrets(text: &str) -> String {
     shown
 }
 
+/// The text with the login of every URL in it hidden, each letter by a `*`: so that what stands behind it
+/// stays in its place. A name without a password is none where ssh wants one.
+pub fn with_hidden_logins(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let end = behind
+            .find(|letter: char| letter.is_whitespace() || "/?#\"'`<>".contains(letter))
+            .unwrap_or(behind.len());
+        let (authority, after) = behind.split_at(end);
+        match authority.rsplit_once('@') {
+            Some((login, host))
+                if !host.starts_with("sha256:")
+                    && (login.contains(':') || !before.ends_with("ssh")) =>
+            {
+                shown.extend(login.chars().map(|_| '*'));
+                shown.push('@');
+                shown.push_str(host);
+            }
+            _ => shown.push_str(authority),
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// The address of a context as it is shown: as [`without_url_secrets`] has it, but with the branch and the
 /// folder that a git address names behind `#`, which say what is built and let nobody in.
 pub fn without_login(address: &str) -> String {
@@ -158,6 +187,25 @@ mod tests {
             ("why? because", "why? because"),
         ] {
             assert_eq!(without_url_secrets(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_login_is_hidden_and_nothing_else_moves() {
+        for (text, shown) in [
+            (
+                "repository = \"https://me:p@w@ghcr.io/x\"",
+                "repository = \"https://******@ghcr.io/x\"",
+            ),
+            ("`https://token@h`: no", "`https://*****@h`: no"),
+            (
+                "ssh://me@h and ssh://me:pw@h",
+                "ssh://me@h and ssh://*****@h",
+            ),
+            ("docker-image://a@sha256:0", "docker-image://a@sha256:0"),
+            ("https://h/a@b", "https://h/a@b"),
+        ] {
+            assert_eq!(with_hidden_logins(text), shown);
         }
     }
 

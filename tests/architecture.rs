@@ -19,15 +19,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("printable", &[]),
     ("interpolate", &[]),
+    ("whole_file", &[]),
     ("excerpt", &["printable"]),
     ("cli", &[]),
     ("compose", &["oci", "excerpt", "interpolate", "printable"]),
     ("config", &["oci", "cli", "excerpt", "interpolate"]),
-    ("facts", &["oci", "excerpt", "printable"]),
+    ("facts", &["oci", "excerpt", "printable", "whole_file"]),
     ("dial", &["printable"]),
-    ("docker", &["oci", "facts", "dial", "printable"]),
+    (
+        "docker",
+        &["oci", "facts", "dial", "printable", "whole_file"],
+    ),
     ("tags", &["oci", "facts", "excerpt", "printable"]),
-    ("inputs", &["oci", "compose", "printable"]),
+    (
+        "inputs",
+        &["oci", "compose", "excerpt", "printable", "whole_file"],
+    ),
     (
         "plan",
         &[
@@ -86,6 +93,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "secret",
             "excerpt",
             "printable",
+            "whole_file",
         ],
     ),
     (

@@ -1,6 +1,6 @@
 //! `castoff build`: builds services, and loads them into the Docker Engine or writes them to this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -160,10 +160,12 @@ fn names(
     plan: &Plan,
 ) -> Result<BTreeMap<String, Vec<Reference>>, Error> {
     let mut names = BTreeMap::new();
-    for target in &plan.targets {
-        if let Some(service) = project.service(&target.service) {
+    let planned = plan.targets.iter().map(|target| target.service.as_str());
+    let planned: BTreeSet<&str> = planned.collect();
+    for service in &project.services {
+        if planned.contains(service.name.as_str()) {
             let own = plan::engine_names(project, service)?;
-            names.insert(target.service.clone(), own);
+            names.insert(service.name.clone(), own);
         }
     }
     Ok(names)

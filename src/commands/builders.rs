@@ -46,8 +46,9 @@ pub(super) struct Way {
 
 /// Says which builder each target of `plan` is built by, as far as this machine knows. Asks none.
 pub(super) fn look_up(given: &Given<'_>, read: &Read, plan: &mut Plan) -> Result<(), Error> {
+    let ways = Ways::new(given, read)?;
     for target in &mut plan.targets {
-        let way = way(given, read.settings.service(&target.service))?;
+        let way = ways.of(&target.service)?;
         target.placement = Placement {
             is_usual: !way.is_named,
             builder_because: Some(match way.because.as_str() {
@@ -99,6 +100,31 @@ pub(super) async fn place(plan: &mut Plan, world: &World) {
                 }
             }
         };
+    }
+}
+
+/// The ways of services, looked up once for all that have no settings of their own.
+pub(super) struct Ways<'a> {
+    given: &'a Given<'a>,
+    read: &'a Read,
+    usual: Way,
+}
+
+impl<'a> Ways<'a> {
+    pub(super) fn new(given: &'a Given<'a>, read: &'a Read) -> Result<Self, Error> {
+        Ok(Self {
+            given,
+            read,
+            usual: way(given, &read.settings.general)?,
+        })
+    }
+
+    /// The way that leads to the builder of `service`.
+    pub(super) fn of(&self, service: &str) -> Result<Way, Error> {
+        match self.read.settings.services.get(service) {
+            Some(own) => way(self.given, own),
+            None => Ok(self.usual.clone()),
+        }
     }
 }
 

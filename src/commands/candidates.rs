@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Given;
-use super::builders::{Way, dial_stdio, found, own_platform, way};
+use super::builders::{Way, Ways, dial_stdio, found, own_platform, way};
 use super::read::Read;
 use crate::buildkit::{self, BuildKit};
 use crate::dial::Program;
@@ -55,12 +55,12 @@ impl Parts<'_> {
             known.push((way, Arc::clone(&made)));
             Ok(made)
         };
-        let usual = way(self.given, &self.read.settings.general)?;
-        let general = builder(usual)?;
+        let ways = Ways::new(self.given, self.read)?;
+        let general = builder(way(self.given, &self.read.settings.general)?)?;
         let mut services = BTreeMap::new();
         let mut free: Option<(Other, Vec<&Target>)> = None;
         for target in self.targets {
-            let way = way(self.given, self.read.settings.service(&target.service))?;
+            let way = ways.of(&target.service)?;
             // What is loaded into the Engine is best built there.
             let is_free = !way.is_named && self.read.purpose != Purpose::Load;
             let contender = contender(&way, true);

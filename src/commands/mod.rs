@@ -11,6 +11,7 @@ mod candidates;
 mod check;
 mod config;
 mod history;
+mod inputs;
 mod ls;
 mod partial;
 mod partials;

@@ -1,11 +1,10 @@
 //! The files that other machines have written, read with care: they come out of other jobs' hands.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::plan::{Named, Partial};
+use crate::whole_file;
 
 /// How many files are read.
 const MOST: usize = 1024;
@@ -57,14 +56,7 @@ fn inside(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn one(path: &Path) -> Result<Partial, Error> {
     let failed = |error: std::io::Error| wrong(path, error.to_string());
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    let limited = file.take(Partial::LARGEST + 1).read_to_end(&mut text);
-    let length = limited.map_err(failed)?;
-    if length as u64 > Partial::LARGEST {
-        let megabytes = Partial::LARGEST / (1024 * 1024);
-        return Err(wrong(path, format!("it is larger than {megabytes} MiB")));
-    }
+    let text = whole_file::read(path, Partial::LARGEST).map_err(failed)?;
     Partial::read(&text).map_err(|message| wrong(path, message))
 }
 

@@ -16,6 +16,7 @@ use crate::facts::System;
 use crate::oci::{Digest, Reference};
 use crate::plan::{self, Action, Named, PartialError, Plan, Purpose, SavedPlan, Warning, Wishes};
 use crate::report::{GithubFiles, Problem, registries_table, release_table, write_github};
+use crate::whole_file;
 
 pub(super) fn run(given: &Given<'_>, arguments: &PublishArguments) -> Result<Exit, Error> {
     let saved = arguments.plan.as_deref().map(saved).transpose()?;
@@ -173,7 +174,8 @@ fn saved(path: &Path) -> Result<SavedPlan, Error> {
         path: path.to_owned(),
         message,
     };
-    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let text =
+        whole_file::read(path, SavedPlan::LARGEST).map_err(|error| wrong(error.to_string()))?;
     SavedPlan::read(&text).map_err(wrong)
 }
 

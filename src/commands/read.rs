@@ -1,19 +1,22 @@
 //! What every verb that concerns the project begins with: read, decide, look whether the inputs are
 //! there.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Given;
-use crate::compose::{self, LoadOptions, Pipes, Project};
+use super::inputs::Inputs;
+use crate::compose::{self, LoadOptions, Pipes, Project, Service};
 use crate::config::{self, Document, Override, Settings};
 use crate::error::Error;
 use crate::facts::{self, Ask, Facts, Wants};
-use crate::plan::{
-    self, BuildContext, Dockerfile, NamedContext, Plan, Purpose, SecretSource, Target, Warning,
-};
+use crate::plan::{self, Dockerfile, Plan, Purpose, Warning};
 use crate::report::{Problem, Severity};
+
+/// How many warnings are shown.
+const MOST_WARNINGS: usize = 100;
 
 /// Everything that was read.
 pub(super) struct Read {
@@ -157,58 +160,24 @@ impl Read {
     pub(super) fn plan(&self, services: &[String]) -> Result<Plan, Error> {
         let (project, settings, facts) = (&self.project, &self.settings, &self.facts);
         let mut plan = plan::plan(project, settings, facts, services, self.purpose)?;
+        let services = self.services();
+        let mut inputs = Inputs::default();
         for target in &mut plan.targets {
             spell_dockerfile(&mut target.build.dockerfile);
-            self.check_inputs(target)?;
+            let service = services.get(target.service.as_str());
+            inputs.check(target, service.map(|service| &service.places))?;
         }
         let mut warnings = self.warnings.clone();
+        warnings.append(&mut inputs.warnings);
         warnings.append(&mut plan.warnings);
         plan.warnings = warnings;
         Ok(plan)
     }
 
-    /// Whether the folders and files of a build are there.
-    fn check_inputs(&self, target: &Target) -> Result<(), Error> {
-        let places = self
-            .project
-            .service(&target.service)
-            .map(|service| &service.places);
-        let missing = |what, path: &Path, place: Option<&crate::excerpt::Excerpt>| {
-            let whole = places.and_then(|places| places.build.as_ref());
-            Error::MissingInput {
-                service: target.service.clone(),
-                what,
-                path: path.to_owned(),
-                place: place.or(whole).cloned().map(Box::new),
-            }
-        };
-        if let BuildContext::Local(path) = &target.build.context
-            && !path.is_dir()
-        {
-            let place = places.and_then(|places| places.context.as_ref());
-            return Err(missing("context folder", path, place));
-        }
-        if let Dockerfile::Local(path) = &target.build.dockerfile
-            && !path.is_file()
-        {
-            let place = places.and_then(|places| places.dockerfile.as_ref());
-            return Err(missing("Dockerfile", path, place));
-        }
-        for context in target.build.named_contexts.values() {
-            if let NamedContext::Local(path) = context
-                && !path.is_dir()
-            {
-                return Err(missing("named context", path, None));
-            }
-        }
-        for secret in &target.build.secrets {
-            if let SecretSource::File(path) = &secret.source
-                && !path.exists()
-            {
-                return Err(missing("secret", path, None));
-            }
-        }
-        Ok(())
+    /// The services of the project by their names.
+    pub(super) fn services(&self) -> BTreeMap<&str, &Service> {
+        let services = self.project.services.iter();
+        services.map(|it| (it.name.as_str(), it)).collect()
     }
 }
 
@@ -289,9 +258,10 @@ fn overrides(given: &Given<'_>) -> Result<Vec<Override>, Error> {
     Ok(overrides)
 }
 
-/// Prints warnings where no event stream does.
+/// Prints warnings where no event stream does: the first of them, where there are too many to be read.
 pub(super) fn warn(given: &Given<'_>, warnings: &[Warning]) {
-    for warning in warnings {
+    let more = warnings.len().saturating_sub(MOST_WARNINGS);
+    for warning in warnings.iter().take(MOST_WARNINGS) {
         given.printer.problem(&Problem {
             severity: Severity::Warning,
             message: if warning.subject.is_empty() {
@@ -302,5 +272,9 @@ pub(super) fn warn(given: &Given<'_>, warnings: &[Warning]) {
             hint: warning.hint.clone(),
             ..Problem::default()
         });
+    }
+    if more > 0 {
+        let message = format!("and {more} more warnings");
+        given.printer.problem(&Problem::warning(message));
     }
 }

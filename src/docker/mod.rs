@@ -12,7 +12,7 @@ mod host;
 mod proxies;
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -23,6 +23,7 @@ pub use host::{buildkitd, parse};
 use crate::dial::{Address, Tls};
 use crate::facts::Environment;
 use crate::printable::without_url_secrets;
+use crate::whole_file;
 
 /// How large a file of docker's or buildx's may be, in bytes.
 const LARGEST_FILE: u64 = 4 * 1024 * 1024;
@@ -259,11 +260,10 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
 
 /// Reads a text file; `None` where it is not there.
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    let mut text = String::new();
-    let read =
-        fs::File::open(path).and_then(|file| file.take(LARGEST_FILE).read_to_string(&mut text));
-    match read {
-        Ok(_) => Ok(Some(text)),
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let read = whole_file::read(path, LARGEST_FILE);
+    match read.and_then(|bytes| String::from_utf8(bytes).map_err(invalid)) {
+        Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Read {
             path: path.to_owned(),

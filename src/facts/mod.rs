@@ -99,6 +99,14 @@ pub enum Error {
         /// Its value, shortened.
         text: String,
     },
+    /// The event's payload is there, and cannot be read.
+    #[error("the event's payload {} cannot be read: {reason}", path.display())]
+    Payload {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// `SOURCE_DATE_EPOCH` is a number of seconds that no date here has.
     #[error("SOURCE_DATE_EPOCH is `{text}`, and dates end at {last}")]
     DateOutOfRange {
@@ -145,6 +153,10 @@ impl Error {
             Self::SourceDateEpoch { .. } | Self::DateOutOfRange { .. } => {
                 Some("set it to seconds, as `git log -1 --format=%ct` prints them".to_owned())
             }
+            Self::Payload { .. } => Some(
+                "GITHUB_EVENT_PATH is the runner's own file; unset it where no runner wrote one"
+                    .to_owned(),
+            ),
             Self::NoReference { .. } => Some(
                 "say which it is: --ref refs/heads/NAME or --ref refs/tags/NAME (and --event, if a rule asks for one)"
                     .to_owned(),
@@ -163,7 +175,7 @@ impl Error {
 pub fn gather(ask: &Ask) -> Result<Facts, Error> {
     let mut warnings = Vec::new();
     let clock = Clock::read(&ask.environment)?;
-    let ci = ci::read(&ask.environment, &mut warnings);
+    let ci = ci::read(&ask.environment, &mut warnings)?;
     let has_reference = ci.as_ref().is_some_and(|ci| ci.reference.is_some());
     let question = git::Question {
         directory: &ask.directory,

@@ -5,12 +5,10 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The event's payload cannot be read.
-    Payload {
-        /// The file.
+    /// The event's payload is not there.
+    NoPayload {
+        /// Where it should be.
         path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
     },
     /// `pull_request_target` without the number of its request.
     PullRequestUnknown,
@@ -63,7 +61,7 @@ impl Warning {
     /// The next step for the user.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Payload { .. } | Self::PullRequestUnknown => {
+            Self::NoPayload { .. } | Self::PullRequestUnknown => {
                 Some("is GITHUB_EVENT_PATH the runner's own file?".to_owned())
             }
             Self::Shallow { .. } => Some(
@@ -89,9 +87,9 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Payload { path, reason } => write!(
+            Self::NoPayload { path } => write!(
                 formatter,
-                "the event's payload {} was ignored: {reason}",
+                "the event's payload {} does not exist",
                 path.display()
             ),
             Self::PullRequestUnknown => formatter

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::stat::{Entry, EntryKind};
 use super::{Filter, PatternError, Patterns, StatCache, Tree, TreeError};
+use crate::excerpt::Excerpt;
 use crate::oci::Digest;
 
 /// How many entries of a context are compared.
@@ -42,15 +43,29 @@ pub struct Listing {
 /// Why it cannot be told what is in a folder.
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
-    /// Its ignore file.
-    #[error("cannot read the .dockerignore of {}: {source}", folder.display())]
+    /// Its ignore file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
     Ignore {
-        /// The folder.
-        folder: PathBuf,
+        /// The file.
+        path: PathBuf,
         /// What the file system said.
         source: io::Error,
     },
+    /// Its ignore file is a pipe, a socket or a device, for which a builder waits for ever.
+    #[error("{} is no file", path.display())]
+    IgnoreKind {
+        /// The file.
+        path: PathBuf,
+    },
     /// A pattern of its ignore file.
+    #[error("{place}: {mistake}")]
+    Ignored {
+        /// The file and the line.
+        place: Box<Excerpt>,
+        /// What is wrong with it.
+        mistake: PatternError,
+    },
+    /// A pattern that was given.
     #[error(transparent)]
     Pattern(#[from] PatternError),
     /// Something in it.
@@ -64,17 +79,28 @@ pub enum ContextError {
     },
 }
 
+impl ContextError {
+    /// The line of the file that is meant, where there is one.
+    pub fn place(&self) -> Option<&Excerpt> {
+        match self {
+            Self::Ignored { place, .. } => Some(place),
+            _ => None,
+        }
+    }
+
+    /// Whether no builder makes anything of it, either: an ignore file with a pattern that is none, or
+    /// that is none itself.
+    pub fn is_refused_by_builders(&self) -> bool {
+        matches!(self, Self::Ignored { .. } | Self::IgnoreKind { .. })
+    }
+}
+
 impl Content {
     /// The main context of a build: what `.dockerignore` leaves of the folder.
     pub fn main(root: &Path, dockerfile: Option<&Path>) -> Result<Self, ContextError> {
-        let ignored = super::ignore::ignored(root, dockerfile);
-        let ignored = ignored.map_err(|source| ContextError::Ignore {
-            folder: root.to_owned(),
-            source,
-        })?;
         Ok(Self {
             root: root.to_owned(),
-            ignored,
+            ignored: super::ignore::ignored(root, dockerfile)?,
         })
     }
 

@@ -22,7 +22,8 @@ mod tree;
 pub use clean::clean_path;
 pub use context::{Content, ContextError, Contexts, Listing};
 pub use dockerfile::{
-    Dockerfile, Images, LARGEST_DOCKERFILE, Obscure, With, check_trigger, is_commit,
+    Dockerfile, Images, LARGEST_DOCKERFILE, Obscure, UnknownInstruction, With, check_trigger,
+    is_commit,
 };
 pub use pattern::{MatchInfo, PatternError, Patterns};
 pub use stat::{Entry, EntryKind, Stamp};

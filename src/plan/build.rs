@@ -322,7 +322,7 @@ pub struct Ulimit {
 }
 
 /// A cache to read or to write, in BuildKit's terms.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct CacheRef {
     /// `registry`, `inline`, `gha`, `local`, `s3`, `azblob`.
     #[serde(rename = "type")]

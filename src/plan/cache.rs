@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use indexmap::IndexSet;
+
 use self::lines::{Line, Lines};
 use super::error::Error;
 use super::places::fill_in;
@@ -26,11 +28,11 @@ const CACHE_TAG: &str = "buildcache";
 /// requests. Its own limit is ten minutes, which no cache is worth.
 const GHA_LIMIT: Duration = Duration::from_mins(2);
 
-/// The caches of one service.
+/// The caches of one service, each once, in their order.
 #[derive(Default)]
 pub(super) struct Caches {
-    pub(super) from: Vec<CacheRef>,
-    pub(super) to: Vec<CacheRef>,
+    pub(super) from: IndexSet<CacheRef>,
+    pub(super) to: IndexSet<CacheRef>,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -41,12 +43,6 @@ impl Caches {
             message,
             hint: hint.map(str::to_owned),
         });
-    }
-
-    fn read(&mut self, cache: CacheRef) {
-        if !self.from.contains(&cache) {
-            self.from.push(cache);
-        }
     }
 }
 
@@ -74,9 +70,7 @@ pub(super) fn caches(
             CacheSource::Registry => registry(of, settings, &lines, destinations)?,
             CacheSource::Inline => inline(tags, destinations, settings.write),
         };
-        for cache in from {
-            caches.read(cache);
-        }
+        caches.from.extend(from);
         // One cache is written beside the image: the first that can be. The one within it always is, as it
         // is a part of the image: a tag of git would have to build anew otherwise what its branch has built.
         let is_within = *source == CacheSource::Inline;
@@ -116,7 +110,7 @@ pub(super) fn read_named(
             make_insecure(&mut cache, &reference, destinations);
         }
         if cache.kind != "gha" || is_complete(&cache) || is_served(of.facts, caches) {
-            caches.read(cache);
+            caches.from.insert(cache);
         }
     }
 }
@@ -146,9 +140,7 @@ fn write_named(of: &Of<'_>, build: &Build, destinations: &[Destination], caches:
                 continue;
             }
         }
-        if !caches.to.contains(&cache) {
-            caches.to.push(cache);
-        }
+        caches.to.insert(cache);
     }
 }
 

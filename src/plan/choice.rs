@@ -4,7 +4,7 @@
 //! as little as it can: where the first builder does, nobody else is asked, and one that would have to
 //! be started first is asked last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BeyondClassicStore, Target, beyond_classic_store};
 use crate::oci::Platform;
@@ -140,38 +140,55 @@ fn has(platforms: &[Platform], wanted: &Platform) -> bool {
 
 /// What `targets` ask: those that build on each other together, and those that ask the same together.
 pub fn asks(targets: &[&Target]) -> Vec<Ask> {
-    let mut asks: Vec<Ask> = Vec::new();
+    let mut asks: Vec<(Ask, Vec<String>)> = Vec::new();
     for family in families(targets) {
-        let ask = Ask::of(&family);
-        let alike = |other: &&mut Ask| {
-            Ask {
-                services: ask.services.clone(),
-                ..(**other).clone()
-            } == ask
-        };
-        match asks.iter_mut().find(alike) {
-            Some(other) => other.services.extend(ask.services),
-            None => asks.push(ask),
+        let mut ask = Ask::of(&family);
+        let services = std::mem::take(&mut ask.services);
+        match asks.iter_mut().find(|(other, _)| *other == ask) {
+            Some((_, others)) => others.extend(services),
+            None => asks.push((ask, services)),
         }
     }
-    asks
+    let asks = asks.into_iter();
+    asks.map(|(ask, services)| Ask { services, ..ask })
+        .collect()
 }
 
 /// Targets by what hangs together through `service:` contexts.
 fn families<'a>(targets: &[&'a Target]) -> Vec<Vec<&'a Target>> {
-    let mut families: Vec<Vec<&Target>> = Vec::new();
-    for target in targets {
-        let is_kin = |other: &&Target| {
-            target.build.builds_on().contains(other.service.as_str())
-                || other.build.builds_on().contains(target.service.as_str())
-        };
-        let (kin, others): (Vec<_>, Vec<_>) = families
-            .into_iter()
-            .partition(|family| family.iter().any(is_kin));
-        families = others;
-        let mut family = kin.concat();
-        family.push(target);
-        families.push(family);
+    let by_name = targets.iter().enumerate();
+    let by_name: BTreeMap<&str, usize> = by_name
+        .map(|(index, target)| (target.service.as_str(), index))
+        .collect();
+    let mut kin: Vec<Vec<usize>> = vec![Vec::new(); targets.len()];
+    for (index, target) in targets.iter().enumerate() {
+        for other in target.build.builds_on() {
+            let Some(&other) = by_name.get(other) else {
+                continue;
+            };
+            for (one, other) in [(index, other), (other, index)] {
+                if let Some(kin) = kin.get_mut(one) {
+                    kin.push(other);
+                }
+            }
+        }
+    }
+    let mut families = Vec::new();
+    let mut seen = BTreeSet::new();
+    for first in 0..targets.len() {
+        let mut family = BTreeSet::new();
+        let mut open = vec![first];
+        while let Some(index) = open.pop() {
+            if seen.insert(index) {
+                family.insert(index);
+                open.extend(kin.get(index).into_iter().flatten());
+            }
+        }
+        let family = family.into_iter();
+        let family: Vec<&Target> = family.filter_map(|it| targets.get(it).copied()).collect();
+        if !family.is_empty() {
+            families.push(family);
+        }
     }
     families
 }

@@ -29,11 +29,13 @@ pub mod retention;
 mod reuse;
 mod saved;
 mod selection;
+mod ssh;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use indexmap::IndexSet;
 use serde::Serialize;
 
 pub use backwards::{Ancestry, Course, Present, Published, aim, course, has_order, refuse};
@@ -262,7 +264,7 @@ fn is_held<S: serde::Serializer>(hold: &Hold, serializer: S) -> Result<S::Ok, S:
 }
 
 /// Something a user should know before it begins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Warning {
     /// What it concerns: a service, a file; empty for the plan as a whole.
     pub subject: String,
@@ -369,12 +371,9 @@ pub fn computed(
     project: &Project,
     settings: &Settings,
     facts: &Facts,
-    service: &str,
+    service: &Service,
 ) -> Result<Option<Computed>, Error> {
-    match project.service(service) {
-        Some(service) => Ok(places::places(project, service, settings, facts)?.computed),
-        None => Ok(None),
-    }
+    Ok(places::places(project, service, settings, facts)?.computed)
 }
 
 /// Decides what will be done with `selection`; with everything that is built, where it is empty.
@@ -429,20 +428,15 @@ pub fn plan(
     selection::merge_twins(&mut targets);
     selection::check_collisions(&targets)?;
     graph::check(&targets, &mut warnings)?;
-    let mut unique: Vec<Warning> = Vec::new();
     let shared = selection::shared_caches(&targets);
-    for warning in warnings.into_iter().chain(shared) {
-        if !unique.contains(&warning) {
-            unique.push(warning);
-        }
-    }
+    let unique: IndexSet<Warning> = warnings.into_iter().chain(shared).collect();
     Ok(Plan {
         project: project.name.clone(),
         order: graph::rows(&targets)?,
         purpose,
         registries: registries(&targets),
         targets,
-        warnings: unique,
+        warnings: unique.into_iter().collect(),
     })
 }
 
@@ -458,8 +452,9 @@ struct Subject<'a> {
 /// The registries that the targets go to, each once.
 fn registries(targets: &[Target]) -> Vec<RegistryPlan> {
     let mut registries: Vec<RegistryPlan> = Vec::new();
+    let mut known = BTreeSet::new();
     for place in targets.iter().flat_map(|target| &target.destinations) {
-        if !registries.iter().any(|known| known.name == place.registry) {
+        if known.insert(&place.registry) {
             registries.push(RegistryPlan {
                 name: place.registry.clone(),
                 required: place.required,

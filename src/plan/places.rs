@@ -1,5 +1,7 @@
 //! Where a service's image goes, and under which tags.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::error::{Error, place_of};
 use super::graph;
 use super::immutable::hold;
@@ -192,25 +194,25 @@ fn written(project: &Project, service: &Service, policy: &Immutable) -> Result<P
         tags: Vec::new(),
         computed: None,
     };
+    let mut known: BTreeMap<Repository, usize> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for (reference, rule) in references {
         let place = service.places.image.as_ref();
         let reference = tagged(service, &reference, place)?;
         let Some(tag) = reference.tag().cloned() else {
             continue;
         };
-        let repository = reference.repository().clone();
-        let known = places
-            .destinations
-            .iter()
-            .position(|place| place.repository == repository);
-        let index = known.unwrap_or_else(|| {
+        let repository = reference.repository();
+        let index = known.get(repository).copied().unwrap_or_else(|| {
             let registry = repository.domain().to_owned();
-            let place = destination(registry, repository, true, None);
+            let place = destination(registry, repository.clone(), true, None);
             places.destinations.push(place);
-            places.destinations.len() - 1
+            let index = places.destinations.len() - 1;
+            known.insert(repository.clone(), index);
+            index
         });
         if let Some(place) = places.destinations.get_mut(index)
-            && !place.tags.contains(&tag)
+            && seen.insert((index, tag.clone()))
         {
             let hold = hold(policy, &tag, &Channel::Moving);
             place.tags.push(tag);

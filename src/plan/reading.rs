@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::path::PathBuf;
+
+use indexmap::IndexSet;
 
 use super::attestation::Attestation;
 use super::error::Error;
 use super::layout::{ImageLayout, LAYOUT_SCHEME};
+use super::ssh;
 use super::{
     BuildContext, BuildSpec, Dockerfile, ImageOptions, NamedContext, Provenance, SecretMount,
-    SecretSource, ServiceContext, SshMount, Ulimit, Warning,
+    SecretSource, ServiceContext, Ulimit, Warning,
 };
 use crate::compose::{self, Build, Context, Service};
 use crate::config::{ENTITLEMENTS, MediaTypes, ProvenanceMode, SbomChoice, ServiceSettings};
@@ -18,6 +20,9 @@ use crate::oci::{Platform, Reference};
 
 /// The image that makes an SBOM where a compose file only says `sbom: true` (buildx, `attest.go`).
 const DEFAULT_SBOM_GENERATOR: &str = "docker.io/docker/buildkit-syft-scanner:stable-1";
+
+/// How many keys of `x-bake` that nobody knows are named, of one service.
+const MOST_UNKNOWN: usize = 10;
 
 /// A `build` section while it is put into the builder's terms.
 pub(super) struct Reading<'a> {
@@ -56,11 +61,19 @@ impl Reading<'_> {
                 hint: None,
             });
         }
-        for (key, nearest) in bake.unknown {
+        let more = bake.unknown.len().saturating_sub(MOST_UNKNOWN);
+        for (key, nearest) in bake.unknown.into_iter().take(MOST_UNKNOWN) {
             warnings.push(Warning {
                 subject: self.service.name.clone(),
                 message: format!("`x-bake.{key}` has no effect: bake does not know it"),
                 hint: nearest.map(|nearest| format!("did you mean `{nearest}`?")),
+            });
+        }
+        if more > 0 {
+            warnings.push(Warning {
+                subject: self.service.name.clone(),
+                message: format!("{more} more keys of `x-bake` have no effect"),
+                hint: None,
             });
         }
         self.caches()?;
@@ -85,7 +98,7 @@ impl Reading<'_> {
             platforms: self.each_once(self.platforms(settings)?, warnings),
             named_contexts: self.named_contexts(),
             secrets: self.secrets()?,
-            ssh: ssh(build),
+            ssh: ssh::mounts(build),
             extra_hosts: extra_hosts(build),
             network: self.network()?,
             shm_size: Some(build.shm_size).filter(|size| *size > 0),
@@ -447,39 +460,8 @@ fn baked_secret(text: &str) -> Option<SecretMount> {
 /// What `x-bake` adds to a list of the build's own, each once (buildx, `composeExtTarget` in
 /// bake/compose.go).
 fn joined(own: &[String], baked: &[String]) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    for one in own.iter().chain(baked) {
-        if !all.contains(one) {
-            all.push(one.clone());
-        }
-    }
-    all
-}
-
-/// The agents and keys by their ids: those of the build, and those that `x-bake` adds.
-fn ssh(build: &Build) -> Vec<SshMount> {
-    let mut mounts: Vec<SshMount> = Vec::new();
-    let mut add = |id: &str, path: Option<PathBuf>| {
-        let known = mounts.iter_mut().find(|mount| mount.id == id);
-        match known {
-            Some(mount) => mount.paths.extend(path),
-            None => mounts.push(SshMount {
-                id: id.to_owned(),
-                paths: path.into_iter().collect(),
-            }),
-        }
-    };
-    for key in &build.ssh {
-        add(&key.id, key.path.clone());
-    }
-    for entry in build.bake.iter().flat_map(|bake| &bake.ssh) {
-        let (id, paths) = entry.split_once('=').unwrap_or((entry, ""));
-        add(id, None);
-        for path in paths.split(',').filter(|path| !path.is_empty()) {
-            add(id, Some(path.into()));
-        }
-    }
-    mounts
+    let all: IndexSet<&String> = own.iter().chain(baked).collect();
+    all.into_iter().cloned().collect()
 }
 
 /// `name=address`, as the frontend reads them.

@@ -117,6 +117,9 @@ impl SavedPlan {
         }
     }
 
+    /// How large the file of a saved plan may be, in bytes: a service with ten tags takes 2 KB.
+    pub const LARGEST: u64 = 64 * 1024 * 1024;
+
     /// Reads a saved plan.
     pub fn read(text: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]

@@ -64,8 +64,9 @@ pub(super) fn check_names(
             Some(_) => {}
         }
     }
+    let known: BTreeSet<&str> = names.iter().copied().collect();
     for (name, origin) in &settings.named_services {
-        if !names.contains(&name.as_str()) {
+        if !known.contains(name.as_str()) {
             return Err(unknown(name, error::place_of(origin)));
         }
     }

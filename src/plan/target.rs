@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexSet;
+
 use super::cache::{self, Caches, caches};
 use super::error::Error;
 use super::places::{Places, places};
@@ -186,8 +188,8 @@ fn target(
     let mut declared = declared(subject);
     let is_given = is_dated || subject.facts.clock.fixed;
     declared.date_argument = Some(EPOCH).filter(|_| !is_given);
-    spec.cache_from.clone_from(&caches.from);
-    spec.cache_to.clone_from(&caches.to);
+    spec.cache_from = caches.from.into_iter().collect();
+    spec.cache_to = caches.to.into_iter().collect();
     let outside = outside(&spec.paths(), &subject.project.directory);
     Ok(Target {
         service: service.name.clone(),
@@ -198,9 +200,9 @@ fn target(
         contents: None,
         platforms: spec.platforms.clone(),
         placement: Placement::default(),
+        cache_from: spec.cache_from.clone(),
+        cache_to: spec.cache_to.clone(),
         build: spec,
-        cache_from: caches.from,
-        cache_to: caches.to,
         repositories: Vec::new(),
         tags: Vec::new(),
         declared,
@@ -234,14 +236,14 @@ fn declared(subject: &Subject<'_>) -> Declared {
 
 /// Those of `paths` that lie outside `folder`, in their order, without what lies below another one.
 fn outside(paths: &[&Path], folder: &Path) -> Vec<PathBuf> {
-    let mut outside: Vec<PathBuf> = Vec::new();
+    let mut outside: IndexSet<PathBuf> = IndexSet::new();
     for path in paths {
         let path = PathBuf::from(clean_path(&path.to_string_lossy()));
-        if !path.starts_with(folder) && !outside.iter().any(|known| path.starts_with(known)) {
-            outside.push(path);
+        if !path.starts_with(folder) && !path.ancestors().any(|above| outside.contains(above)) {
+            outside.insert(path);
         }
     }
-    outside
+    outside.into_iter().collect()
 }
 
 /// Hands the date that everything in the image is to have to the build: that of the environment

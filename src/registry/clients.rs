@@ -11,10 +11,13 @@ use url::{Host, Url};
 use super::options::{HostSettings, RegistryOptions};
 use super::shown::authority;
 use crate::execute::ports::RegistryFault;
+use crate::whole_file;
 
 /// How many header lines an answer may have, and how many bytes of them over HTTP/2.
 const HEADERS: usize = 100;
 const HEADER_BYTES: u32 = 64 * 1024;
+/// How large a file of certificates may be, in bytes: all that systems trust together are 1 MB at most.
+const LARGEST_PEM: u64 = 16 * 1024 * 1024;
 
 /// Which certificates a connection trusts and shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -162,8 +165,10 @@ fn secured(
     Ok(builder)
 }
 
+/// Reads certificates or a key.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    whole_file::read(path, LARGEST_PEM)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 /// Whether a URL stays on this machine, as docker sees it: `localhost`, 127.0.0.0/8 and `::1`.

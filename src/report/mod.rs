@@ -4,6 +4,7 @@
 //! stream shows what the live run showed. The only room that writes to a terminal, through one
 //! [`Printer`]. Must not know what anything means for the exit code. Start reading at [`Console`].
 
+mod bug;
 mod checks;
 mod columns;
 mod console_thread;
@@ -20,6 +21,7 @@ mod summary;
 mod table;
 mod words;
 
+pub use bug::tell_of_panics;
 pub use checks::check_problems;
 pub use console_thread::{Console, Progress, Records};
 pub use dialect::Dialect;

@@ -97,6 +97,7 @@ impl Printer {
 
     /// Something that went wrong, or may.
     pub fn problem(&self, problem: &Problem) {
+        let problem = &problem.with_hidden_logins();
         let text = problem.render(self.color, &self.here);
         let mut text = self.dialect.harmless_text(&text).into_owned();
         if let Some(line) = self

@@ -4,7 +4,7 @@ use std::path::Path;
 use console::Style;
 
 use crate::excerpt::Excerpt;
-use crate::printable::one_line;
+use crate::printable::{one_line, with_hidden_logins};
 
 /// Something that went wrong, as people are told of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,27 @@ impl Problem {
             source = cause.source();
         }
         problem
+    }
+
+    /// The same without the logins of addresses, whoever wrote them: a line of a file may hold one.
+    #[must_use]
+    pub(super) fn with_hidden_logins(&self) -> Self {
+        let hide = |text: &String| with_hidden_logins(text);
+        let of_excerpt = |excerpt: &Excerpt| Excerpt {
+            text: hide(&excerpt.text),
+            following: excerpt.following.iter().map(hide).collect(),
+            ..excerpt.clone()
+        };
+        let related = self.related.as_ref();
+        Self {
+            severity: self.severity,
+            message: hide(&self.message),
+            causes: self.causes.iter().map(hide).collect(),
+            excerpt: self.excerpt.as_ref().map(of_excerpt),
+            related: related.map(|(excerpt, what)| (of_excerpt(excerpt), hide(what))),
+            log: self.log.iter().map(hide).collect(),
+            hint: self.hint.as_ref().map(hide),
+        }
     }
 
     /// As text, with colours or without. Files in `here` are shown by their names from there.

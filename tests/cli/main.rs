@@ -14,6 +14,7 @@ mod events;
 mod flood;
 mod help;
 mod hidden;
+mod hostile;
 mod immutable;
 mod inputs;
 mod linked;

@@ -205,13 +205,17 @@ fn control_characters_of_others_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_payload_that_is_too_large_or_broken_is_a_warning() {
+fn a_payload_that_is_too_large_or_broken_is_refused() {
     let mut place = Place::github("refs/heads/main", "push");
-    place.payload("{\"repository\": ");
-    assert!(place.warnings(&[])[0].contains("was ignored"));
-    place.payload(&format!("[{}]", "[],".repeat(9_000_000)));
-    let warnings = place.warnings(&[]);
-    assert!(warnings[0].contains("more than"), "{warnings:?}");
+    let mut said = |payload: &str| {
+        place.payload(payload);
+        let output = place.castoff(&["tags"]);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(2), &b""[..]));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(said("{\"repository\": ").contains("cannot be read: EOF"));
+    let large = said(&format!("[{}]", "[],".repeat(9_000_000)));
+    assert!(large.contains("it is larger than 25 MiB"), "{large}");
 }
 
 #[test]

@@ -168,8 +168,13 @@ pub(super) async fn prepare(
         damaged: BTreeMap::new(),
     };
     // Those that others build on come first.
+    let targets = plan.targets.iter().enumerate();
+    let numbers: BTreeMap<String, usize> = targets
+        .map(|(number, target)| (target.service.clone(), number))
+        .collect();
     for service in plan.order.concat() {
-        let Some(target) = plan.targets.iter_mut().find(|it| it.service == service) else {
+        let number = numbers.get(&service).copied();
+        let Some(target) = number.and_then(|number| plan.targets.get_mut(number)) else {
             continue;
         };
         let fingerprint = match (scanned.get(&service), held.get(&service)) {
@@ -446,6 +451,8 @@ fn finish(
         given_up,
         ..
     } = found;
+    let targets = plan.targets.iter();
+    let targets: BTreeMap<&str, &Target> = targets.map(|it| (it.service.as_str(), it)).collect();
     let mut hashed = BTreeMap::new();
     let mut last = BTreeMap::new();
     for (service, fingerprint) in inputs {
@@ -455,7 +462,7 @@ fn finish(
         if let Ok(fingerprint) = fingerprint {
             last.insert(service.clone(), (fingerprint, held.files.clone()));
         }
-        let target = plan.targets.iter().find(|target| target.service == service);
+        let target = targets.get(service.as_str());
         if let (Some(target), Some(Ok(scanned))) = (target, scanned.remove(&service))
             && target.action == Action::Build
         {

@@ -96,9 +96,13 @@ fn of_project(given: &Given<'_>, arguments: &TagsArguments, read: &Read) -> Resu
     let plan = read.plan(&selection)?;
     let mut documents = Vec::new();
     let mut texts = String::new();
+    let known = read.services();
     for target in plan.targets.iter().filter(|target| target.wanted) {
         let settings = read.settings.service(&target.service);
-        let computed = plan::computed(&read.project, &read.settings, &read.facts, &target.service)?;
+        let service = known.get(target.service.as_str());
+        let computed = service
+            .map(|service| plan::computed(&read.project, &read.settings, &read.facts, service));
+        let computed = computed.transpose()?.flatten();
         let names = Names {
             service: &target.service,
             project: &read.project.name,

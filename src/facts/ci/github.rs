@@ -1,21 +1,14 @@
+use std::path::PathBuf;
+
 use super::actions_cache;
 use super::payload::{self, Payload};
 use super::{Ci, Project, System, owned};
-use crate::facts::{Environment, Warning};
+use crate::facts::{Environment, Error, Warning};
 
 /// Reads GitHub Actions' variables and the event's payload
 /// (<https://docs.github.com/en/actions/reference/workflows-and-actions/variables>).
-pub(super) fn read(environment: &Environment, warnings: &mut Vec<Warning>) -> Ci {
-    let payload = match environment.non_empty("GITHUB_EVENT_PATH") {
-        Some(path) => payload::read(path.as_ref()).unwrap_or_else(|reason| {
-            warnings.push(Warning::Payload {
-                path: path.into(),
-                reason,
-            });
-            Payload::default()
-        }),
-        None => Payload::default(),
-    };
+pub(super) fn read(environment: &Environment, warnings: &mut Vec<Warning>) -> Result<Ci, Error> {
+    let payload = payload(environment, warnings)?;
     let event = owned(environment, "GITHUB_EVENT_NAME");
     let repository = owned(environment, "GITHUB_REPOSITORY").or(payload.repository.full_name);
     let is_pull_request = event
@@ -60,7 +53,7 @@ pub(super) fn read(environment: &Environment, warnings: &mut Vec<Warning>) -> Ci
         (Some(page), Some(run)) => Some(format!("{page}/actions/runs/{run}")),
         _ => None,
     };
-    Ci {
+    Ok(Ci {
         system: System::GitHub,
         pull_request: reference.as_deref().and_then(pull_request_number),
         cache: actions_cache::read(environment, from_fork, crate::facts::timestamp()),
@@ -81,6 +74,23 @@ pub(super) fn read(environment: &Environment, warnings: &mut Vec<Warning>) -> Ci
         repository,
         run_url,
         from_fork,
+    })
+}
+
+/// The event's payload. Without it, tags would be others than with it: the default branch is known from
+/// there alone. So only a file that is not there is passed over, as by the actions of GitHub and docker.
+fn payload(environment: &Environment, warnings: &mut Vec<Warning>) -> Result<Payload, Error> {
+    let Some(path) = environment.non_empty("GITHUB_EVENT_PATH") else {
+        return Ok(Payload::default());
+    };
+    let path = PathBuf::from(path);
+    match payload::read(&path) {
+        Ok(Some(payload)) => Ok(payload),
+        Ok(None) => {
+            warnings.push(Warning::NoPayload { path });
+            Ok(Payload::default())
+        }
+        Err(reason) => Err(Error::Payload { path, reason }),
     }
 }
 
@@ -136,7 +146,7 @@ mod tests {
             .chain([("GITHUB_EVENT_PATH", path.to_str().unwrap())])
             .collect();
         let mut warnings = Vec::new();
-        (read(&environment, &mut warnings), warnings)
+        (read(&environment, &mut warnings).unwrap(), warnings)
     }
 
     const REQUEST: &str = r#"{
@@ -201,10 +211,21 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_payload_is_a_warning() {
-        let (ci, warnings) = with_payload("{", &[("GITHUB_REF", "refs/heads/main")]);
+    fn only_a_payload_that_is_not_there_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("event.json");
+        let environment = [
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_EVENT_PATH", path.to_str().unwrap()),
+        ];
+        let environment = environment.into_iter().collect();
+        let mut warnings = Vec::new();
+        let ci = read(&environment, &mut warnings).unwrap();
         assert_eq!(ci.reference.as_deref(), Some("refs/heads/main"));
-        assert!(matches!(warnings.as_slice(), [Warning::Payload { .. }]));
+        assert!(matches!(warnings.as_slice(), [Warning::NoPayload { .. }]));
+        std::fs::write(&path, "{").unwrap();
+        let error = read(&environment, &mut warnings).unwrap_err();
+        assert!(matches!(error, Error::Payload { .. }));
     }
 
     #[test]

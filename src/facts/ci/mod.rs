@@ -9,7 +9,7 @@ mod payload;
 
 use jiff::Timestamp;
 
-use super::{Environment, Warning};
+use super::{Environment, Error, Warning};
 
 /// The CI systems that castoff knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +85,17 @@ pub struct Project {
 }
 
 /// The CI system that runs this, if one does.
-pub(super) fn read(environment: &Environment, warnings: &mut Vec<Warning>) -> Option<Ci> {
+pub(super) fn read(
+    environment: &Environment,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Ci>, Error> {
     if environment.get("GITHUB_ACTIONS") == Some("true") {
-        return Some(github::read(environment, warnings));
+        return github::read(environment, warnings).map(Some);
     }
     if environment.get("GITLAB_CI") == Some("true") {
-        return Some(gitlab::read(environment));
+        return Ok(Some(gitlab::read(environment)));
     }
-    None
+    Ok(None)
 }
 
 /// An owned copy of a variable that is set to something.

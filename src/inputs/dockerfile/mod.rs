@@ -6,6 +6,7 @@
 
 mod fetched;
 mod lines;
+mod unknown;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::fetched::fetched;
 pub use self::fetched::is_commit;
 use self::lines::Instruction;
+pub use self::unknown::UnknownInstruction;
 use self::words::Value;
 use crate::oci::{Platform, Reference};
 

@@ -279,3 +279,22 @@ proptest! {
         let _ = Dockerfile::read(text.as_bytes()).map(|read| read.images(&With::default()));
     }
 }
+
+#[test]
+fn an_instruction_that_no_dockerfile_has_is_found() {
+    let first = |text: &str| UnknownInstruction::first(text.as_bytes());
+    let unknown = |line, keyword: &str, nearest: Option<&str>| {
+        Some(UnknownInstruction {
+            line,
+            keyword: keyword.to_owned(),
+            nearest: nearest.map(str::to_owned),
+        })
+    };
+    assert_eq!(first("FORM scratch\n"), unknown(1, "FORM", Some("FROM")));
+    let text = "FROM scratch\n\ncopy a b\nRUNN x \\\n  y\n";
+    assert_eq!(first(text), unknown(4, "RUNN", Some("RUN")));
+    assert_eq!(first("FROM scratch\nQQ x\n"), unknown(2, "QQ", None));
+    assert_eq!(first("FROM scratch\nRUN <<A\nFORM\nA\n"), None);
+    assert_eq!(first("# syntax=example.com/mine\nINCLUDE x\n"), None);
+    assert_eq!(first("FROM scratch\n"), None);
+}

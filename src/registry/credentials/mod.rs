@@ -22,6 +22,7 @@ pub use self::keep::Kept;
 use super::flight::Flight;
 use super::options::CredentialSources;
 use crate::execute::ports::{Credential, CredentialError, Credentials};
+use crate::whole_file;
 
 /// How large a configuration file may be, in bytes.
 const FILE: u64 = 4 * 1024 * 1024;
@@ -145,31 +146,24 @@ impl Credentials for DockerCredentials {
 
 /// The bytes of a configuration file, `None` where there is none.
 async fn read(path: &Path) -> Result<Option<Vec<u8>>, CredentialError> {
-    use tokio::io::AsyncReadExt as _;
-
     let wrong = |message: String| CredentialError::File {
         path: path.to_owned(),
         message,
     };
-    let file = match tokio::fs::File::open(path).await {
-        Ok(file) => file,
+    let place = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || whole_file::read(&place, FILE)).await;
+    match reading.map_err(|error| wrong(error.to_string()))? {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error)
             if matches!(
                 error.kind(),
                 std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
             ) =>
         {
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => return Err(wrong(error.to_string())),
-    };
-    let mut bytes = Vec::new();
-    let reading = file.take(FILE + 1).read_to_end(&mut bytes).await;
-    reading.map_err(|error| wrong(error.to_string()))?;
-    if bytes.len() as u64 > FILE {
-        return Err(wrong("it has more than 4 MiB".to_owned()));
+        Err(error) => Err(wrong(error.to_string())),
     }
-    Ok(Some(bytes))
 }
 
 #[cfg(test)]
