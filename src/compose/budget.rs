@@ -10,7 +10,7 @@ use super::node::{Node, Place, Value};
 
 /// How many values a project may have: those of its files once aliases are followed, those that
 /// `extends` copies, and a line of an env file once for each service that reads it.
-const MOST_VALUES: usize = 500_000;
+const MOST_VALUES: usize = 300_000;
 
 /// How much text these values and their keys may have together, in bytes; a value counts again
 /// when its variables are replaced.

@@ -313,6 +313,28 @@ fn bombs_in_many_files_are_one() {
     assert!(project.accepts());
 }
 
+/// Read, these would take more than a second and 200 MB.
+#[test]
+fn values_that_are_only_many() {
+    let items = (0..400_000).fold(String::new(), |mut text, item| {
+        let _ = writeln!(text, "    - K{item}=v");
+        text
+    });
+    assert!(!compose(&format!("{SERVICE}    environment:\n{items}")));
+    let labels = (0..1_000).fold("x-l: &l\n  labels:\n".to_owned(), |mut text, label| {
+        let _ = writeln!(text, "    l{label}: v");
+        text
+    });
+    let services = |count: usize| {
+        (0..count).fold("services:\n".to_owned(), |mut text, service| {
+            let _ = writeln!(text, "  s{service}: {{<<: *l, image: a}}");
+            text
+        })
+    };
+    assert!(!compose(&(labels.clone() + &services(450))));
+    assert!(compose(&(labels + &services(250))));
+}
+
 #[test]
 fn long_keys_long_lines_and_many_repairs() {
     let key = "k".repeat(1_000_000);
