@@ -189,7 +189,7 @@ fn an_ignore_file_that_no_builder_takes_is_refused_with_its_line() {
             --- stdout
             --- stderr
             error: service `web`: nothing can be built with this ignore file
-              caused by: [project]/web/.dockerignore:2:3: invalid pattern `[a-`: a range in `[…]` has no end
+              caused by: [project]/web/.dockerignore:2:3: invalid pattern `[a-`: a `[` is not closed
              --> web/.dockerignore:2:3
               |
             2 |   [a-
