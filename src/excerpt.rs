@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 
 use crate::printable::one_line;
 
-/// How much of a line an error carries: enough to see the mistake, whatever the file is.
+/// How much of a line an error carries, in characters: enough to see the mistake, whatever the file is.
 const SHOWN: usize = 240;
+/// How many characters before a mistake are shown where the line is cut at both sides.
+const LEAD: usize = 80;
+/// How much of a mistake, in characters, must be seen where it stands far behind in its line.
+const SEEN: usize = 80;
 /// How many lines of a longer instruction are shown.
 const MAX_LINES: usize = 8;
 
@@ -24,8 +28,12 @@ pub struct Excerpt {
     pub column: usize,
     /// How many characters the mistake spans, at least 1.
     pub length: usize,
-    /// The text of the line, without its end and without control characters, shortened.
+    /// The text of the line, without its end and without control characters, shortened around the
+    /// mistake.
     pub text: String,
+    /// How many characters of `text` stand before the mistake: as many as in the file, unless the
+    /// text is cut at its beginning or shows something else in place of what is secret.
+    pub lead: usize,
     /// The lines after it that belong to it, in the same form, as of an instruction of several lines.
     pub following: Vec<String>,
 }
@@ -33,28 +41,10 @@ pub struct Excerpt {
 impl Excerpt {
     /// The place at the byte offsets `start..end` of `source`, which is the text of `path`.
     ///
-    /// Offsets behind the end, or within a character, are moved to the nearest place before.
+    /// Offsets behind the end, or within a character, are moved to the nearest place before. Where
+    /// many places of a long text are wanted, a [`LineIndex`] of it finds them.
     pub fn at(path: &Path, source: &str, start: usize, end: usize) -> Self {
-        let start = floor_char_boundary(source, start);
-        let end = floor_char_boundary(source, end).max(start);
-        let before = source.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let rest = source.get(line_start..).unwrap_or_default();
-        let full_line = rest.split(['\n', '\r']).next().unwrap_or_default();
-        let lead = source.get(line_start..start).unwrap_or_default();
-        let marked = source.get(start..end).unwrap_or_default();
-        let marked = marked.split(['\n', '\r']).next().unwrap_or_default();
-        let column = lead.chars().count() + 1;
-        let text = one_line(full_line, SHOWN);
-        let room = text.chars().count().saturating_sub(column - 1).max(1);
-        Self {
-            path: path.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column,
-            length: marked.chars().count().clamp(1, room),
-            text,
-            following: Vec::new(),
-        }
+        LineIndex::of(source).excerpt(path, source, start, end)
     }
 
     /// The lines `first..=last` of `source`, counted from 1, at most eight of them. `None` where the
@@ -69,6 +59,7 @@ impl Excerpt {
             line: first,
             column: indent + 1,
             length: text.chars().skip(indent).count().max(1),
+            lead: indent,
             following: lines
                 .take(count)
                 .map(|line| one_line(line.trim_end(), SHOWN))
@@ -91,12 +82,104 @@ impl fmt::Display for Excerpt {
     }
 }
 
-fn floor_char_boundary(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
+/// How many bytes of a text lie between two places whose characters are counted beforehand.
+const STEP: usize = 1_024;
+
+/// Where the lines of a text begin, and how many characters stand before each of its parts: any place
+/// of it is found without going through the text, however long it or one of its lines is.
+///
+/// A line ends with a line feed, a carriage return, or both (YAML 1.2, 5.4).
+#[derive(Clone, Debug, Default)]
+pub struct LineIndex {
+    /// The byte that each line begins with, but for the first.
+    begins: Vec<u32>,
+    /// The characters before each [`STEP`]th byte.
+    letters: Vec<u32>,
+}
+
+impl LineIndex {
+    /// The index of `source`, of which all that lies behind 4 GiB is one line.
+    pub fn of(source: &str) -> Self {
+        let bytes = source.as_bytes();
+        let ends = bytes.iter().enumerate().filter(|(at, byte)| match byte {
+            b'\n' => true,
+            b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+            _ => false,
+        });
+        let mut counted = 0;
+        Self {
+            begins: ends
+                .map_while(|(at, _)| u32::try_from(at + 1).ok())
+                .collect(),
+            letters: bytes
+                .chunks(STEP)
+                .map(|part| {
+                    let before = counted;
+                    counted += count(part);
+                    u32::try_from(before).unwrap_or(u32::MAX)
+                })
+                .collect(),
+        }
     }
-    at
+
+    /// The place at the byte offsets `start..end` of `source`, the text that this is the index of. See
+    /// [`Excerpt::at`].
+    pub fn excerpt(&self, path: &Path, source: &str, start: usize, end: usize) -> Excerpt {
+        let start = source.floor_char_boundary(start);
+        let line = self
+            .begins
+            .partition_point(|begin| *begin as usize <= start);
+        let begin = match line.checked_sub(1) {
+            Some(before) => self.begins.get(before).map_or(0, |begin| *begin as usize),
+            None => 0,
+        };
+        let next = self
+            .begins
+            .get(line)
+            .map_or(source.len(), |at| *at as usize);
+        let whole = source.get(begin..next).unwrap_or_default();
+        let whole = whole.trim_end_matches(['\n', '\r']);
+        let line_end = begin + whole.len();
+        let start = start.min(line_end);
+        let end = source.floor_char_boundary(end).clamp(start, line_end);
+        let before = self.letters_before(source, start) - self.letters_before(source, begin);
+        let marked = source.get(start..end).unwrap_or_default();
+        let length = marked.chars().take(SHOWN).count();
+        let (text, lead) = if before + length.min(SEEN) <= SHOWN {
+            (one_line(whole, SHOWN), before)
+        } else {
+            let lead = source.get(begin..start).unwrap_or_default();
+            let cut = lead.char_indices().rev().nth(LEAD - 1);
+            let cut = begin + cut.map_or(0, |(at, _)| at);
+            let shown = source.get(cut..line_end).unwrap_or_default();
+            (format!("…{}", one_line(shown, SHOWN)), LEAD + 1)
+        };
+        let room = text.chars().count().saturating_sub(lead).max(1);
+        Excerpt {
+            path: path.to_owned(),
+            line: line + 1,
+            column: before + 1,
+            length: length.clamp(1, room),
+            text,
+            lead,
+            following: Vec::new(),
+        }
+    }
+
+    /// How many characters of `source` stand before the byte `at`.
+    fn letters_before(&self, source: &str, at: usize) -> usize {
+        let part = at / STEP;
+        let Some(counted) = self.letters.get(part) else {
+            return source.chars().count();
+        };
+        let rest = source.as_bytes().get(part * STEP..at);
+        *counted as usize + count(rest.unwrap_or_default())
+    }
+}
+
+/// How many characters begin in a part of UTF-8.
+fn count(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 #[cfg(test)]
@@ -118,6 +201,45 @@ mod tests {
         assert_eq!((excerpt.line, excerpt.column, excerpt.length), (2, 1, 1));
         let excerpt = Excerpt::at(Path::new("a"), "ö", 1, 1);
         assert_eq!((excerpt.line, excerpt.column), (1, 1));
+    }
+
+    #[test]
+    fn of_a_long_line_the_part_with_the_mistake_is_shown() {
+        let source = format!("{}wrong{}", "ä, ".repeat(3_000), ", ö".repeat(3_000));
+        let start = source.find("wrong").unwrap();
+        let excerpt = Excerpt::at(Path::new("a"), &source, start, start + 5);
+        assert_eq!((excerpt.line, excerpt.column), (1, 9_001));
+        let marked: String = excerpt.text.chars().skip(excerpt.lead).take(5).collect();
+        assert_eq!((marked.as_str(), excerpt.length), ("wrong", 5));
+        assert!(excerpt.text.starts_with('…') && excerpt.text.ends_with('…'));
+        assert!(excerpt.text.chars().count() <= SHOWN + 2);
+        let at_end = format!("{}wrong", "a".repeat(SHOWN));
+        let excerpt = Excerpt::at(Path::new("a"), &at_end, SHOWN, SHOWN + 5);
+        assert_eq!(excerpt.text, format!("…{}wrong", "a".repeat(LEAD)));
+        assert_eq!((excerpt.lead, excerpt.length), (LEAD + 1, 5));
+    }
+
+    #[test]
+    fn a_line_ends_with_a_line_feed_a_carriage_return_or_both() {
+        let source = "one\r\ntwo\rthree\n\rfive";
+        for (word, line) in [("one", 1), ("two", 2), ("three", 3), ("five", 5)] {
+            let at = source.find(word).unwrap();
+            let excerpt = Excerpt::at(Path::new("a"), source, at, at + word.len());
+            assert_eq!((excerpt.line, excerpt.column), (line, 1), "{word}");
+            assert_eq!((excerpt.text.as_str(), excerpt.length), (word, word.len()));
+        }
+    }
+
+    #[test]
+    fn places_are_found_in_time_that_does_not_grow_with_the_text() {
+        let source = "ä".repeat(1 << 20);
+        let index = LineIndex::of(&source);
+        let start = std::time::Instant::now();
+        for at in 0..20_000 {
+            let excerpt = index.excerpt(Path::new("a"), &source, at * 100, at * 100 + 2);
+            assert_eq!(excerpt.column, at * 50 + 1);
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(20));
     }
 
     #[test]

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("whole_file", &[]),
     ("excerpt", &["printable"]),
     ("cli", &[]),
-    ("compose", &["oci", "excerpt", "interpolate"]),
+    ("compose", &["oci", "excerpt", "interpolate", "printable"]),
     ("config", &["oci", "cli", "excerpt", "interpolate"]),
     ("facts", &["oci", "excerpt", "printable", "whole_file"]),
     ("dial", &["printable"]),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Given;
 use super::inputs::Inputs;
-use crate::compose::{self, LoadOptions, Project, Service};
+use crate::compose::{self, LoadOptions, Pipes, Project, Service};
 use crate::config::{self, Document, Override, Settings};
 use crate::error::Error;
 use crate::facts::{self, Ask, Facts, Wants};
@@ -206,18 +206,21 @@ fn publish_toml(given: &Given<'_>) -> Result<Option<(PathBuf, String)>, Error> {
         }
     };
     // Compose's own reader: it does not wait for ever for a pipe, nor read a device for ever.
-    let read = match compose::read_file(&path) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| {
-            let message = "the file is not UTF-8";
-            io::Error::new(io::ErrorKind::InvalidData, message)
-        }),
-        Err(compose::Error::Read { source, .. }) => Err(source),
-        Err(other) => return Err(other.into()),
-    };
-    match read {
-        Ok(text) => Ok(Some((path, text))),
-        Err(error) if !is_named && error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(config::Error::Read { path, source }.into()),
+    let pipes = if is_named { Pipes::Wait } else { Pipes::Refuse };
+    match compose::read_file(&path, pipes) {
+        Ok(bytes) => {
+            let text = config::text(&path, bytes)?;
+            Ok(Some((path, text)))
+        }
+        Err(compose::Error::Read { source, .. })
+            if !is_named && source.kind() == io::ErrorKind::NotFound =>
+        {
+            Ok(None)
+        }
+        Err(compose::Error::Read { source, .. }) => {
+            Err(config::Error::Read { path, source }.into())
+        }
+        Err(other) => Err(other.into()),
     }
 }
 

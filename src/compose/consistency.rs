@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::error::{Fault, Problem, nearest};
-use super::node::{Map, Node, Place, Value};
+use super::node::{Entry, Map, Node, Place, Value};
 
 /// The services of a document, split by profiles.
 pub(super) struct Services<'a> {
@@ -346,7 +346,15 @@ impl One<'_> {
             );
         }
         if scale.or(replicas).is_some_and(|count| count < 0) {
-            return self.wrong(scale_place, "cannot have a negative number of containers");
+            // What is larger than the largest number has become a negative one.
+            let replicas = || deploy.and_then(|deploy| deploy.entry("replicas"));
+            let entry = service.entry("scale").or_else(replicas);
+            let place = entry.map_or(self.place, Entry::place);
+            let rule = format!(
+                "cannot have fewer than 0 containers, or more than {}",
+                i64::MAX
+            );
+            return self.wrong(place, &rule);
         }
         let limits = deploy.and_then(|deploy| deploy.get("resources")?.as_map());
         for (key, side, other) in [

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::dotenv::{EnvFormat, Lines, Variables};
+use super::dotenv::{DotenvError, EnvFormat, Lines, Variables};
 use super::error::{Error, Problem};
 use super::loader::{Environment, Loader};
 use super::paths;
 use crate::excerpt::Excerpt;
+use crate::printable::one_line;
 
 /// The names of compose files, the first one that is there wins.
 const NAMES: [&str; 4] = [
@@ -25,6 +26,9 @@ const OVERRIDES: [&str; 4] = [
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 ];
+
+/// How much of a variable's name is shown where its line is wrong, in characters.
+const LONGEST_NAME: usize = 80;
 
 /// What a project is loaded from.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +77,7 @@ pub(super) fn discover(options: &LoadOptions, loader: &mut Loader<'_>) -> Result
     };
     let mut environment = options.environment.clone();
     let env_files = search.env_files();
+    loader.sources.named(&env_files);
     // Variables of compose itself count from the start, even from a `.env` file.
     search.own_settings(&env_files, &mut environment, loader)?;
     if !environment.contains_key("PWD") {
@@ -84,6 +89,7 @@ pub(super) fn discover(options: &LoadOptions, loader: &mut Loader<'_>) -> Result
     if files.is_empty() {
         files = search.named_files(&environment)?;
     }
+    loader.sources.named(&files);
     if files.is_empty() {
         files = search.default_files(loader);
     }
@@ -231,8 +237,16 @@ impl Search<'_> {
             }
         }
         let default = paths::join(&self.folder(files), ".env");
-        let there = std::fs::metadata(&default).is_ok_and(|meta| !meta.is_dir());
-        Ok(there.then_some(default).into_iter().collect())
+        // As compose has it: a folder of that name is none, and anything else that is there counts.
+        match std::fs::metadata(&default) {
+            Ok(meta) if meta.is_dir() => Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Ok(_) => Ok(vec![default]),
+            Err(source) => Err(Error::Read {
+                path: PathBuf::from(default),
+                source,
+            }),
+        }
     }
 
     /// Adds the variables of the env files that the environment has not.
@@ -348,31 +362,40 @@ fn text(path: &Path) -> String {
 }
 
 /// What is wrong in an env file, with its line. `named` is where the file is named.
+///
+/// A value may be a secret, and so may be a line that is no `NAME=value`, such as those of a key that
+/// somebody pasted: of a line that has a name the name is shown, and of any other one nothing.
 pub(super) fn dotenv_error(
     path: &Path,
     bytes: &[u8],
-    error: super::dotenv::DotenvError,
+    error: DotenvError,
     named: Option<Excerpt>,
 ) -> Error {
-    let text = String::from_utf8_lossy(bytes);
-    let start = text
-        .split_inclusive('\n')
-        .take(error.line().saturating_sub(1))
-        .map(str::len)
-        .sum();
-    // The value may be a secret: the line is shown up to its `=` only.
-    let line = text
-        .get(start..)
-        .unwrap_or_default()
-        .lines()
-        .next()
-        .unwrap_or_default();
-    let key = line.split(['=', ':']).next().unwrap_or_default();
-    let mut place = Excerpt::at(path, &text, start, start + key.len());
-    place.text = if line.len() > key.len() {
-        format!("{key}=…")
-    } else {
-        key.to_owned()
+    let line = error.line();
+    let text = bytes.split(|byte| *byte == b'\n').nth(line - 1);
+    let text = String::from_utf8_lossy(text.unwrap_or_default());
+    let text = text.trim_start_matches('\u{feff}');
+    let named_here = match error {
+        DotenvError::Name { .. } | DotenvError::Space { .. } => false,
+        DotenvError::Variable { begins, .. } => begins == line,
+        _ => true,
+    };
+    let end = text.find(['=', ':']).filter(|_| named_here);
+    let name = text.get(..end.map_or(0, |end| end + 1)).unwrap_or_default();
+    let shown = one_line(name, LONGEST_NAME);
+    let letters = shown.chars().count();
+    let (column, lead, length) = match error {
+        DotenvError::Variable { column, .. } => (column, letters, 1),
+        _ => (1, 0, letters.saturating_sub(1).max(1)),
+    };
+    let place = Excerpt {
+        path: path.to_owned(),
+        line,
+        column,
+        length,
+        text: format!("{shown}…"),
+        lead,
+        following: Vec::new(),
     };
     Error::Invalid {
         problem: Box::new(Problem::Dotenv(error)),

@@ -4,10 +4,15 @@
 //! quotes over several lines, ` #` comments, variables in unquoted and double-quoted values. The
 //! format `raw` is that of `docker run --env-file`: no quotes, no variables.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::variables::Nth;
 use crate::interpolate::{InterpolateError, interpolate};
+
+mod escapes;
 
 /// How much text the values of one file may have together, in bytes.
 const MOST_TEXT: usize = 16 << 20;
@@ -22,14 +27,15 @@ pub(super) type Variables = BTreeMap<Arc<str>, Arc<str>>;
 /// that reads the file: a value may refer to what the service sets itself.
 #[derive(Debug)]
 pub(super) struct Lines {
-    lines: Vec<Line>,
+    bytes: Arc<[u8]>,
+    statements: Vec<Line>,
     /// Why the file cannot be read further than these lines.
     wrong: Option<DotenvError>,
 }
 
 #[derive(Debug)]
 struct Line {
-    /// The last one of the value, counted from 1.
+    /// The one that the name and the beginning of the value stand on, counted from 1.
     number: usize,
     name: Arc<str>,
     value: Given,
@@ -40,8 +46,8 @@ struct Line {
 enum Given {
     /// A value as it stands.
     Literal(Arc<str>),
-    /// A value with variables in it.
-    Template(Box<str>),
+    /// A value with variables in it, and how it is written: its quotes are a part of it.
+    Template { text: Box<str>, written: Range<u32> },
     /// The value of the environment, for the name stands alone.
     Inherited,
 }
@@ -96,8 +102,12 @@ pub enum DotenvError {
     /// The value's variables cannot be replaced.
     #[error("line {line}: {source}")]
     Variable {
-        /// The line, counted from 1.
+        /// The line of the variable, counted from 1; that of the value where none is meant.
         line: usize,
+        /// The column of the same in characters, counted from 1.
+        column: usize,
+        /// The line of the variable's name that the value is for, counted from 1.
+        begins: usize,
         /// Why.
         source: InterpolateError,
     },
@@ -147,7 +157,7 @@ pub fn env_file(
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, DotenvError> {
     let mut variables = Variables::new();
-    Lines::read(bytes, format).set(&mut variables, lookup, &mut Vec::new())?;
+    Lines::read(&bytes.into(), format).set(&mut variables, lookup, &mut Vec::new())?;
     Ok(variables
         .into_iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
@@ -156,21 +166,22 @@ pub fn env_file(
 
 impl Lines {
     /// Reads a file. What is wrong with it is told when its lines are used.
-    pub(super) fn read(bytes: &[u8], format: EnvFormat) -> Self {
+    pub(super) fn read(bytes: &Arc<[u8]>, format: EnvFormat) -> Self {
         let mut lines = Vec::new();
         let read = match format {
             EnvFormat::Dotenv => dotenv(bytes, &mut lines),
             EnvFormat::Raw => raw(bytes, &mut lines),
         };
         Self {
-            lines,
+            bytes: Arc::clone(bytes),
+            statements: lines,
             wrong: read.err(),
         }
     }
 
     /// How many lines there are that set something.
     pub(super) fn len(&self) -> usize {
-        self.lines.len()
+        self.statements.len()
     }
 
     /// Sets the variables of the lines. A value's variables are looked up with `lookup`, and then
@@ -182,20 +193,17 @@ impl Lines {
         unset: &mut Vec<String>,
     ) -> Result<(), DotenvError> {
         let mut used = 0;
-        for line in &self.lines {
+        for line in &self.statements {
             let number = line.number;
             let value = match &line.value {
                 Given::Literal(value) => Some(Arc::clone(value)),
                 Given::Inherited => lookup(&line.name).map(Arc::from),
-                Given::Template(text) => {
+                Given::Template { text, written } => {
                     let lookup = |name: &str| {
                         lookup(name).or_else(|| variables.get(name).map(ToString::to_string))
                     };
-                    let mut done =
-                        interpolate(text, &lookup).map_err(|source| DotenvError::Variable {
-                            line: number,
-                            source,
-                        })?;
+                    let mut done = interpolate(text, &lookup)
+                        .map_err(|source| self.wrong(line, text, written, source))?;
                     unset.append(&mut done.unset);
                     Some(done.text.into())
                 }
@@ -210,13 +218,44 @@ impl Lines {
         }
         self.wrong.clone().map_or(Ok(()), Err)
     }
+
+    /// What is wrong with a value's variables, and where.
+    fn wrong(
+        &self,
+        line: &Line,
+        template: &str,
+        written: &Range<u32>,
+        source: InterpolateError,
+    ) -> DotenvError {
+        let text = text_of(&self.bytes);
+        let (start, end) = (written.start as usize, written.end as usize);
+        let variable = source.at().and_then(|at| {
+            let written = text.get(start..end)?;
+            Nth::of(template, at.start).in_text(written)
+        });
+        let before = text.get(..start + variable.unwrap_or(0));
+        let before = before.unwrap_or_default();
+        let value = before.get(start..).unwrap_or_default();
+        DotenvError::Variable {
+            line: line.number + lines(value),
+            column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
+            begins: line.number,
+            source,
+        }
+    }
+}
+
+/// The text of a file in compose's own format, without a byte order mark.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
 }
 
 /// Reads the lines of compose's own format.
 fn dotenv(bytes: &[u8], lines: &mut Vec<Line>) -> Result<(), DotenvError> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = text_of(bytes);
     let mut parser = Parser {
-        rest: text.strip_prefix('\u{feff}').unwrap_or(&text),
+        text: &text,
+        rest: &text,
         line: 1,
     };
     while parser.skip_to_statement() {
@@ -226,6 +265,8 @@ fn dotenv(bytes: &[u8], lines: &mut Vec<Line>) -> Result<(), DotenvError> {
 }
 
 struct Parser<'a> {
+    text: &'a str,
+    /// The end of `text` that is not read yet.
     rest: &'a str,
     line: usize,
 }
@@ -249,6 +290,7 @@ impl<'a> Parser<'a> {
     }
 
     fn statement(&mut self) -> Result<Line, DotenvError> {
+        let number = self.line;
         let (key, inherited) = self.key()?;
         if key.contains(' ') {
             return Err(DotenvError::Space { line: self.line });
@@ -259,7 +301,7 @@ impl<'a> Parser<'a> {
             self.value()?
         };
         Ok(Line {
-            number: self.line,
+            number,
             name: key.into(),
             value,
         })
@@ -313,12 +355,13 @@ impl<'a> Parser<'a> {
 
     fn value(&mut self) -> Result<Given, DotenvError> {
         let text = self.rest;
+        let start = self.text.len() - text.len();
         let Some(quote @ ('"' | '\'')) = text.chars().next() else {
             let (value, rest) = text.split_once('\n').unwrap_or((text, ""));
             self.rest = rest;
             self.line += 1;
             let value = value.split(" #").next().unwrap_or_default().trim_end();
-            return Ok(Given::of(value));
+            return Ok(Given::of(value, start..start + value.len()));
         };
         let opened = self.line;
         let mut value = String::new();
@@ -330,7 +373,7 @@ impl<'a> Parser<'a> {
             if letter == quote && !escaped {
                 self.rest = text.get(at + 1..).unwrap_or_default();
                 return Ok(if quote == '"' {
-                    Given::of(&unescape(&value))
+                    Given::of(&escapes::replace(&value), start..start + at)
                 } else {
                     Given::Literal(value.into())
                 });
@@ -350,10 +393,14 @@ impl<'a> Parser<'a> {
 }
 
 impl Given {
-    /// A value that may have variables in it.
-    fn of(value: &str) -> Self {
+    /// A value that may have variables in it, which is written at these bytes of the file.
+    fn of(value: &str, written: Range<usize>) -> Self {
+        let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
         if value.contains('$') {
-            Self::Template(value.into())
+            Self::Template {
+                text: value.into(),
+                written: offset(written.start)..offset(written.end),
+            }
         } else {
             Self::Literal(value.into())
         }
@@ -370,55 +417,6 @@ fn is_space(letter: char) -> bool {
 
 fn lines(text: &str) -> usize {
     text.matches('\n').count()
-}
-
-/// The escapes of a double-quoted value: `\(?:[abcfnrtv$"\\]|0\d{0,3})`. An escaped `$` becomes
-/// `$$`, which interpolation takes for a plain `$`.
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(rest.get(..at).unwrap_or_default());
-        let behind = rest.get(at + 1..).unwrap_or_default();
-        let (written, length) = match behind.chars().next() {
-            Some('a') => ("\x07".to_owned(), 1),
-            Some('b') => ("\x08".to_owned(), 1),
-            Some('f') => ("\x0c".to_owned(), 1),
-            Some('n') => ("\n".to_owned(), 1),
-            Some('r') => ("\r".to_owned(), 1),
-            Some('t') => ("\t".to_owned(), 1),
-            Some('v') => ("\x0b".to_owned(), 1),
-            Some('$') => ("$$".to_owned(), 1),
-            Some('"') => ("\"".to_owned(), 1),
-            Some('\\') => ("\\".to_owned(), 1),
-            Some('0') => octal(behind),
-            // `\c` matches the expression and is no escape of Go: it stays.
-            _ => ("\\".to_owned(), 0),
-        };
-        out.push_str(&written);
-        rest = behind.get(length..).unwrap_or_default();
-    }
-    out.push_str(rest);
-    out
-}
-
-/// `\0` and up to three digits: a character, if Go takes the digits for one.
-fn octal(behind: &str) -> (String, usize) {
-    let digits = behind
-        .bytes()
-        .skip(1)
-        .take(3)
-        .take_while(u8::is_ascii_digit)
-        .count();
-    let written = behind.get(1..=digits).unwrap_or_default();
-    let length = 1 + digits;
-    match u32::from_str_radix(written, 8) {
-        Ok(code) if digits == 3 && code < 256 => (
-            char::from_u32(code).map(String::from).unwrap_or_default(),
-            length,
-        ),
-        _ => (format!("\\{written}"), length),
-    }
 }
 
 /// Reads the lines of the format `raw`: what stands behind the first `=` is the value, quotes and
@@ -464,9 +462,17 @@ mod tests {
     fn read(text: &str) -> Result<Variables, DotenvError> {
         let mut variables = Variables::new();
         let lookup = |name: &str| (name == "HOME").then(|| "/root".to_owned());
-        let lines = Lines::read(text.as_bytes(), EnvFormat::Dotenv);
+        let lines = Lines::read(&text.as_bytes().into(), EnvFormat::Dotenv);
         lines.set(&mut variables, &lookup, &mut Vec::new())?;
         Ok(variables)
+    }
+
+    /// Reads a file whose variables are wrong: the line and the column of the mistake.
+    fn place(text: &str) -> (usize, usize) {
+        match read(text) {
+            Err(DotenvError::Variable { line, column, .. }) => (line, column),
+            other => panic!("{text:?}: {other:?}"),
+        }
     }
 
     fn one(text: &str) -> String {
@@ -511,6 +517,25 @@ mod tests {
         );
         assert_eq!(read("A=1\nB C=2"), Err(DotenvError::Space { line: 2 }));
         assert_eq!(read("A='1"), Err(DotenvError::Quote { line: 1 }));
+    }
+
+    #[test]
+    fn a_wrong_variable_has_the_place_where_it_stands() {
+        for (text, want) in [
+            ("A=1\nK=${Z:?no}\nB=2\n", (2, 3)),
+            ("A=1\nK=${Z:?no}", (2, 3)),
+            ("A=1\r\nK=ab${\r\nB=2\r\n", (2, 5)),
+            ("\u{feff}K=ö${1bad} # x", (1, 4)),
+            ("K=\"x\ny\\\" \\n \\${A} ${\"\nB=2", (2, 14)),
+            // What an escape makes a variable of has no place of its own.
+            ("\nK=\"x\n\\0044{\"\n", (2, 3)),
+        ] {
+            assert_eq!(place(text), want, "{text:?}");
+        }
+        assert_eq!(
+            read("A=\"1\n2\"\nB=3\n-=%%\nC C\n"),
+            Err(DotenvError::Space { line: 5 })
+        );
     }
 
     #[test]

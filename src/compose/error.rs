@@ -1,11 +1,17 @@
 //! What can be wrong with a compose project, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::node::Place;
+use super::variables::Nth;
 use crate::excerpt::Excerpt;
 use crate::interpolate::InterpolateError;
+
+mod hints;
+
+pub(super) use hints::nearest;
+use hints::{did_you_mean, newer_key};
 
 /// Why a compose project cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,12 @@ pub enum Error {
         path: PathBuf,
         /// How long was waited.
         seconds: u64,
+    },
+    /// A pipe that nobody named on the command line: whoever writes to it may never come.
+    #[error("{} is a pipe", .path.display())]
+    Pipe {
+        /// The pipe.
+        path: PathBuf,
     },
     /// The files include and extend too many others.
     #[error("the project has more than {limit} files")]
@@ -167,6 +179,8 @@ pub enum Problem {
     Variable {
         /// Where it stands in the document.
         at: String,
+        /// Which of the value's variables it is, if one of them is meant.
+        variable: Option<Nth>,
         /// Why.
         source: InterpolateError,
     },
@@ -289,6 +303,8 @@ pub enum Problem {
         path: PathBuf,
         /// Why.
         reason: String,
+        /// What to do.
+        hint: Option<String>,
     },
     /// A line of an env file is wrong.
     #[error("{0}")]
@@ -374,6 +390,21 @@ impl Error {
         }
     }
 
+    /// The file that could not be read, if that is it, and why.
+    pub(super) fn unread(&self) -> Option<(&Path, String)> {
+        match self {
+            Self::Read { path, source } => Some((path, source.to_string())),
+            Self::TooLarge { path, limit } => {
+                Some((path, format!("it is larger than {limit} bytes")))
+            }
+            Self::Silent { path, seconds } => {
+                Some((path, format!("waited {seconds} seconds, and nothing came")))
+            }
+            Self::Pipe { path } => Some((path, "it is a pipe".to_owned())),
+            _ => None,
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -389,6 +420,13 @@ impl Error {
                 "it is a pipe or a device; start the program that writes to it, or name a file"
                     .to_owned(),
             ),
+            Self::Pipe { .. } => Some(
+                "write what comes from it to a file; a pipe is read where -f, --env-file or --config names it"
+                    .to_owned(),
+            ),
+            Self::TooLarge { .. } => {
+                Some("no real project needs so much; is it the right file?".to_owned())
+            }
             Self::Empty => Some("write at least one service under `services:`".to_owned()),
             Self::Invalid { problem, .. } => problem.hint(),
             _ => None,
@@ -438,42 +476,8 @@ impl Problem {
                     .to_owned(),
             ),
             Self::Rule { hint, .. } => hint.map(str::to_owned),
+            Self::File { hint, .. } => hint.clone(),
             _ => None,
         }
     }
-}
-
-/// Keys that compose knows since later versions, or that belong elsewhere.
-fn newer_key(at: &str, key: &str) -> Option<String> {
-    let hint = match (at.rsplit('.').next().unwrap_or_default(), key) {
-        ("build", "no_cache_filter") => {
-            "compose 2.40 has it not; `x-bake: no-cache-filter:` is read"
-        }
-        ("build", "platform") => {
-            "a build has `platforms`, a list; `platform` belongs to the service"
-        }
-        (_, "pre_start") => "compose 2.40 has it not",
-        _ => return None,
-    };
-    Some(hint.to_owned())
-}
-
-fn did_you_mean(name: &str) -> String {
-    format!("did you mean `{name}`?")
-}
-
-/// The name that is most like `name`, if one is like it at all.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let folded = name.to_lowercase().replace('-', "_");
-    known
-        .take(10_000)
-        .map(|known| {
-            (
-                strsim::jaro_winkler(&folded, &known.to_lowercase().replace('-', "_")),
-                known,
-            )
-        })
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|one, two| one.0.total_cmp(&two.0))
-        .map(|(_, known)| known.to_owned())
 }

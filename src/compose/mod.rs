@@ -55,4 +55,4 @@ pub use model::{
     SecretSource, Service, SshKey, Ulimit, Warning,
 };
 pub use short::ulimit::{NamedUlimit, UlimitError};
-pub use source::{LARGEST_FILE, read_file};
+pub use source::{LARGEST_FILE, Pipes, read_file};

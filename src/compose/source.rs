@@ -1,22 +1,18 @@
 //! The files that were read, and how much of them may be read.
 
-use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{Error, Fault, Problem};
 use super::node::Place;
 use super::short::gitref::without_password;
-use crate::excerpt::Excerpt;
+use crate::excerpt::{Excerpt, LineIndex};
 
 mod open;
 
 use open::read_standard_input;
-pub use open::{LARGEST_FILE, read_file};
-
-/// A place further than this in its line, in bytes, is not marked in the line.
-const LONG_LINE: usize = 1_024;
+pub use open::{LARGEST_FILE, Pipes, read_file};
 
 /// How many files one project may have, includes and extended files counted each time.
 const MOST_FILES: usize = 1_000;
@@ -28,10 +24,10 @@ pub(super) struct Sources {
     /// The bytes of each file that was read: a pipe gives them once only, and a file that is
     /// written meanwhile has one content for the whole project.
     bytes: HashMap<PathBuf, Arc<[u8]>>,
+    /// The files that the user named, and that may be pipes.
+    named: HashSet<PathBuf>,
     /// The numbers of files, by path.
     numbers: HashMap<PathBuf, u32>,
-    /// A line, how many of its bytes were counted last, and how many characters they are.
-    counted: Cell<((u32, u32), usize, usize)>,
     /// How many files were taken in, each time counted.
     taken: usize,
 }
@@ -40,11 +36,16 @@ pub(super) struct Sources {
 struct Source {
     path: PathBuf,
     text: Arc<str>,
-    /// Where lines begin, in bytes: places are shown often, and files may be long.
-    lines: Vec<u32>,
+    /// Places are shown often, and files may be long.
+    index: LineIndex,
 }
 
 impl Sources {
+    /// Takes it that the user named these files, and knows whether they are pipes.
+    pub(super) fn named(&mut self, files: &[String]) {
+        self.named.extend(files.iter().map(PathBuf::from));
+    }
+
     /// The content of a file, never more than [`LARGEST_FILE`] bytes.
     pub(super) fn read(&mut self, path: &Path) -> Result<Arc<[u8]>, Error> {
         if let Some(bytes) = self.bytes.get(path) {
@@ -53,7 +54,12 @@ impl Sources {
         let bytes: Arc<[u8]> = if path.as_os_str() == "-" {
             read_standard_input()?.into()
         } else {
-            read_file(path)?.into()
+            let pipes = if self.named.contains(path) {
+                Pipes::Wait
+            } else {
+                Pipes::Refuse
+            };
+            read_file(path, pipes)?.into()
         };
         self.bytes.insert(path.to_owned(), Arc::clone(&bytes));
         Ok(bytes)
@@ -72,11 +78,9 @@ impl Sources {
         }
         let text: Arc<str> = decode(path, bytes)?.into();
         let number = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        let begins = text.match_indices('\n').map(|(at, _)| at + 1);
-        let lines = std::iter::once(0).chain(begins);
         self.files.push(Source {
             path: path.to_owned(),
-            lines: lines.filter_map(|at| u32::try_from(at).ok()).collect(),
+            index: LineIndex::of(&text),
             text: Arc::clone(&text),
         });
         self.numbers.insert(path.to_owned(), number);
@@ -88,52 +92,8 @@ impl Sources {
         let Some(source) = self.files.get(place.file as usize) else {
             return Excerpt::at(Path::new("-"), "", 0, 0);
         };
-        let line = source.lines.partition_point(|begin| *begin <= place.start);
-        let begin = source
-            .lines
-            .get(line.saturating_sub(1))
-            .copied()
-            .unwrap_or_default();
-        let end = source
-            .lines
-            .get(line)
-            .map_or(source.text.len(), |end| *end as usize);
-        let text = source.text.get(begin as usize..end).unwrap_or_default();
-        let within = |at: u32| at.saturating_sub(begin) as usize;
-        let (start, end) = (within(place.start), within(place.end));
-        if start <= LONG_LINE {
-            let text = text.get(..text.floor_char_boundary(2 * LONG_LINE));
-            let text = text.unwrap_or_default();
-            let mut excerpt = Excerpt::at(&source.path, text, start, end);
-            excerpt.line = line.max(1);
-            return excerpt;
-        }
-        // All that is shown of such a line is its beginning.
-        let line_text = text;
-        let text = text
-            .get(..text.floor_char_boundary(start))
-            .unwrap_or_default();
-        let shown = text.get(..text.floor_char_boundary(LONG_LINE));
-        let mut excerpt = Excerpt::at(&source.path, shown.unwrap_or_default(), 0, 0);
-        excerpt.line = line.max(1);
-        excerpt.column = self.column((place.file, begin), line_text, text.len());
-        excerpt
-    }
-
-    /// The column of a place in a line. The places of a line are mostly asked for one after the
-    /// other: what was counted for the one before is not counted again.
-    fn column(&self, line: (u32, u32), text: &str, start: usize) -> usize {
-        let (counted, mut length, mut letters) = self.counted.get();
-        if counted != line {
-            (length, letters) = (0, 0);
-        }
-        let between = |from: usize, to: usize| {
-            let text = text.get(from..to).unwrap_or_default();
-            text.chars().count()
-        };
-        letters = (letters + between(length, start)).saturating_sub(between(start, length));
-        self.counted.set((line, start, letters));
-        letters + 1
+        let (start, end) = (place.start as usize, place.end as usize);
+        source.index.excerpt(&source.path, &source.text, start, end)
     }
 
     /// The text at a place, as it stands in the file.
@@ -153,16 +113,14 @@ impl Sources {
             Problem::Cast { text, .. } if written.contains('$') => {
                 *text = written.chars().take(80).collect();
             }
-            Problem::Variable { source, .. } => {
-                let quote = usize::from(written.starts_with(['"', '\'']));
-                if let Some(at) = source.at()
-                    && let Some(rest) = written.get(quote + at.start..)
-                    && rest.starts_with("${")
-                {
-                    let offset = u32::try_from(quote + at.start).unwrap_or_default();
-                    let length = u32::try_from(at.len()).unwrap_or_default();
-                    fault.place.start += offset;
-                    fault.place.end = fault.place.end.min(fault.place.start + length);
+            Problem::Variable {
+                source, variable, ..
+            } => {
+                if let Some(at) = variable.and_then(|nth| nth.in_text(written)) {
+                    let length = source.at().map_or(1, |at| at.len());
+                    fault.place.start += u32::try_from(at).unwrap_or_default();
+                    let end = fault.place.start + u32::try_from(length).unwrap_or_default();
+                    fault.place.end = fault.place.end.min(end);
                 }
             }
             _ => {}

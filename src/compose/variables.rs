@@ -102,13 +102,49 @@ pub(super) fn replaced(
 ) -> Result<Interpolated, Box<Fault>> {
     let lookup = |name: &str| environment.get(name).cloned();
     let mut done = interpolate(text, &lookup).map_err(|source| {
-        let at = path.to_string();
-        Fault::new(place, Problem::Variable { at, source })
+        let problem = Problem::Variable {
+            at: path.to_string(),
+            variable: source.at().map(|at| Nth::of(text, at.start)),
+            source,
+        };
+        Fault::new(place, problem)
     })?;
     findings.budget.text(done.text.len(), place)?;
     findings.unset(std::mem::take(&mut done.unset), Some(place));
     Ok(done)
 }
+
+/// Which of a text's `${` is meant: quotes, escapes and indentation move it, and leave its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nth {
+    /// How many stand before it.
+    before: usize,
+    /// How many there are in all.
+    all: usize,
+}
+
+impl Nth {
+    /// That at the byte `at` of `text`.
+    pub(super) fn of(text: &str, at: usize) -> Self {
+        let marks = text.match_indices(MARK);
+        Self {
+            before: marks.clone().take_while(|(mark, _)| *mark < at).count(),
+            all: marks.count(),
+        }
+    }
+
+    /// The byte where it stands in what was written for the text. None where that has others, as an
+    /// escape may stand for one.
+    pub(super) fn in_text(self, written: &str) -> Option<usize> {
+        let marks = written.match_indices(MARK);
+        let (at, _) = marks.clone().nth(self.before)?;
+        // Escapes are known in double quotes only.
+        (!written.starts_with('"') || marks.count() == self.all).then_some(at)
+    }
+}
+
+/// What a variable begins with that can be wrong.
+const MARK: &str = "${";
 
 /// What a text becomes where compose expects something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,21 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Error;
-use crate::excerpt::Excerpt;
+use crate::excerpt::{Excerpt, LineIndex};
 use crate::interpolate::{Lookup, interpolate};
 
 /// The largest publish.toml, in bytes.
 const MAX_SIZE: usize = 1024 * 1024;
+
+/// How many keys, values and elements publish.toml may have: that of a project with hundreds of
+/// services has some thousands.
+const MOST_VALUES: usize = 20_000;
 
 /// The keys that lead to a value.
 pub(super) type KeyPath = Vec<String>;
@@ -42,12 +48,51 @@ impl std::fmt::Display for Origin {
 pub struct Document {
     /// The tree.
     pub(super) root: toml::Table,
-    /// Where each key and element stands, by its path.
-    pub(super) origins: BTreeMap<KeyPath, Origin>,
-    /// Where each value stands, by its path.
-    values: BTreeMap<KeyPath, Excerpt>,
+    /// Where each key and element comes from, by its path.
+    said: BTreeMap<KeyPath, Said>,
+    /// The file, to show places of it.
+    file: Arc<Text>,
     /// Variables that were not set and had no default, each with the key that uses it.
     pub(super) unset: Vec<(String, String)>,
+}
+
+/// Who said something, and where.
+#[derive(Clone, Debug)]
+enum Said {
+    /// The file, at these bytes.
+    File {
+        /// The key; an element has none, and stands for itself.
+        key: Range<usize>,
+        value: Range<usize>,
+    },
+    /// A flag.
+    Flag(String),
+}
+
+/// The file's text. A place is shown only where it is asked for, as there may be many.
+#[derive(Debug, Default)]
+struct Text {
+    path: PathBuf,
+    content: String,
+    index: LineIndex,
+}
+
+impl Text {
+    fn excerpt(&self, span: &Range<usize>) -> Excerpt {
+        self.index
+            .excerpt(&self.path, &self.content, span.start, span.end)
+    }
+}
+
+/// The text that a publish.toml is.
+pub fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let shown = String::from_utf8_lossy(error.as_bytes());
+        Error::NotUtf8 {
+            place: Box::new(Excerpt::at(path, &shown, at, at + 1)),
+        }
+    })
 }
 
 impl Document {
@@ -66,18 +111,20 @@ impl Document {
             }
         })?;
         let mut reader = Reader {
-            path,
-            text,
+            file: Text {
+                path: path.to_owned(),
+                content: text.to_owned(),
+                index: LineIndex::of(text),
+            },
             lookup,
-            origins: BTreeMap::new(),
-            values: BTreeMap::new(),
+            said: BTreeMap::new(),
             unset: Vec::new(),
         };
         let root = reader.table(parsed.get_ref(), &mut Vec::new())?;
         Ok(Self {
             root,
-            origins: reader.origins,
-            values: reader.values,
+            said: reader.said,
+            file: Arc::new(reader.file),
             unset: reader.unset,
         })
     }
@@ -103,17 +150,16 @@ impl Document {
                 }
             }
         }
-        self.origins.retain(|at, _| !at.starts_with(path));
-        self.origins
-            .insert(path.to_vec(), Origin::Flag(flag.to_owned()));
+        self.said.retain(|at, _| !at.starts_with(path));
+        self.said.insert(path.to_vec(), Said::Flag(flag.to_owned()));
         put(&mut self.root, path, value);
     }
 
     /// As [`Document::origin`], but pointing at the value and not at its key.
     pub(super) fn value_origin(&self, path: &[String]) -> Origin {
-        match (self.origin(path), self.values.get(path)) {
-            (Origin::File(_), Some(place)) => Origin::File(place.clone()),
-            (origin, _) => origin,
+        match self.said.get(path) {
+            Some(Said::File { value, .. }) => Origin::File(self.file.excerpt(value)),
+            _ => self.origin(path),
         }
     }
 
@@ -162,20 +208,21 @@ impl Document {
 
     /// Where the value at `path` comes from; of one that is part of another, where that comes from.
     pub fn origin(&self, path: &[String]) -> Origin {
-        (0..=path.len())
+        let said = (0..=path.len())
             .rev()
-            .find_map(|length| self.origins.get(path.get(..length)?))
-            .cloned()
-            .unwrap_or(Origin::Default)
+            .find_map(|length| self.said.get(path.get(..length)?));
+        match said {
+            Some(Said::File { key, .. }) => Origin::File(self.file.excerpt(key)),
+            Some(Said::Flag(flag)) => Origin::Flag(flag.clone()),
+            None => Origin::Default,
+        }
     }
 }
 
 struct Reader<'a> {
-    path: &'a Path,
-    text: &'a str,
+    file: Text,
     lookup: &'a Lookup<'a>,
-    origins: BTreeMap<KeyPath, Origin>,
-    values: BTreeMap<KeyPath, Excerpt>,
+    said: BTreeMap<KeyPath, Said>,
     unset: Vec<(String, String)>,
 }
 
@@ -184,30 +231,38 @@ impl Reader<'_> {
         let mut read = toml::Table::new();
         for (key, value) in table {
             path.push(key.get_ref().to_string());
-            let place = self.place(&key.span());
-            self.origins.insert(path.clone(), Origin::File(place));
-            let value = self.value(value, path)?;
+            let value = self.value(key.span(), value, path)?;
             read.insert(key.get_ref().to_string(), value);
             path.pop();
         }
         Ok(read)
     }
 
+    /// Takes in the value at `path`, whose key stands at `key`.
     fn value(
         &mut self,
+        key: Range<usize>,
         value: &Spanned<DeValue<'_>>,
         path: &mut KeyPath,
     ) -> Result<toml::Value, Error> {
-        self.values.insert(path.clone(), self.place(&value.span()));
+        if self.said.len() >= MOST_VALUES {
+            return Err(Error::TooMany {
+                place: Box::new(self.file.excerpt(&key)),
+                limit: MOST_VALUES,
+            });
+        }
+        let said = Said::File {
+            key,
+            value: value.span(),
+        };
+        self.said.insert(path.clone(), said);
         Ok(match value.get_ref() {
             DeValue::Table(table) => toml::Value::Table(self.table(table, path)?),
             DeValue::Array(items) => {
                 let mut read = Vec::with_capacity(items.len());
                 for (index, item) in items.iter().enumerate() {
                     path.push(index.to_string());
-                    let place = self.place(&item.span());
-                    self.origins.insert(path.clone(), Origin::File(place));
-                    read.push(self.value(item, path)?);
+                    read.push(self.value(item.span(), item, path)?);
                     path.pop();
                 }
                 toml::Value::Array(read)
@@ -233,7 +288,7 @@ impl Reader<'_> {
         path: &KeyPath,
     ) -> Result<String, Error> {
         let replaced = interpolate(text, self.lookup).map_err(|error| Error::Interpolation {
-            place: Box::new(self.place(&value.span())),
+            place: Box::new(self.file.excerpt(&value.span())),
             source: error,
         })?;
         for variable in replaced.unset {
@@ -244,12 +299,8 @@ impl Reader<'_> {
 
     fn wrong(&self, value: &Spanned<DeValue<'_>>, message: &str) -> Error {
         Error::Syntax {
-            place: Box::new(self.place(&value.span())),
+            place: Box::new(self.file.excerpt(&value.span())),
             message: message.to_owned(),
         }
-    }
-
-    fn place(&self, span: &std::ops::Range<usize>) -> Excerpt {
-        Excerpt::at(self.path, self.text, span.start, span.end)
     }
 }

@@ -6,6 +6,13 @@ use super::document::{Document, KeyPath, Origin};
 /// How much of a wrong value is shown, in letters.
 const MOST_SHOWN: usize = 60;
 
+/// How many unknown keys are reported one by one.
+const MOST_UNKNOWN: usize = 50;
+
+/// How like a known key an unknown one must be to be taken for it, from 0 to 1: as the compose room
+/// has it, so that hints are the same for both files.
+const ALIKE: f64 = 0.8;
+
 /// The JSON Schema of publish.toml, derived from the types that read it.
 pub fn schema() -> Value {
     schemars::schema_for!(super::file::File).to_value()
@@ -17,6 +24,8 @@ pub(super) fn unknown_keys(document: &Document) -> Vec<Error> {
     let known = Known { root: &schema };
     let mut unknown = Vec::new();
     known.table(&schema, &document.root, &mut Vec::new(), &mut unknown);
+    let more = unknown.len().saturating_sub(MOST_UNKNOWN);
+    unknown.truncate(MOST_UNKNOWN);
     unknown
         .into_iter()
         .map(|(path, nearest)| Error::UnknownKey {
@@ -27,6 +36,7 @@ pub(super) fn unknown_keys(document: &Document) -> Vec<Error> {
             key: path.join("."),
             nearest,
         })
+        .chain((more > 0).then_some(Error::More { more }))
         .collect()
 }
 
@@ -221,9 +231,10 @@ impl<'a> Known<'a> {
             let keys = node.get("properties").and_then(Value::as_object);
             keys.into_iter().flat_map(Map::keys)
         });
-        keys.map(|known| (strsim::damerau_levenshtein(known, key), known))
-            .filter(|(distance, known)| *distance <= known.len().max(key.len()) / 2)
-            .min()
+        let key = key.to_lowercase().replace('-', "_");
+        keys.map(|known| (strsim::jaro_winkler(&key, known), known))
+            .filter(|(likeness, _)| *likeness > ALIKE)
+            .max_by(|one, two| one.0.total_cmp(&two.0))
             .map(|(_, known)| known.clone())
     }
 

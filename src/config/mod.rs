@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use build::{Compression, ENTITLEMENTS};
 pub use builder::{BuilderChoice, BuilderTls};
-pub use document::{Document, Origin};
+pub use document::{Document, Origin, text};
 pub use file::{
     AnnotationLevel, CacheMode, CacheSource, CacheWrite, CacheWriter, CompressionKind, CreatedFrom,
     DirtyTree, File, MediaTypes, ProvenanceMode, Reuse, SbomChoice,
@@ -93,6 +93,20 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The file has more in it than anybody's publish.toml.
+    #[error("more than {limit} keys, values and elements")]
+    TooMany {
+        /// The first that is too many.
+        place: Box<Excerpt>,
+        /// The most that are read.
+        limit: usize,
+    },
+    /// The file is no text.
+    #[error("the file is not UTF-8")]
+    NotUtf8 {
+        /// The first byte that is none.
+        place: Box<Excerpt>,
+    },
     /// It is no TOML.
     #[error("{message}")]
     Syntax {
@@ -118,6 +132,12 @@ pub enum Error {
         key: String,
         /// The known key that is most like it.
         nearest: Option<String>,
+    },
+    /// Unknown keys that are not reported one by one.
+    #[error("{more} more unknown keys")]
+    More {
+        /// How many.
+        more: usize,
     },
     /// A value that does not make sense.
     #[error("`{key}`: {message}")]
@@ -146,11 +166,15 @@ impl Error {
     /// Where in the file the mistake is.
     pub fn place(&self) -> Option<&Excerpt> {
         match self {
-            Self::Syntax { place, .. } | Self::Interpolation { place, .. } => Some(place),
+            Self::TooMany { place, .. }
+            | Self::NotUtf8 { place }
+            | Self::Syntax { place, .. }
+            | Self::Interpolation { place, .. } => Some(place),
             Self::UnknownKey { place, .. } | Self::Value { place, .. } => place.as_deref(),
             Self::Read { .. }
             | Self::TooLarge { .. }
             | Self::Override { .. }
+            | Self::More { .. }
             | Self::Several(_) => None,
         }
     }
@@ -170,9 +194,11 @@ impl Error {
                 Some("write for example `--set build.platforms=linux/amd64`".to_owned())
             }
             Self::Read { .. } => Some("name another file with --config".to_owned()),
-            Self::Syntax { .. } | Self::TooLarge { .. } | Self::Value { .. } | Self::Several(_) => {
-                None
+            Self::NotUtf8 { .. } => Some("save the file as UTF-8".to_owned()),
+            Self::TooMany { .. } | Self::TooLarge { .. } => {
+                Some("no real project needs so much; is it the right file?".to_owned())
             }
+            Self::Syntax { .. } | Self::Value { .. } | Self::More { .. } | Self::Several(_) => None,
         }
     }
 }
@@ -395,6 +421,72 @@ mod tests {
         assert_eq!(error.to_string(), "unknown key `build.platfroms`");
         assert_eq!(error.place().unwrap().to_string(), "publish.toml:2:1");
         assert_eq!(error.hint().unwrap(), "did you mean `platforms`?");
+    }
+
+    #[test]
+    fn a_key_that_is_like_no_known_one_has_no_nearest_one() {
+        for key in ["\"日本語キー\"", "x", "zzzzzz"] {
+            let error = read(&format!("[build]\n{key} = 1\n"), &[]).unwrap_err();
+            let hint = error.hint().unwrap();
+            assert!(hint.contains("castoff schema"), "{key}: {hint}");
+        }
+        for (key, nearest) in [("no-cache", "no_cache"), ("Platform", "platforms")] {
+            let error = read(&format!("[build]\n{key} = 1\n"), &[]).unwrap_err();
+            assert_eq!(error.hint().unwrap(), format!("did you mean `{nearest}`?"));
+        }
+    }
+
+    /// Each of these took minutes while a place was looked up from the beginning of the file.
+    #[test]
+    fn what_nobody_needs_is_refused_at_once() {
+        let table = |count: usize, line: &dyn Fn(usize) -> String| -> String {
+            (0..count).map(line).collect()
+        };
+        let list = |key: &str, count, item: &str| {
+            format!("{key} = [{}]\n", format!("\"{item}\",").repeat(count))
+        };
+        let registry = |i| format!("[registries.r{i}]\nrepository = \"r/{i}\"\n");
+        let rules = list("rules", 1_000, "type=sha");
+        let rules = format!("[tags]\n{rules}");
+        for (text, message) in [
+            (
+                table(40_000, &|i| format!("[services.a{i}]\n")),
+                "more than 20000",
+            ),
+            (table(100_000, &|i| format!("[x{i}]\n")), "more than 20000"),
+            (
+                table(60_000, &|_| "[[gates.test]]\n".to_owned()),
+                "more than 20000",
+            ),
+            (
+                format!("[build]\n{}", list("platforms", 50_000, "linux/a")),
+                "more than 20000",
+            ),
+            (
+                table(5_000, &registry),
+                "`registries`: there are 5000, and at most 200",
+            ),
+            (
+                format!("[tags]\n{}", list("rules", 6_000, "type=sha")),
+                "there are 6000",
+            ),
+            (
+                rules + &table(5_000, &|i| format!("[services.a{i}]\n")),
+                "`services`: they take over more than 200000 values",
+            ),
+            (table(15_000, &|i| format!("[x{i}]\n")), "51 mistakes"),
+        ] {
+            let start = std::time::Instant::now();
+            let error = read(&text, &[]).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+            let took = start.elapsed();
+            assert!(
+                took < std::time::Duration::from_secs(10),
+                "{took:?}: {error}"
+            );
+        }
+        let many = table(9_000, &|i| format!("[services.a{i}]\nskip = true\n"));
+        assert_eq!(read(&many, &[]).unwrap().named_services.len(), 9_000);
     }
 
     #[test]

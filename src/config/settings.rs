@@ -132,6 +132,15 @@ impl Default for Immutable {
     }
 }
 
+/// How many registries there may be: each image goes to each of them.
+const MOST_REGISTRIES: usize = 200;
+
+/// How many rules a table may have: each is worked out for each service.
+const MOST_RULES: usize = 1_000;
+
+/// How many values all tables under `[services]` may take over from the general ones.
+const MOST_TAKEN_OVER: usize = 200_000;
+
 /// How long a build waits for a cache that gives no sign, where nothing is said: as long as a large layer
 /// may take that is sent without a word.
 const CACHE_TIMEOUT: Duration = Duration::from_mins(5);
@@ -201,11 +210,18 @@ impl Settings {
         let mut general = ServiceSettings::default();
         let tags = file.tags.unwrap_or_default();
         reading.immutable(&mut general, tags.immutable.as_ref(), &["tags"])?;
-        general.take_tags(tags);
+        reading.take_tags(&mut general, tags, &["tags", "rules"])?;
         reading.build(&mut general, file.build.unwrap_or_default(), &["build"])?;
         general.cache.take(file.cache.unwrap_or_default());
         general.labels = file.labels;
         general.take_annotations(file.annotations.unwrap_or_default());
+        reading.not_more(file.registries.len(), MOST_REGISTRIES, &["registries"])?;
+        if general.weight().saturating_mul(file.services.len()) > MOST_TAKEN_OVER {
+            let message = format!(
+                "they take over more than {MOST_TAKEN_OVER} values from the general tables, each service all of them"
+            );
+            return Err(reading.wrong(&["services"], message));
+        }
         let names: Vec<&String> = file.registries.keys().collect();
         let mut services = BTreeMap::new();
         let mut named_services = Vec::new();
@@ -255,14 +271,17 @@ impl ServiceSettings {
         }
     }
 
-    fn take_tags(&mut self, table: TagsTable) {
-        if table.rules.is_some() {
-            self.rules = table.rules;
-        }
-        if let Some(flavor) = table.flavor {
-            self.flavor = flavor;
-        }
-        self.dirty = table.dirty.unwrap_or(self.dirty);
+    /// How many values are copied with it.
+    fn weight(&self) -> usize {
+        self.rules.as_ref().map_or(0, Vec::len)
+            + self.flavor.len()
+            + self.immutable.matching.len()
+            + self.labels.len()
+            + self.annotation_levels.as_ref().map_or(0, Vec::len)
+            + self.annotations.len()
+            + self.platforms.len()
+            + self.allow.len()
+            + self.cache.sources.len()
     }
 
     fn take_annotations(&mut self, table: AnnotationsTable) {
@@ -365,7 +384,8 @@ impl Reading<'_> {
         let tags = table.tags.unwrap_or_default();
         let at = ["services", name, "tags"];
         self.immutable(&mut settings, tags.immutable.as_ref(), &at)?;
-        settings.take_tags(tags);
+        let at = ["services", name, "tags", "rules"];
+        self.take_tags(&mut settings, tags, &at)?;
         let build = BuildTable {
             platforms: table.platforms,
             builder: table.builder,
@@ -388,6 +408,33 @@ impl Reading<'_> {
         settings.labels.extend(table.labels);
         settings.take_annotations(table.annotations.unwrap_or_default());
         Ok(settings)
+    }
+
+    /// Refuses more of something than anybody needs.
+    fn not_more(&self, count: usize, most: usize, path: &[&str]) -> Result<(), Error> {
+        if count > most {
+            let message = format!("there are {count}, and at most {most} are read");
+            return Err(self.wrong(path, message));
+        }
+        Ok(())
+    }
+
+    /// Takes what a table says about tags, but for `immutable`; its rules stand at `at`.
+    fn take_tags(
+        &self,
+        settings: &mut ServiceSettings,
+        table: TagsTable,
+        at: &[&str],
+    ) -> Result<(), Error> {
+        if let Some(rules) = table.rules {
+            self.not_more(rules.len(), MOST_RULES, at)?;
+            settings.rules = Some(rules);
+        }
+        if let Some(flavor) = table.flavor {
+            settings.flavor = flavor;
+        }
+        settings.dirty = table.dirty.unwrap_or(settings.dirty);
+        Ok(())
     }
 
     /// Takes `immutable` of the table at `at`.

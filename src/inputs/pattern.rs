@@ -9,7 +9,7 @@ use super::{clean_path, go_glob, go_regexp};
 /// gitignore, a pattern without a slash matches at the root only.
 #[derive(Clone, Debug, Default)]
 pub struct Patterns {
-    all: Vec<Pattern>,
+    list: Vec<Pattern>,
     /// Of each pattern the [`letters`] of its texts. They lie apart, as most patterns are passed over by
     /// them alone.
     letters: Vec<u64>,
@@ -93,7 +93,7 @@ impl Patterns {
                 inside.fixed.push(fixed.to_owned());
             }
             read.letters.push(pattern.letters());
-            read.all.push(pattern);
+            read.list.push(pattern);
         }
         for inside in &mut read.inside {
             inside.fixed.sort_unstable();
@@ -103,7 +103,7 @@ impl Patterns {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.list.is_empty()
     }
 
     /// Whether one of them begins with `!`.
@@ -125,7 +125,7 @@ impl Patterns {
         let of_folder = folder.matched.as_deref();
         let mut of_folder = of_folder.unwrap_or_default().iter().peekable();
         let has = letters(path);
-        for (index, (pattern, needs)) in self.all.iter().zip(&self.letters).enumerate() {
+        for (index, (pattern, needs)) in self.list.iter().zip(&self.letters).enumerate() {
             let mut matches = of_folder.next_if_eq(&&index).is_some();
             if !matches {
                 // A pattern that could not match or not change the answer is not tried.

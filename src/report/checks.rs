@@ -66,6 +66,7 @@ fn problem(check: &Check, found: &CheckRun) -> Problem {
             line: line.try_into().unwrap_or(usize::MAX),
             column: indent + 1,
             length: text.chars().skip(indent).count().max(1),
+            lead: indent,
             following: lines.map(|line| one_line(line)).collect(),
             text,
         }

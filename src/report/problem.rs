@@ -135,7 +135,7 @@ fn show(text: &mut String, excerpt: &Excerpt, what: &str, paint: &dyn Fn(Style, 
     let last = excerpt.line.saturating_add(excerpt.following.len());
     let digits = last.to_string().len();
     let gutter = " ".repeat(digits);
-    let lead: String = excerpt.text.chars().take(excerpt.column - 1).collect();
+    let lead: String = excerpt.text.chars().take(excerpt.lead).collect();
     let lead = " ".repeat(console::measure_text_width(&lead));
     let frame = || Style::new().blue();
     let place = one_line(&excerpt.to_string(), 2000);

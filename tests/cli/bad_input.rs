@@ -124,6 +124,23 @@ fn a_publish_toml_that_is_no_toml() {
 }
 
 #[test]
+fn a_publish_toml_that_is_no_text() {
+    let project = shop().file("publish.toml", "");
+    std::fs::write(project.join("publish.toml"), b"[labels]\na = \"\xe4\"\n").unwrap();
+    insta::assert_snapshot!(plan(&project), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the file is not UTF-8
+     --> publish.toml:2:6
+      |
+    2 | a = "�"
+      |      ^
+    hint: save the file as UTF-8
+    "#);
+}
+
+#[test]
 fn a_value_of_the_wrong_type() {
     let project = shop().file(
         "publish.toml",

@@ -254,3 +254,176 @@ fn warnings_tell_what_is_odd() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     insta::assert_snapshot!(hidden(&stderr, scratch.path()));
 }
+
+/// What is said of a project whose `.env` is this.
+fn refused_env(env: &str) -> String {
+    Project {
+        files: &[
+            ("compose.yaml", "services: {a: {image: a}}\n"),
+            (".env", env),
+        ],
+        arguments: &[],
+        environment: &[],
+    }
+    .refused()
+}
+
+#[test]
+fn a_variable_of_an_env_file_has_the_line_where_it_stands() {
+    insta::assert_snapshot!(refused_env("A=1\nK=${Z:?no}\nB=2\n"));
+    insta::assert_snapshot!(refused_env("A=1\r\nK=secret ${"));
+    insta::assert_snapshot!(refused_env("A=1\nK=\"x\nsecret=y ${1}\nz\"\nB=2\n"));
+    let project = Project {
+        files: &[
+            ("compose.yaml", "services: {a: {image: a, env_file: e}}\n"),
+            ("e", "A=1\nK=ab${\nB=2\n"),
+        ],
+        arguments: &[],
+        environment: &[],
+    };
+    insta::assert_snapshot!(project.refused());
+}
+
+#[test]
+fn nothing_of_an_env_file_is_shown_but_names() {
+    for env in [
+        "A=1\nDB_PASSWORD hunter2\n",
+        "export DB_PASSWORD hunter2\n",
+        "hunter2 is it=1\n",
+        "KEY=-----BEGIN PRIVATE KEY-----\nhunter2/AAIBAAKCAQEA+7==\n-----END PRIVATE KEY-----\n",
+        "hunter2+abc==\n",
+        "A=\"1\nhunter2: ${\nhunter2=3\"\n",
+        "A='hunter2\nhunter2=3",
+        "A=hunter2 ${ hunter2\n",
+    ] {
+        let refused = refused_env(env);
+        assert!(refused.starts_with("exit code 2\n"), "{env}: {refused}");
+        assert!(!refused.contains("hunter2"), "{env}: {refused}");
+        assert!(refused.contains(".env:"), "{env}: {refused}");
+    }
+}
+
+#[test]
+fn a_mistake_far_behind_in_a_long_line_is_seen() {
+    let services: Vec<String> = (0..200)
+        .map(|i| format!("\"s{i}\":{{\"image\":\"registry.example/acme/s{i}\"}}"))
+        .collect();
+    let services = services
+        .join(",")
+        .replace("\"s150\":{\"image", "\"s150\":{\"imgae");
+    insta::assert_snapshot!(refused(&format!("{{\"services\":{{{services}}}}}")));
+}
+
+#[test]
+fn a_variable_in_a_text_of_several_lines() {
+    for (value, place) in [
+        ("|\n      one $${X}\n      two ${bad-", "6:11"),
+        ("|-\n\n      one\n\n      ${A}${bad-", "8:11"),
+        (">\n      one\n      two ${bad-\n      # ${", "6:11"),
+        ("\n      one\n      two ${bad-", "6:11"),
+        (
+            "\"one ''\\n\n\n      two \\\n      \\\"${A}${bad-\"",
+            "7:13",
+        ),
+        ("'one ''\n\n      two ${bad-'", "6:11"),
+        ("'it''s ${bad-'", "4:21"),
+        // What an escape makes a variable of has no place of its own.
+        ("\"one\n      two \\x24{bad-\"", "4:14"),
+    ] {
+        let compose =
+            format!("services:\n  a:\n    image: a\n    command: {value}\n    tty: true\n");
+        let refused = refused(&compose);
+        let at = format!("compose.yaml:{place}\n");
+        assert!(refused.contains(&at), "{compose}\n{refused}");
+        assert!(refused.contains("invalid variable"), "{compose}\n{refused}");
+    }
+}
+
+#[test]
+fn lines_that_end_with_a_carriage_return_are_lines() {
+    let compose = "services:\r  a:\r    image: a\r    tty: true\r    unknownkey: 1\r";
+    insta::assert_snapshot!(refused(compose));
+}
+
+#[test]
+fn a_file_that_is_too_large_is_named_where_it_is_named() {
+    let large = "#".repeat(8 * 1024 * 1024 + 1);
+    for (more, place, is_env) in [
+        ("    env_file: large\n", Some("4:15"), true),
+        ("    label_file: large\n", Some("4:17"), true),
+        (
+            "    extends: {file: large, service: a}\n",
+            Some("4:21"),
+            false,
+        ),
+        ("include: [large]\n", Some("4:11"), false),
+        (
+            "include: [{path: b.yaml, env_file: large}]\n",
+            Some("4:36"),
+            true,
+        ),
+        ("", None, true),
+    ] {
+        let compose = format!("services:\n  a:\n    image: a\n{more}");
+        let refused = Project {
+            files: &[
+                ("compose.yaml", &compose),
+                ("b.yaml", "services: {b: {image: b}}\n"),
+                (if place.is_some() { "large" } else { ".env" }, &large),
+            ],
+            arguments: &[],
+            environment: &[],
+        }
+        .refused();
+        assert!(refused.contains("larger than 8388608 bytes"), "{refused}");
+        assert!(refused.contains("hint: "), "{is_env} {refused}");
+        if let Some(place) = place {
+            let at = format!("compose.yaml:{place}\n");
+            assert!(refused.contains(&at), "{more}{refused}");
+        }
+    }
+}
+
+#[test]
+fn too_many_containers_are_not_a_negative_number_of_them() {
+    insta::assert_snapshot!(refused(
+        "services: {a: {image: a, deploy: {replicas: 99999999999999999999}}}\n"
+    ));
+    insta::assert_snapshot!(refused(
+        "services: {a: {image: a, scale: 9223372036854775808}}\n"
+    ));
+    insta::assert_snapshot!(refused("services: {a: {image: a, scale: -1}}\n"));
+}
+
+#[test]
+fn keys_of_a_build_beside_it_and_names_with_letters_swapped() {
+    insta::assert_snapshot!(refused(
+        "services:\n  web:\n    build: .\n    dockerfile: web.Dockerfile\n"
+    ));
+    insta::assert_snapshot!(refused(
+        "services:\n  web: {image: a, depends_on: [bd]}\n  db: {image: b}\n"
+    ));
+}
+
+/// Only a `.env` that is not there is none: compose ignores a folder and a link to nowhere, too.
+#[cfg(unix)]
+#[test]
+fn a_default_env_file_that_cannot_be_looked_at() {
+    use std::os::unix::fs::symlink;
+    for (target, code) in [(".env", 2), ("nowhere", 0), (".", 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let compose = folder.path().join("compose.yaml");
+        fs::write(compose, "services: {a: {image: a}}\n").unwrap();
+        symlink(target, folder.path().join(".env")).unwrap();
+        let output = Command::cargo_bin("castoff")
+            .unwrap()
+            .current_dir(folder.path())
+            .env_clear()
+            .arg("config")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{target}: {stderr}");
+        assert_eq!(stderr.contains("symbolic links"), code == 2, "{stderr}");
+    }
+}

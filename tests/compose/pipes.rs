@@ -65,43 +65,47 @@ fn a_pipe_whose_writer_comes_later_is_waited_for() {
     assert!(stdout.contains("A: from a pipe"), "{stdout}");
 }
 
-#[test]
-fn a_pipe_without_a_writer_is_given_up() {
-    let projects = [
-        ("compose.yaml", ""),
-        ("compose.override.yaml", ""),
-        (".env", ""),
-        ("publish.toml", ""),
-        ("e", "    env_file: e\n"),
-        ("e", "    label_file: e\n"),
-        ("e", "    extends: {file: e, service: a}\n"),
-        ("e", "include: [e]\n"),
-    ];
+/// Runs `castoff config` in a project with a pipe named `name` that nobody writes to: what it says, and
+/// how long it takes.
+fn with_pipe(projects: &[(&str, &str, &[&str])]) -> Vec<(String, u64)> {
     let children: Vec<_> = projects
         .iter()
-        .map(|(name, more)| {
+        .map(|(name, more, arguments)| {
             let folder = tempfile::tempdir().unwrap();
             if *name != "compose.yaml" {
                 let text = format!("{SERVICE}{more}");
                 fs::write(folder.path().join("compose.yaml"), text).unwrap();
             }
+            fs::write(folder.path().join("b.yaml"), SERVICE).unwrap();
             fifo(&folder.path().join(name));
             let mut command = castoff(folder.path());
-            command.arg("config");
-            if *name == "publish.toml" {
-                command.arg("--publish");
-            }
+            command.arg("config").args(*arguments);
             let start = std::time::Instant::now();
             (command.spawn().unwrap(), start, folder)
         })
         .collect();
-    for ((child, start, _folder), (name, more)) in children.into_iter().zip(projects) {
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{name} {more}: {stderr}");
-        assert!(stderr.contains("nothing came"), "{name} {more}: {stderr}");
-        let took = start.elapsed().as_secs();
-        assert!((9..18).contains(&took), "{name} {more}: {took} s");
+    children
+        .into_iter()
+        .zip(projects)
+        .map(|((child, start, _folder), project)| {
+            let output = child.wait_with_output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{project:?}: {stderr}");
+            (stderr, start.elapsed().as_secs())
+        })
+        .collect()
+}
+
+#[test]
+fn a_pipe_that_is_named_and_has_no_writer_is_given_up() {
+    let projects: [(&str, &str, &[&str]); 3] = [
+        ("e.yaml", "", &["-f", "e.yaml"]),
+        ("e", "", &["--env-file", "e"]),
+        ("e.toml", "", &["--publish", "--config", "e.toml"]),
+    ];
+    for (project, (stderr, took)) in projects.iter().zip(with_pipe(&projects)) {
+        assert!(stderr.contains("nothing came"), "{project:?}: {stderr}");
+        assert!((9..18).contains(&took), "{project:?}: {took} s");
     }
 }
 
@@ -162,4 +166,45 @@ fn given(
     } else {
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
+}
+
+#[test]
+fn a_pipe_that_castoff_finds_or_that_a_file_names_is_refused_at_once() {
+    let projects: [(&str, &str, &[&str]); 9] = [
+        ("compose.yaml", "", &[]),
+        ("compose.override.yaml", "", &[]),
+        (".env", "", &[]),
+        ("publish.toml", "", &["--publish"]),
+        ("e", "    env_file: e\n", &[]),
+        ("e", "    label_file: e\n", &[]),
+        ("e", "    extends: {file: e, service: a}\n", &[]),
+        ("e", "include: [e]\n", &[]),
+        ("e", "include: [{path: b.yaml, env_file: e}]\n", &[]),
+    ];
+    let ran = with_pipe(&projects);
+    for (project, (stderr, took)) in projects.iter().zip(ran) {
+        assert!(stderr.contains("is a pipe"), "{project:?}: {stderr}");
+        let named = stderr.contains("--> compose.yaml:");
+        assert_eq!(named, !project.1.is_empty(), "{project:?}: {stderr}");
+        assert!(took < 8, "{project:?}: {took} s");
+    }
+}
+
+/// `F=<(command) castoff config`, with `env_file: ${F}`: docker compose reads it, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_of_the_shell_may_be_named_by_a_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{SERVICE}    env_file: ${{F}}\n");
+    fs::write(folder.path().join("compose.yaml"), text).unwrap();
+    let mut child = castoff(folder.path())
+        .arg("config")
+        .env("F", "/dev/fd/0")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"A=1\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("A: \"1\""), "{stdout}");
 }

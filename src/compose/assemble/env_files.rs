@@ -192,13 +192,17 @@ impl Named<'_> {
         loader
             .sources
             .read(&self.path)
-            .map_err(|error| match error {
-                Error::Read { path, source } => {
-                    let reason = format!("{source} (service `{}`)", self.service);
-                    let what = self.what;
-                    Fault::new(self.place, Problem::File { what, path, reason }).into()
+            .map_err(|error| match error.unread() {
+                Some((path, reason)) => {
+                    let problem = Problem::File {
+                        what: self.what,
+                        path: path.to_owned(),
+                        reason: format!("{reason} (service `{}`)", self.service),
+                        hint: error.hint(),
+                    };
+                    Fault::new(self.place, problem).into()
                 }
-                other => other.into(),
+                None => error.into(),
             })
     }
 

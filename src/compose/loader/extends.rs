@@ -10,7 +10,7 @@ use super::super::paths;
 use super::super::resets::Resets;
 use super::super::schema::name_of;
 use super::super::short::gitref;
-use super::{Base, Failure, Loader, Use, View, from_folder};
+use super::{Base, Failure, Loader, Stop, Use, View, from_folder};
 
 /// How many services may extend one another in a row.
 const LONGEST_CHAIN: usize = 1_000;
@@ -175,8 +175,11 @@ impl Loader<'_> {
             folder,
             ..view
         };
-        self.readable("the extended file", local, place)?;
-        let (mut document, resets) = self.file(local, below, Use::Base, Map::default(), &[])?;
+        let what = "the extended file";
+        self.readable(what, local, place)?;
+        let (mut document, resets) = self
+            .file(local, below, Use::Base, Map::default(), &[])
+            .map_err(|failure| self.unread(*failure, what, local, place))?;
         let Some(entry) = document.entry("services") else {
             let message = format!("{local} has no services to extend");
             return Err(Fault::rule(place, message).into());
@@ -208,7 +211,32 @@ impl Loader<'_> {
             Ok(_) => return Ok(()),
             Err(error) => error.to_string(),
         };
-        Err(Fault::new(place, Problem::File { what, path, reason }).into())
+        let problem = Problem::File {
+            what,
+            path,
+            reason,
+            hint: None,
+        };
+        Err(Fault::new(place, problem).into())
+    }
+
+    /// Why loading stops, with the place that names the file, if it is that this file cannot be read.
+    pub(super) fn unread(&self, stop: Stop, what: &'static str, path: &str, place: Place) -> Stop {
+        let Stop::Error(error) = &stop else {
+            return stop;
+        };
+        match error.unread() {
+            Some((file, reason)) if file == self.real(path) => {
+                let problem = Problem::File {
+                    what,
+                    path: file.to_owned(),
+                    reason,
+                    hint: error.hint(),
+                };
+                Stop::Fault(Fault::new(place, problem))
+            }
+            _ => stop,
+        }
     }
 
     /// The folder of a path, or the path if it is a folder, seen from `from`.

@@ -8,7 +8,7 @@ use super::super::error::{Fault, Problem, nearest};
 use super::super::node::{Entry, Map, Node, Place, Value};
 use super::super::paths;
 use super::super::short::gitref;
-use super::{Environment, Failure, Loader, View, from_folder};
+use super::{Environment, Failure, Loader, Stop, View, from_folder};
 
 /// How deep files may include one another.
 const DEEPEST: usize = 500;
@@ -84,7 +84,13 @@ impl Loader<'_> {
             files_from: &project,
             folder: &folder,
         };
-        self.model(&files, below, included)
+        self.model(&files, below, included).map_err(|failure| {
+            let named = files.iter().zip(&include.files);
+            let stop = named.fold(*failure, |stop, (path, (_, place))| {
+                self.unread(stop, "the included file", path, *place)
+            });
+            Box::new(stop)
+        })
     }
 
     /// The folder that paths of the included files are relative to, seen from the including one,
@@ -114,7 +120,8 @@ impl Loader<'_> {
         let mut files = Vec::new();
         if include.env_files.is_empty() {
             let default = paths::join(project, ".env");
-            if self.real(&default).is_file() {
+            let there = std::fs::metadata(self.real(&default));
+            if there.is_ok_and(|meta| !meta.is_dir()) {
                 files.push((default, include.place));
             }
         }
@@ -123,9 +130,12 @@ impl Loader<'_> {
         }
         let mut own = Variables::new();
         for (file, place) in files {
-            self.readable("the env file", &file, place)?;
+            let what = "the env file";
+            self.readable(what, &file, place)?;
             let path = self.real(&file);
-            let bytes = self.sources.read(&path)?;
+            let bytes = self.sources.read(&path);
+            let bytes =
+                bytes.map_err(|error| self.unread(Stop::Error(error), what, &file, place))?;
             self.findings.budget.read(bytes.len())?;
             let lookup = |name: &str| view.environment.get(name).cloned();
             let mut unset = Vec::new();

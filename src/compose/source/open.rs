@@ -10,15 +10,31 @@ use super::super::error::Error;
 /// The largest file that is read, in bytes. Compose files of real projects stay below 1 MB.
 pub const LARGEST_FILE: u64 = 8 << 20;
 
+/// What is done about a file that turns out to be a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pipes {
+    /// It is read: somebody named it on the command line and may come to write to it.
+    Wait,
+    /// It is an [`Error::Pipe`]: castoff found it by itself, or another file names it. One that the
+    /// shell made (`<(…)`) and that got there through a variable is read all the same.
+    Refuse,
+}
+
 /// Reads a file, but never more than [`LARGEST_FILE`] bytes of it, and never waits for ever: a
 /// pipe that gives nothing for ten seconds is an [`Error::Silent`].
-pub fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+pub fn read_file(path: &Path, pipes: Pipes) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read {
         path: path.to_owned(),
         source,
     };
     let mut bytes = Vec::new();
     let mut waiting = waiting::Waiting::open(path).map_err(failed)?;
+    let is_of_shell = ["/dev", "/proc"].iter().any(|root| path.starts_with(root));
+    if waiting.is_pipe() && pipes == Pipes::Refuse && !is_of_shell {
+        return Err(Error::Pipe {
+            path: path.to_owned(),
+        });
+    }
     loop {
         let room = LARGEST_FILE + 1 - bytes.len() as u64;
         match waiting.file().take(room).read_to_end(&mut bytes) {
@@ -106,6 +122,10 @@ mod waiting {
             &mut self.file
         }
 
+        pub(super) fn is_pipe(&self) -> bool {
+            self.is_pipe
+        }
+
         /// Whether an empty file is a pipe whose writer has not come yet.
         pub(super) fn may_come(&self) -> bool {
             self.is_pipe && !self.came
@@ -144,6 +164,10 @@ mod waiting {
 
         pub(super) fn file(&mut self) -> &mut File {
             &mut self.0
+        }
+
+        pub(super) fn is_pipe(&self) -> bool {
+            false
         }
 
         pub(super) fn may_come(&self) -> bool {
@@ -185,14 +209,14 @@ mod tests {
                 }
             }
         });
-        assert_eq!(read_file(&path).unwrap(), b"one two three");
+        assert_eq!(read_file(&path, Pipes::Wait).unwrap(), b"one two three");
         writer.join().unwrap();
     }
 
     #[test]
     fn what_never_ends_is_too_large() {
         assert!(matches!(
-            read_file(Path::new("/dev/zero")),
+            read_file(Path::new("/dev/zero"), Pipes::Refuse),
             Err(Error::TooLarge { .. })
         ));
     }
