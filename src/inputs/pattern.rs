@@ -1,4 +1,4 @@
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::glob::Glob;
 use super::{clean_path, go_glob, go_regexp};
@@ -69,16 +69,29 @@ type Letters<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 /// The longest pattern of which a regular expression is made, in bytes: as long as a path may be.
 const LONGEST_ODD: usize = 4096;
 
+/// How many patterns may be regular expressions, and how large each may grow, in bytes, compiled and
+/// while it matches. `\pL{1000}` is short and takes megabytes; files of real projects have none.
+const MOST_ODD: usize = 100;
+const LARGEST_ODD: usize = 1 << 18;
+
 impl Patterns {
     /// Reads patterns in the order in which they stand. Blank ones are passed over.
     pub fn new<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Result<Self, PatternError> {
         let mut read = Self::default();
+        let mut odd = 0;
         for pattern in patterns {
             let text = pattern.as_ref().trim();
             if text.is_empty() {
                 continue;
             }
             let pattern = Pattern::new(&clean_path(text))?;
+            odd += usize::from(matches!(pattern.matcher, Matcher::Odd(_)));
+            if odd > MOST_ODD {
+                return Err(PatternError {
+                    pattern: pattern.text.chars().take(120).collect(),
+                    message: "there are 100 before it that only a regular expression can be",
+                });
+            }
             read.has_exceptions |= pattern.is_exception;
             let [ordinary, exceptions] = &mut read.inside;
             let inside = if pattern.is_exception {
@@ -272,8 +285,11 @@ fn compile(pattern: &str) -> Result<Matcher, &'static str> {
         Shape::Regex if pattern.len() > LONGEST_ODD => return Err("it is too long"),
         Shape::Regex => {
             let expression = go_regexp::translate(&expression(pattern))?;
-            let regex = Regex::new(&expression).map_err(|_| "BuildKit cannot read it")?;
-            Matcher::Odd(regex)
+            let regex = RegexBuilder::new(&expression)
+                .size_limit(LARGEST_ODD)
+                .dfa_size_limit(LARGEST_ODD)
+                .build();
+            Matcher::Odd(regex.map_err(|_| "it is too large, or BuildKit cannot read it")?)
         }
     })
 }
@@ -425,6 +441,17 @@ mod tests {
         assert!(!patterns.may_match_inside("docs/a", false));
         let anywhere = Patterns::new(["docs", "!*/x"]).unwrap();
         assert!(anywhere.may_match_inside("docs", true));
+    }
+
+    #[test]
+    fn expressions_that_grow_are_few_and_bounded() {
+        assert!(Patterns::new(["?\\pL{1000}"]).is_err());
+        let start = std::time::Instant::now();
+        let growing = |number: usize| format!("?\\pL{{3}}{number}");
+        let (few, many) = ((0..100).map(growing), (0..100_000).map(growing));
+        assert!(Patterns::new(few).is_ok());
+        assert!(Patterns::new(many).is_err());
+        assert!(start.elapsed().as_secs() < 20);
     }
 
     /// Seen with `docker buildx build` and moby/patternmatcher: what stands behind a backslash, and
