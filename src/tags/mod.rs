@@ -9,6 +9,7 @@
 //! puts the results together, and `channel` says how each tag moves.
 
 mod channel;
+mod commas;
 mod compute;
 mod csv;
 mod error;

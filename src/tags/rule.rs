@@ -1,9 +1,10 @@
 use std::fmt;
 
+use super::commas::rejoined;
 use super::csv::{self, Field};
 use super::error::{Error, RuleProblem};
 use super::number::number;
-use super::regex::{self, Pattern};
+use super::regex::Pattern;
 use super::template::Template;
 use super::warning::Warning;
 
@@ -411,7 +412,7 @@ fn not(value: &str, attribute: &'static str, expected: &'static str) -> RuleProb
 }
 
 /// Splits at the first `=` that has something before it. A field without one is the value.
-fn key_and_value(field: &str) -> (String, &str) {
+pub(super) fn key_and_value(field: &str) -> (String, &str) {
     match field.split_once('=') {
         Some((key, value)) if !key.is_empty() => (key.trim().to_lowercase(), value.trim()),
         _ => ("value".to_owned(), field.trim()),
@@ -433,54 +434,6 @@ fn kind(record: &[Field]) -> Result<&'static str, RuleProblem> {
         }
     }
     Ok(kind)
-}
-
-/// The fields, with those put together again that a comma within an expression has parted: a
-/// regular expression or a date format needs no quotes around it.
-fn rejoined(record: &[Field], kind: &str) -> Vec<Field> {
-    let mut fields = Vec::new();
-    let mut rest = record;
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        fields.push(first.clone());
-        if first.quoted {
-            continue;
-        }
-        let is_regex = matches!(
-            (key_and_value(&first.text).0.as_str(), kind),
-            ("match", "semver" | "pep440") | ("pattern", "match")
-        );
-        let is_open = |text: &str| {
-            let value = key_and_value(text).1;
-            if is_regex {
-                regex::is_open(value)
-            } else {
-                value.matches("{{").count() > value.matches("}}").count()
-            }
-        };
-        if !is_open(&first.text) {
-            continue;
-        }
-        // Up to the field that closes what is open; if none does, all stay as they are.
-        let mut joined = first.text.clone();
-        for (taken, next) in behind.iter().enumerate() {
-            if next.quoted {
-                break;
-            }
-            joined.push(',');
-            joined.push_str(&next.text);
-            if !is_open(&joined) {
-                fields.pop();
-                fields.push(Field {
-                    text: joined,
-                    quoted: false,
-                });
-                rest = behind.get(taken + 1..).unwrap_or_default();
-                break;
-            }
-        }
-    }
-    fields
 }
 
 impl fmt::Display for Rule {
